@@ -224,6 +224,6 @@ type Tally struct {
 	Unknown int       `json:"unknown"`
 	P50     float64   `json:"p50_ms"`
 	P95     float64   `json:"p95_ms"`
-	Last    string    `json:"last,omitempty"` // the last answer in words
+	Last    string    `json:"last,omitempty"`   // the last answer in words
 	Recent  []float64 `json:"recent,omitempty"` // the last latencies in ms, oldest first; -1 where it failed
 }

@@ -1,0 +1,113 @@
+package checks
+
+import "time"
+
+// Facts are the readings of one host, taken in one round trip. A reading that
+// the host could not give (a missing tool, not enough rights) leaves its field
+// empty and a line in Missing.
+type Facts struct {
+	Host    string
+	TakenAt time.Time     // on this machine, the middle of the round trip
+	Skew    time.Duration // the host's clock minus ours; precise to SkewErr
+	SkewErr time.Duration // half the round trip
+
+	Hostname  string
+	MachineID string // /etc/machine-id, else the product or boot id: tells one machine under two names
+	BootID    string
+	User      string // who we are there
+	Root      bool   // uid 0, perhaps through sudo
+	OS        OS
+	CPUs      int
+	Memory    Memory
+	Uptime    time.Duration
+	Load1     float64
+
+	Disks      []Disk
+	Ports      []Port
+	Processes  []Process
+	Tmux       []TmuxSession
+	Units      []Unit
+	Cron       []CronLine
+	Users      []User
+	Containers []Container
+	Projects   []ComposeProject
+	Databases  []Database
+	Tools      map[string]string // tool → version line; absent: not installed
+	Missing    []string          // "ports: ss and netstat are both missing; owners unknown"
+}
+
+// OS is what /etc/os-release and uname say.
+type OS struct{ ID, Version, Name, Kernel, Arch string }
+
+// Memory is in bytes.
+type Memory struct{ Total, Available, SwapTotal, SwapFree int64 }
+
+// Disk is one mounted file system; bytes and inodes.
+type Disk struct {
+	Device, Type, Mount string
+	Total, Free         int64
+	Inodes, InodesFree  int64 // 0, 0 when the file system has none
+	ReadOnly            bool
+}
+
+// Port is one listening socket.
+type Port struct {
+	Proto   string // tcp, tcp6, udp, udp6
+	Address string // "0.0.0.0", "::", "127.0.0.1"
+	Number  int
+	PID     int    // 0: not known
+	Process string // "" : not known
+}
+
+// Process is one running process.
+type Process struct {
+	PID, PPID int
+	User      string
+	RSS       int64 // bytes
+	Age       time.Duration
+	Args      string
+}
+
+// TmuxSession is one tmux session of any user whose socket we may read.
+type TmuxSession struct {
+	User, Name string
+	Windows    int
+	Attached   bool
+	PIDs       []int // of its panes
+}
+
+// Unit is one systemd unit of type service or timer.
+type Unit struct{ Name, Load, Active, Sub, Enabled string }
+
+// CronLine is one crontab entry.
+type CronLine struct{ User, File, Line string }
+
+// User is one login user or one with a process.
+type User struct {
+	Name  string
+	UID   int
+	Home  string
+	Shell string
+}
+
+// Container is one Docker container.
+type Container struct {
+	ID, Name, Image, State, Status, Health string
+	Ports                                  string
+	Project, Service                       string // of compose; "" otherwise
+}
+
+// ComposeProject is one compose project that the engine knows.
+type ComposeProject struct {
+	Name, Dir string
+	Running   int
+	Total     int
+}
+
+// Database is a database that listens.
+type Database struct {
+	Kind    string // postgresql, mysql, mariadb, redis, valkey, mongodb, cassandra, …
+	Port    int
+	Process string
+	Version string // where it could be read without logging in
+}

@@ -1,0 +1,88 @@
+package journal
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// State is what a run has come to: the fold of its events. A State given out
+// by a run is a snapshot; treat it as read-only.
+type State struct {
+	Opened
+	Seq     uint64
+	Begun   time.Time
+	Last    time.Time // of the newest event
+	Stage   Stage
+	Status  Status
+	Reached map[Stage]time.Time // when each stage was entered
+	Done    map[Stage]time.Time // when each stage was finished
+
+	Findings   []Finding
+	AssessedAt time.Time
+	Accepted   map[string]Answer // by finding id
+
+	Steps map[string]*StepState // by step id; a step not named here is pending
+
+	Questions []Question            // open ones, oldest first
+	Answers   []Answer              // all given, in order
+	Items     map[string]*ItemState // sign-off checklist, by item id
+
+	Soak      SoakState
+	Rollback  *Answer // who asked for it and why; nil while going forward
+	Debts     []Debt
+	Notes     []Note
+	PastClose bool // the point of no return is behind us
+}
+
+// StepState is what became of one step.
+type StepState struct {
+	ID      string
+	Stage   Stage
+	Status  Status
+	Undoing bool
+	Attempt int
+	Started time.Time
+	Ended   time.Time
+	Err     string
+	Reason  *Answer // why a person skipped it
+	Already bool    // it was found done
+	Changes []Change
+	Hosts   map[string]Status                     // of a step that runs on several
+	Memory  map[string]map[string]json.RawMessage // host → key → value
+
+	UndoStarted time.Time
+	UndoEnded   time.Time
+}
+
+// SoakState is how the watch is going.
+type SoakState struct {
+	Begun   time.Time
+	Until   time.Time
+	Probes  map[string]Tally
+	Verdict string // "", healthy, degraded, inconclusive
+	Why     string
+}
+
+// SoakPlan is the Data of SoakBegun.
+type SoakPlan struct {
+	Until time.Time `json:"until"`
+}
+
+// Note is a sentence for the record.
+type Note struct {
+	Time time.Time
+	Text string
+}
+
+// Step returns the state of a step, a pending one when nothing is recorded.
+func (s *State) Step(id string) StepState {
+	if st := s.Steps[id]; st != nil {
+		return *st
+	}
+	return StepState{ID: id, Status: Pending}
+}
+
+// Over tells whether the run has come to an end that nothing resumes.
+func (s *State) Over() bool {
+	return s.Status == Closed || s.Status == RolledBack && len(s.Debts) == 0
+}

@@ -1,0 +1,189 @@
+package plan
+
+import (
+	"time"
+
+	"belay/checks"
+	"belay/remote/secret"
+	"belay/steps"
+	"belay/steps/journal"
+)
+
+// Plan is a plan file that has no problems.
+type Plan struct {
+	Path   string // as it was named; for messages
+	Source []byte // the file, byte for byte
+	Hash   string // hex SHA-256 over source and overlays: what sign-offs are bound to
+
+	Name        string
+	About       string
+	Environment string // "production", "staging", …; "" when the plan does not say
+	Window      *Window
+	Hosts       []Host // in the order of the file
+	Vars        map[string]string
+	Secrets     map[string]secret.Source
+
+	Assess    []Check
+	Prepare   []Group
+	Signoff   []Item
+	Approvers int // distinct people; at least 1
+	Cutover   []Group
+	Soak      *Soak // nil: nothing is watched
+	Close     []Group
+}
+
+// Window is the maintenance window.
+type Window struct {
+	Start  time.Time
+	Length time.Duration
+}
+
+// Host is one entry under hosts. Empty fields are left to ~/.ssh/config.
+type Host struct {
+	Name     string
+	Local    bool // this machine, without SSH
+	Address  string
+	User     string
+	Port     int
+	Jump     string
+	Identity string
+	Sudo     *Sudo // nil: commands run as User
+	Line     int
+}
+
+// Sudo says that commands run as root there.
+type Sudo struct{ Password string } // name of a secret; "" when sudo asks for none
+
+// Group is what stands at one place of a stage: a single lane with a single
+// step, or the lanes of a `together`, which run at the same time.
+type Group struct {
+	Title string
+	Lanes []Lane
+	Line  int
+}
+
+// Lane is a sequence of steps.
+type Lane struct {
+	Title string
+	Steps []*Step
+}
+
+// Step is one step with everything that the plan says around its kind.
+type Step struct {
+	ID       string // slug of the title unless given; unique in the plan
+	Title    string
+	Why      string
+	Expect   string
+	Stage    journal.Stage
+	Kind     steps.Kind
+	Do       steps.Step    // the kind with its parameters; read-only
+	On       []string      // hosts; empty for a kind without one
+	Timeout  time.Duration // of one attempt; 0: none
+	Retry    Retry
+	When     string // POSIX shell condition on the step's host; "" always
+	Optional bool   // a failure is recorded and the run goes on
+	Undo     *Step  // the plan's own way back; nil: the kind's, if it has one
+	Hints    []Hint
+	Params   string // the kind's parameters as YAML, for the step card
+	Line     int
+}
+
+// Retry is how often a repeatable step is tried again by itself.
+type Retry struct {
+	Times int
+	Wait  time.Duration
+}
+
+// Hint explains a line of a failed step's log.
+type Hint struct {
+	Match string `yaml:"match" doc:"regular expression that a line of the failed step's log matches"`
+	Cause string `yaml:"cause" doc:"what it means"`
+	Fix   string `yaml:"fix" doc:"what to do about it"`
+}
+
+// Check is one check of the plan, under assess or watch.
+type Check struct {
+	Title string // "port 8088 on chat" unless the plan says otherwise
+	Kind  checks.Kind
+	Do    checks.Check
+	Line  int
+}
+
+// Item is one line of the sign-off checklist.
+type Item struct {
+	ID      string
+	Text    string
+	Stage   journal.Stage // machine's: every step of that stage passed
+	Step    string        // machine's: that step passed
+	Finding string        // machine's: the check of that title passes
+	Line    int
+}
+
+// Machine tells whether a machine fills the item in.
+func (i Item) Machine() bool { return i.Stage != "" || i.Step != "" || i.Finding != "" }
+
+// Soak is what is watched after cutover, and for how long.
+type Soak struct {
+	For          time.Duration
+	Watch        []Probe
+	RollbackWhen *Trigger
+}
+
+// Probe is a check that is repeated.
+type Probe struct {
+	ID string // unique among the probes
+	Check
+	Every time.Duration
+}
+
+// Trigger is when a rollback is proposed: a limit exceeded for so long.
+type Trigger struct {
+	ErrorRate float64       // 0.05 for 5%; 0: not a limit
+	Latency   time.Duration // p95; 0: not a limit
+	For       time.Duration
+}
+
+// HasWayBack tells whether the step can be undone.
+func (s *Step) HasWayBack() bool {
+	if s.Undo != nil {
+		return true
+	}
+	_, ok := s.Do.(steps.Undoer)
+	return ok
+}
+
+// Groups returns the groups of a stage that has steps.
+func (p *Plan) Groups(stage journal.Stage) []Group {
+	switch stage {
+	case journal.Prepare:
+		return p.Prepare
+	case journal.Cutover:
+		return p.Cutover
+	case journal.Close:
+		return p.Close
+	}
+	return nil
+}
+
+// Steps returns all steps in the order of the file.
+func (p *Plan) Steps() []*Step {
+	var all []*Step
+	for _, stage := range journal.Stages {
+		for _, g := range p.Groups(stage) {
+			for _, l := range g.Lanes {
+				all = append(all, l.Steps...)
+			}
+		}
+	}
+	return all
+}
+
+// Step returns the step of that id, or nil.
+func (p *Plan) Step(id string) *Step {
+	for _, s := range p.Steps() {
+		if s.ID == id {
+			return s
+		}
+	}
+	return nil
+}
