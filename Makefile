@@ -1,0 +1,33 @@
+# The tools that are run by version are not dependencies of belay itself.
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME = 20s
+
+.PHONY: build test quick lint bench fuzz demo
+
+build: ## the binary, static
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o belay ./cmd/belay
+
+test: ## every test, nothing skipped; installs and starts what is missing (Debian)
+	@.ci/test
+
+quick: ## the tests that this machine can run, and how many were skipped and why
+	@go test -json ./... | go run .ci/count/main.go
+
+lint: ## go vet, gofmt, staticcheck, and golangci-lint where it is installed
+	@go vet ./... ./.ci/count
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt would change: $$unformatted"; exit 1; }
+	@go run $(STATICCHECK) ./... ./.ci/count
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "golangci-lint is not installed: depguard, exhaustive and the rest of .golangci.yaml were not run"; fi
+
+bench: ## figures; see README
+	@go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## every fuzz target for FUZZTIME
+	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
+	  { grep -hoE '^func Fuzz[A-Za-z0-9_]+' "$$dir"/*_test.go 2>/dev/null || true; } | sed 's/^func //' | while read -r target; do \
+	    (cd "$$dir" && go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) .) || exit 1; \
+	  done || exit 1; \
+	done
+
+demo: ## a migration on three pretend servers
+	@go run ./cmd/belay demo
