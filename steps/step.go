@@ -28,8 +28,23 @@ type Step interface {
 
 // Undoer is a step with a way back. Undo may be called again after a crash,
 // after an Apply that stopped half way, and on a host where nothing was done.
+// A kind whose way back depends on its parameters (a run with or without an
+// undo script) is a WayBacker too.
 type Undoer interface {
 	Undo(ctx context.Context, e Env) error
+}
+
+// WayBacker is an Undoer that has a way back only with some parameters. Where
+// WayBack is false, Undo returns ErrNoWayBack.
+type WayBacker interface{ WayBack() bool }
+
+// Resumer is a step that takes up after a crash what it had begun, rather than
+// doing it again. Underway tells whether an earlier Apply on e.Host began
+// something and never told how it ended: calling Apply then does nothing
+// twice, so it needs no person. When false, ask Pending, and then a person.
+// It looks at e.Memory only: the host need not be reachable.
+type Resumer interface {
+	Underway(e Env) (bool, error)
 }
 
 // Validator is a step that can refuse its parameters offline. Errors made with

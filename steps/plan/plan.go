@@ -148,6 +148,9 @@ func (s *Step) HasWayBack() bool {
 	if s.Undo != nil {
 		return true
 	}
+	if w, ok := s.Do.(steps.WayBacker); ok {
+		return w.WayBack()
+	}
 	_, ok := s.Do.(steps.Undoer)
 	return ok
 }
