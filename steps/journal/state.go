@@ -32,6 +32,9 @@ type State struct {
 	Debts     []Debt
 	Notes     []Note
 	PastClose bool // the point of no return is behind us
+
+	base  Status // what the stage alone says
+	ended Status // how the engine ended; "" while it goes on
 }
 
 // StepState is what became of one step.
@@ -52,6 +55,8 @@ type StepState struct {
 
 	UndoStarted time.Time
 	UndoEnded   time.Time
+
+	shown Status // without the waiting for a person
 }
 
 // SoakState is how the watch is going.

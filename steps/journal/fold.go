@@ -1,0 +1,258 @@
+package journal
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+)
+
+// NewState returns the state of a run in which nothing has happened.
+func NewState() *State {
+	return &State{
+		Stage: Assess, Status: Assessing, base: Assessing,
+		Reached: map[Stage]time.Time{}, Done: map[Stage]time.Time{},
+		Accepted: map[string]Answer{}, Steps: map[string]*StepState{},
+		Items: map[string]*ItemState{}, Soak: SoakState{Probes: map[string]Tally{}},
+	}
+}
+
+// Apply folds one event into the state. It is the only reducer. Data that does
+// not fit its type is ignored: the checksum has vouched for the line, so it
+// can only come from a newer belay.
+func (s *State) Apply(e Event) {
+	s.Seq, s.Last = e.Seq, e.Time
+	switch e.Type {
+	case RunOpened:
+		_ = json.Unmarshal(e.Data, &s.Opened)
+		s.Begun = e.Time
+	case RunResumed:
+		s.ended = ""
+		s.note(e.Time, "resumed")
+	case StageEntered:
+		s.enter(Stage(e.Key), e.Time)
+	case StageDone:
+		s.Done[Stage(e.Key)] = e.Time
+	case Assessed:
+		s.Findings = nil
+		_ = json.Unmarshal(e.Data, &s.Findings)
+		s.AssessedAt = e.Time
+	case Accepted:
+		s.Accepted[e.Key] = answerOf(e)
+	case Noted:
+		s.note(e.Time, e.Key)
+	case RollbackBegun:
+		a := answerOf(e)
+		s.Rollback, s.ended = &a, ""
+	case RunEnded:
+		s.ended = Status(e.Key)
+	case Asked, Answered, Evidence, Signed:
+		s.applyGate(e)
+	case SoakBegun, Probed, Verdict:
+		s.applySoak(e)
+	default:
+		s.applyStep(e)
+	}
+	s.settle()
+}
+
+func (s *State) enter(stage Stage, at time.Time) {
+	s.Stage = stage
+	if s.Reached[stage].IsZero() {
+		s.Reached[stage] = at
+	}
+	s.base = map[Stage]Status{
+		Assess: Assessing, Prepare: Preparing, Signoff: Held, Cutover: CuttingOver, Soak: Soaking, Close: Closing,
+	}[stage]
+	s.PastClose = s.PastClose || stage == Close
+}
+
+func (s *State) note(at time.Time, text string) { s.Notes = append(s.Notes, Note{at, text}) }
+
+func (s *State) applyStep(e Event) {
+	if e.Step == "" {
+		return
+	}
+	st := s.Steps[e.Step]
+	if st == nil {
+		st = &StepState{ID: e.Step, Stage: s.Stage, Status: Pending}
+		s.Steps[e.Step] = st
+	}
+	switch e.Type {
+	case StepStarted:
+		var d Started
+		_ = json.Unmarshal(e.Data, &d)
+		st.Status, st.Attempt, st.Changes, st.Started, st.Ended, st.Err = Running, d.Attempt, d.Changes, e.Time, time.Time{}, ""
+		st.Stage = s.Stage
+	case HostDone:
+		if st.Hosts == nil {
+			st.Hosts = map[string]Status{}
+		}
+		st.Hosts[e.Host] = PassedStatus
+	case StepPassed:
+		var d Passed
+		_ = json.Unmarshal(e.Data, &d)
+		st.Status, st.Ended, st.Err, st.Already = PassedStatus, e.Time, "", d.Already
+	case StepFailed:
+		st.Status, st.Ended, st.Err = FailedStatus, e.Time, e.Err
+	case StepSkipped:
+		st.Status, st.Ended = Skipped, e.Time
+		if e.Err != "" {
+			st.Err = e.Err
+		}
+		if len(e.Data) > 0 {
+			a := answerOf(e)
+			st.Reason = &a
+		}
+	case StepUnknown:
+		st.Status, st.Err = Unknown, e.Err
+	case Remembered:
+		st.remember(e)
+	case UndoStarted, UndoDone, UndoFailed:
+		s.applyUndo(st, e)
+	}
+	st.shown = st.Status
+}
+
+func (st *StepState) remember(e Event) {
+	if st.Memory == nil {
+		st.Memory = map[string]map[string]json.RawMessage{}
+	}
+	if st.Memory[e.Host] == nil {
+		st.Memory[e.Host] = map[string]json.RawMessage{}
+	}
+	st.Memory[e.Host][e.Key] = e.Data
+}
+
+func (s *State) applyUndo(st *StepState, e Event) {
+	switch e.Type {
+	case UndoStarted:
+		st.Undoing, st.Status, st.UndoStarted = true, Running, e.Time
+	case UndoDone:
+		s.settleDebt(e.Step, e.Host)
+		if e.Host == "" {
+			st.Undoing, st.Status, st.UndoEnded = false, Undone, e.Time
+		}
+	case UndoFailed:
+		var d Debt
+		if json.Unmarshal(e.Data, &d) == nil && d.Step != "" {
+			s.settleDebt(d.Step, d.Host)
+			s.Debts = append(s.Debts, d)
+		}
+		st.Undoing, st.Status, st.Err, st.UndoEnded = false, UndoFailedSt, e.Err, e.Time
+	}
+}
+
+// settleDebt strikes the debts of a step; host "" strikes them on every host.
+func (s *State) settleDebt(step, host string) {
+	s.Debts = slices.DeleteFunc(s.Debts, func(d Debt) bool {
+		return d.Step == step && (host == "" || d.Host == host)
+	})
+}
+
+func (s *State) applyGate(e Event) {
+	switch e.Type {
+	case Asked:
+		var q Question
+		_ = json.Unmarshal(e.Data, &q)
+		s.Questions = append(s.Questions, q)
+	case Answered:
+		s.Answers = append(s.Answers, answerOf(e))
+		s.Questions = slices.DeleteFunc(s.Questions, func(q Question) bool { return q.ID == e.Key })
+	case Evidence:
+		var it ItemState
+		_ = json.Unmarshal(e.Data, &it)
+		if old := s.Items[it.ID]; old != nil {
+			it.Signed = old.Signed
+		}
+		s.Items[it.ID] = &it
+	case Signed:
+		a := answerOf(e)
+		s.Answers = append(s.Answers, a)
+		it := s.Items[e.Key]
+		if it == nil {
+			it = &ItemState{ID: e.Key}
+			s.Items[e.Key] = it
+		}
+		it.Signed = append(it.Signed, a)
+		it.OK, it.Time = true, e.Time
+	}
+}
+
+func (s *State) applySoak(e Event) {
+	switch e.Type {
+	case SoakBegun:
+		var d SoakPlan
+		_ = json.Unmarshal(e.Data, &d)
+		if s.Soak.Begun.IsZero() {
+			s.Soak.Begun = e.Time
+		}
+		s.Soak.Until, s.Soak.Verdict, s.Soak.Why = d.Until, "", ""
+	case Probed:
+		var t Tally
+		_ = json.Unmarshal(e.Data, &t)
+		s.Soak.Probes[e.Key] = t
+	case Verdict:
+		s.Soak.Verdict, s.Soak.Why = e.Key, e.Err
+	}
+}
+
+// settle derives the run's status, and which steps wait for a person, from
+// what is open.
+func (s *State) settle() {
+	for _, st := range s.Steps {
+		if st.Status == WaitingYou {
+			st.Status = st.shown
+		}
+	}
+	s.Status = s.base
+	if s.Rollback != nil {
+		s.Status = RollingBack
+	}
+	for _, q := range s.Questions {
+		if st := s.Steps[q.Step]; st != nil && st.Status != FailedStatus && st.Status != UndoFailedSt && st.Status != Unknown {
+			st.Status = WaitingYou
+		}
+		if q.Kind == AskSignoff || q.Kind == AskCutover {
+			s.Status = Held
+			continue
+		}
+		s.Status = NeedsYou
+	}
+	if s.ended != "" {
+		s.Status = s.ended
+	}
+}
+
+// Clone returns a copy that shares nothing changeable with s.
+func (s *State) Clone() *State {
+	c := *s
+	c.Reached, c.Done = maps.Clone(s.Reached), maps.Clone(s.Done)
+	c.Findings, c.Accepted = slices.Clone(s.Findings), maps.Clone(s.Accepted)
+	c.Questions, c.Answers = slices.Clone(s.Questions), slices.Clone(s.Answers)
+	c.Debts, c.Notes = slices.Clone(s.Debts), slices.Clone(s.Notes)
+	c.Soak.Probes = maps.Clone(s.Soak.Probes)
+	c.Steps = make(map[string]*StepState, len(s.Steps))
+	for id, st := range s.Steps {
+		d := *st
+		d.Hosts = maps.Clone(st.Hosts)
+		d.Memory = make(map[string]map[string]json.RawMessage, len(st.Memory))
+		for h, m := range st.Memory {
+			d.Memory[h] = maps.Clone(m)
+		}
+		c.Steps[id] = &d
+	}
+	c.Items = make(map[string]*ItemState, len(s.Items))
+	for id, it := range s.Items {
+		d := *it
+		d.Signed = slices.Clone(it.Signed)
+		c.Items[id] = &d
+	}
+	return &c
+}
+
+func answerOf(e Event) Answer {
+	var a Answer
+	_ = json.Unmarshal(e.Data, &a)
+	return a
+}
