@@ -35,7 +35,9 @@ type UnreachableError struct {
 	Err  error
 }
 
-func (e *UnreachableError) Error() string { return fmt.Sprintf("host %q not reached: %v", e.Host, e.Err) }
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("host %q not reached: %v", e.Host, e.Err)
+}
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
 // LostError says that the connection broke while a command ran. Whether and

@@ -1,0 +1,161 @@
+package secret
+
+import (
+	"bytes"
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// MinLen is the length in bytes below which a text cannot be taken out of
+// output: it would be found in ordinary words. Store.Get refuses such secrets.
+const MinLen = 4
+
+// Redactor takes secrets out of text: as they are, and as JSON, URLs, base64
+// (also in the middle of something longer, like a Basic header), hex, HTML and
+// shell quoting write them; a secret of several lines also line by line. The
+// zero Redactor knows no secrets. It is safe for concurrent use.
+type Redactor struct {
+	mu    sync.Mutex
+	forms map[string]bool
+	m     atomic.Pointer[machine] // nil: no secrets
+}
+
+// Add makes v known, also to Writers that are already in use. A value of less
+// than MinLen bytes is not added.
+func (r *Redactor) Add(v Value) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := len(r.forms)
+	for _, f := range forms(v.Reveal()) {
+		if r.forms == nil {
+			r.forms = map[string]bool{}
+		}
+		r.forms[f] = true
+	}
+	if len(r.forms) > before {
+		r.m.Store(newMachine(r.forms))
+	}
+}
+
+// String returns s with a Mask in place of every secret.
+func (r *Redactor) String(s string) string {
+	if r.m.Load() == nil {
+		return s
+	}
+	var b bytes.Buffer
+	w := r.Writer(&b)
+	_, _ = io.WriteString(w, s) // a Buffer takes everything
+	_ = w.Close()
+	return b.String()
+}
+
+// Writer redacts what is written to it on its way to w, also where a secret is
+// cut by the border of two writes. It keeps back only what may still become a
+// secret: bytes at the end that are the beginning of one. So a line that is
+// complete is never kept back, unless a secret has lines. Close writes the
+// rest; it does not close w. A Writer is not safe for concurrent use.
+func (r *Redactor) Writer(w io.Writer) io.WriteCloser {
+	return &writer{r: r, w: w}
+}
+
+type writer struct {
+	r      *Redactor
+	w      io.Writer
+	m      *machine
+	state  int32
+	hold   []byte // read, not written yet
+	hidden []bool // for each byte of hold: part of a secret
+	masked bool   // the last byte written was part of a secret
+	out    []byte
+	err    error
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if w.err != nil {
+		return 0, w.err
+	}
+	w.out = w.out[:0]
+	w.renew()
+	if w.m == nil {
+		w.out = append(w.out, p...)
+	} else {
+		w.feed(p)
+	}
+	if w.flush(); w.err != nil {
+		return 0, w.err
+	}
+	return len(p), nil
+}
+
+func (w *writer) Close() error {
+	if w.err == nil {
+		w.out = w.out[:0]
+		w.release(len(w.hold))
+		w.flush()
+	}
+	return w.err
+}
+
+func (w *writer) flush() {
+	if len(w.out) > 0 {
+		_, w.err = w.w.Write(w.out)
+	}
+}
+
+// renew takes up secrets that were added since the last write; what is held is
+// read again, because it may be the beginning of a new one.
+func (w *writer) renew() {
+	m := w.r.m.Load()
+	if m == w.m {
+		return
+	}
+	hold, hidden := w.hold, w.hidden
+	w.m, w.state, w.hold, w.hidden = m, 0, nil, nil
+	for i, c := range hold {
+		w.step(c, hidden[i])
+	}
+}
+
+func (w *writer) feed(p []byte) {
+	for i := 0; i < len(p); i++ {
+		if w.state == 0 && len(w.hold) == 0 {
+			n := w.m.skip(p[i:])
+			if n > 0 {
+				w.out = append(w.out, p[i:i+n]...)
+				w.masked = false
+				if i += n; i == len(p) {
+					return
+				}
+			}
+		}
+		w.step(p[i], false)
+	}
+}
+
+// step reads one byte. What lies before the longest beginning of a secret that
+// the text now ends with can no longer become part of one: it goes out.
+func (w *writer) step(c byte, hidden bool) {
+	w.hold = append(w.hold, c)
+	w.hidden = append(w.hidden, hidden)
+	w.state = w.m.next(w.state, c)
+	n := w.m.nodes[w.state]
+	for i := len(w.hold) - int(n.found); i < len(w.hold); i++ {
+		w.hidden[i] = true
+	}
+	w.release(len(w.hold) - int(n.depth))
+}
+
+func (w *writer) release(n int) {
+	for i := range n {
+		switch {
+		case !w.hidden[i]:
+			w.out = append(w.out, w.hold[i])
+		case !w.masked:
+			w.out = append(w.out, Mask...)
+		}
+		w.masked = w.hidden[i]
+	}
+	w.hold = append(w.hold[:0], w.hold[n:]...)
+	w.hidden = append(w.hidden[:0], w.hidden[n:]...)
+}
