@@ -148,10 +148,14 @@ func fromCommand(ctx context.Context, argv []string) (string, error) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &limited{&out}, &limited{&errs}
+	stdout := &limited{b: &out}
+	cmd.Stdout, cmd.Stderr = stdout, &limited{b: &errs}
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
+	}
+	if stdout.over {
+		return "", fmt.Errorf("command %s printed more than %d bytes", argv[0], maxLen)
 	}
 	if err != nil {
 		if said := strings.TrimSpace(errs.String()); said != "" {
@@ -162,11 +166,15 @@ func fromCommand(ctx context.Context, argv []string) (string, error) {
 	return strings.TrimRight(out.String(), "\r\n"), nil
 }
 
-type limited struct{ b *bytes.Buffer }
+type limited struct {
+	b    *bytes.Buffer
+	over bool
+}
 
 func (l *limited) Write(p []byte) (int, error) {
 	if l.b.Len()+len(p) > maxLen {
-		return 0, fmt.Errorf("output is larger than %d bytes", maxLen)
+		l.over = true
+		return 0, io.ErrShortBuffer
 	}
 	return l.b.Write(p)
 }
