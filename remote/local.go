@@ -49,6 +49,7 @@ func (local) Run(ctx context.Context, c Cmd) error {
 	if err != nil {
 		return err
 	}
+	defer p.sinks.Done()
 	return p.wait(ctx, c)
 }
 

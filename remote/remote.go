@@ -12,8 +12,12 @@ import (
 // ended otherwise; *UnreachableError when it was never started, because the
 // machine could not be reached; *LostError when the connection broke after the
 // start, so that nobody knows how it ended. When ctx ends first, Run returns
-// its cause, having asked the far side to end the command. Run is safe for
-// concurrent use.
+// its cause, having asked the far side to end the command. When a write to
+// Stdout or Stderr fails, the command is ended likewise and Run returns that
+// error. Run does not wait for Stdin to end, only for the command: a Read may
+// be under way when Run returns, and ends by itself. Nothing is written to
+// Stdout or Stderr after Run has returned, and both may be the same writer.
+// Run is safe for concurrent use.
 type Runner interface {
 	Run(ctx context.Context, c Cmd) error
 }

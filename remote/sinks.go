@@ -18,9 +18,10 @@ const tailSize = 4 << 10
 type Sinks struct {
 	Stdout, Stderr io.Writer
 
-	mu   sync.Mutex
-	tail []byte
-	cut  bool // tail has lost its beginning
+	out, err *sink
+	mu       sync.Mutex
+	tail     []byte
+	cut      bool // tail has lost its beginning
 }
 
 // Sinks prepares c's output. fail is called with the first error of a write;
@@ -34,9 +35,20 @@ func (c Cmd) Sinks(fail func(error)) *Sinks {
 	}
 	once := &sync.Once{}
 	tell := func(err error) { once.Do(func() { fail(err) }) }
-	s.Stdout = &sink{w: c.Stdout, mu: stdoutLock, fail: tell}
-	s.Stderr = io.MultiWriter(tailWriter{s}, &sink{w: c.Stderr, mu: stderrLock, fail: tell})
+	s.out = &sink{w: c.Stdout, mu: stdoutLock, fail: tell}
+	s.err = &sink{w: c.Stderr, mu: stderrLock, fail: tell}
+	s.Stdout, s.Stderr = s.out, io.MultiWriter(tailWriter{s}, s.err)
 	return s
+}
+
+// Done says that Run is about to return: nothing reaches the caller's writers
+// from then on, whatever is still on its way.
+func (s *Sinks) Done() {
+	for _, k := range []*sink{s.out, s.err} {
+		k.mu.Lock()
+		k.closed = true
+		k.mu.Unlock()
+	}
 }
 
 // Tail is the end of what went to Stderr so far, at most 4 KiB, valid UTF-8.
@@ -75,7 +87,7 @@ func (t tailWriter) Write(p []byte) (int, error) {
 type sink struct {
 	w      io.Writer
 	mu     *sync.Mutex
-	failed bool
+	closed bool // failed, or Done
 	fail   func(error)
 }
 
@@ -85,7 +97,7 @@ func (s *sink) Write(p []byte) (int, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failed {
+	if s.closed {
 		return len(p), nil
 	}
 	n, err := s.w.Write(p)
@@ -93,7 +105,7 @@ func (s *sink) Write(p []byte) (int, error) {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
-		s.failed = true
+		s.closed = true
 		s.fail(err)
 	}
 	return len(p), nil
