@@ -153,7 +153,7 @@ func (f *follower) outcome(ctx context.Context) error {
 	case !r.Began && r.Cancelled:
 		return &CancelledError{ID: f.id}
 	case !r.Began:
-		return &RefusedError{f.id, "its command could not begin"}
+		return &RefusedError{f.id, "its command could not begin; to try again, give it another id"}
 	case r.Status == 0:
 		return nil
 	case r.Cancelled:

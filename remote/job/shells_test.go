@@ -3,6 +3,7 @@ package job
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"belay/remote"
 	"belay/remote/remotetest"
+	"belay/remote/secret"
 )
 
 // machine is this one, as a login with a home directory and a sh of its own.
@@ -123,4 +125,11 @@ func read(t testing.TB, path string) string {
 func lines(path string) int {
 	b, _ := os.ReadFile(path)
 	return bytes.Count(b, []byte("\n"))
+}
+
+func randomInput(n int) secret.Value {
+	b := make([]byte, n)
+	rng := rand.NewChaCha8([32]byte{1})
+	rng.Read(b)
+	return secret.New(string(b))
 }
