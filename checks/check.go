@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 
 	"belay/remote"
+	"belay/remote/secret"
 )
 
 // Level is how bad a finding is. The zero Level is Unknown, so that a
@@ -34,18 +36,33 @@ type Finding struct {
 	Detail string // lines of evidence, for the detail card
 }
 
+// ID names what was judged, the same over re-checks: "port/chat/8088". Judge
+// makes sure that no two findings of one list share it.
+func (f Finding) ID() string { return f.Check + "/" + f.Host + "/" + f.Key }
+
 // World is what a check may look at. A host that was not reached has no facts;
 // a check that needs them says Unknown.
 type World struct {
 	Hosts remote.Hosts
 	Facts map[string]*Facts
+	// Unreached says why a host has no facts (the second map of GatherAll).
+	// Every check but "reachable" leaves such a host alone and says Unknown.
+	Unreached map[string]error
+	// Secret resolves a secret.Ref; nil where a plan's secrets are not at hand.
+	Secret func(ctx context.Context, name string) (secret.Value, error)
 }
 
 // Check judges. An error means that it could not: the caller records it as
-// Unknown. Assess changes nothing: the hosts it gets are read-only.
+// Unknown. Assess changes nothing: the hosts it gets are read-only. The checks
+// of a plan give exactly one finding a host, in the order of `on`.
 type Check interface {
 	Assess(ctx context.Context, w World) ([]Finding, error)
 }
+
+// FactReader is a check that says whether it looks at World.Facts. Who asks it
+// again and again (a wait, a soak) gathers anew each time if so; a check that
+// is no FactReader, or says false, looks for itself and needs no facts.
+type FactReader interface{ NeedsFacts() bool }
 
 // Validator is a check that can refuse its parameters before any host is
 // contacted; errors made with Field point at one of them.
@@ -62,13 +79,29 @@ type Kind struct {
 	New     func() Check
 }
 
-var kinds = map[string]Kind{}
+var (
+	kinds     = map[string]Kind{}
+	kindNames = map[reflect.Type]string{}
+)
 
 func register(k Kind) {
 	if _, twice := kinds[k.Name]; twice {
 		panic(fmt.Sprintf("check kind %q registered twice", k.Name))
 	}
 	kinds[k.Name] = k
+	kindNames[reflect.TypeOf(k.New())] = k.Name
+}
+
+// Name is what a check's findings call it: its kind, "disk-space" and the like
+// for a standing check, else its Go type.
+func Name(c Check) string {
+	if s, ok := c.(standing); ok {
+		return s.name
+	}
+	if n := kindNames[reflect.TypeOf(c)]; n != "" {
+		return n
+	}
+	return fmt.Sprintf("%T", c)
 }
 
 // All returns every kind of check by name, in a fresh map.
@@ -86,4 +119,10 @@ func (e *FieldError) Unwrap() error { return e.Err }
 // Field makes a FieldError.
 func Field(name, format string, args ...any) error {
 	return &FieldError{name, fmt.Errorf(format, args...)}
+}
+
+// Named is a check with the title that a plan gave it; "" for a standing one.
+type Named struct {
+	Title string
+	Check Check
 }
