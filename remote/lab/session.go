@@ -1,10 +1,12 @@
 package lab
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -101,12 +103,29 @@ func (s *server) run(line string, env []string, ch ssh.Channel) (*command, error
 		return nil, errors.Join(err, stdin.Close(), stdout.Close(), stderr.Close())
 	}
 	go func() { // ends with the channel
-		io.Copy(stdin, ch)
+		if scriptOnStdin.MatchString(line) {
+			s.copyLines(stdin, ch)
+		} else {
+			io.Copy(stdin, ch)
+		}
 		stdin.Close()
 	}()
 	c.output.Go(func() { io.Copy(ch, stdout); stdout.Close() })
 	c.output.Go(func() { io.Copy(ch.Stderr(), stderr); stderr.Close() })
 	return c, nil
+}
+
+// scriptOnStdin is a command line whose standard input is shell text.
+var scriptOnStdin = regexp.MustCompile(`^'?sh'? '?-s'?( |$)`)
+
+// copyLines passes shell text on, in the server's disguise.
+func (s *server) copyLines(to io.Writer, from io.Reader) {
+	for in := bufio.NewReader(from); ; {
+		text, err := in.ReadString('\n')
+		if _, werr := s.disguise.WriteString(to, text); err != nil || werr != nil {
+			return
+		}
+	}
 }
 
 // launch starts c unless the server is closing, and keeps its group for close.

@@ -1,0 +1,81 @@
+package dockerlab_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+
+	"belay/remote/lab/dockerlab"
+)
+
+func over(l *dockerlab.Lab, name, script string) (string, error) {
+	out, err := exec.Command("ssh", "-F", l.SSHConfig(), "-o", "ConnectTimeout=5", name, script).Output()
+	return string(out), err
+}
+
+func TestTwoServers(t *testing.T) {
+	l := dockerlab.Up(t, dockerlab.Server{Name: "old"}, dockerlab.Server{Name: "new", Files: map[string]string{
+		"/etc/lab-boot.d/50-mark": "date +%s%N >>/var/boots\n",
+	}})
+	ids := map[string]bool{}
+	for _, name := range []string{"old", "new"} {
+		out, err := over(l, name, "hostname; cat /etc/machine-id; id -u")
+		lines := strings.Fields(out)
+		if err != nil || len(lines) != 3 || lines[0] != name || lines[2] != "0" {
+			t.Fatalf("%s says %q, %v", name, out, err)
+		}
+		ids[lines[1]] = true
+	}
+	if len(ids) != 2 {
+		t.Error("both servers have the same machine id")
+	}
+	if out, err := over(l, "old", "getent hosts new && tmux new -d -s x sleep 100 && tmux ls"); err != nil {
+		t.Errorf("old: %q, %v", out, err)
+	}
+
+	l.Cut("old")
+	if out, err := over(l, "old", "true"); err == nil {
+		t.Errorf("a cut server said %q", out)
+	}
+	if _, err := over(l, "new", "true"); err != nil {
+		t.Errorf("new: %v", err)
+	}
+	l.Restore("old")
+	l.Hang("old")
+	if out, err := over(l, "old", "true"); err == nil {
+		t.Errorf("a hanging server said %q", out)
+	}
+	l.Restore("old")
+	if out := l.Exec("old", "tmux ls"); !strings.HasPrefix(out, "x:") {
+		t.Errorf("after Restore: %q", out)
+	}
+
+	l.Reboot("new")
+	if out, err := over(l, "new", "wc -l </var/boots"); strings.TrimSpace(out) != "2" || err != nil {
+		t.Errorf("boots: %q, %v", out, err)
+	}
+}
+
+func TestDockerInside(t *testing.T) {
+	l := dockerlab.Up(t, dockerlab.Server{Name: "chat", Docker: true})
+	l.Standins("chat", "ghcr.io/fluxerapp/fluxer-server:v1.2.3")
+	l.Exec("chat", `mkdir /app && cat >/app/docker-compose.yml <<'END'
+version: "2.4"
+services:
+  api:
+    image: ghcr.io/fluxerapp/fluxer-server:v1.2.3
+    command: serve --name api --listen :8080
+    healthcheck: {test: [CMD, /bin/standin, probe, "http://127.0.0.1:8080/_health"], interval: 1s}
+    ports: ["127.0.0.1:8088:8080"]
+END
+cd /app && docker-compose up -d 2>&1`)
+	out := l.Exec("chat", `for i in $(seq 60); do [ "$(docker inspect -f '{{.State.Health.Status}}' app_api_1)" = healthy ] && break; sleep 0.5; done
+curl -fsS -X POST http://127.0.0.1:8088/_rpc; docker inspect -f '{{.State.Health.Status}}' app_api_1`)
+	if out != "{\"result\":\"pong\",\"from\":\"api\"}\nhealthy\n" {
+		t.Errorf("%q", out)
+	}
+	l.Reboot("chat")
+	if out := l.Exec("chat", "docker ps -aq | wc -l"); out != "1\n" {
+		t.Errorf("after a reboot: %q containers", out)
+	}
+}
