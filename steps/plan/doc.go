@@ -58,9 +58,9 @@
 // whatever it names in `on` and in host parameters and secrets is declared by
 // the test that wraps it. It must decode and validate.
 //
-//	- step: Stop the old chat
-//	  on: chat
-//	  process.stop: {match: stoatchat, grace: 30s}
+//   - step: Stop the old chat
+//     on: chat
+//     process.stop: {match: stoatchat, grace: 30s}
 //
 // `on` of a step: Kind.NoHost refuses it; otherwise it may be left out in a
 // plan of exactly one host, which is then filled in; with Kind.Optional it may

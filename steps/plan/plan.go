@@ -15,6 +15,8 @@ type Plan struct {
 	Source []byte // the file, byte for byte
 	Hash   string // hex SHA-256 over source and overlays: what sign-offs are bound to
 
+	Overlays []File // what was laid over it, in this order
+
 	Name        string
 	About       string
 	Environment string // "production", "staging", …; "" when the plan does not say
@@ -30,6 +32,13 @@ type Plan struct {
 	Cutover   []Group
 	Soak      *Soak // nil: nothing is watched
 	Close     []Group
+}
+
+// File is an overlay, byte for byte: with Source, what Load needs to read the
+// plan again.
+type File struct {
+	Path   string
+	Source []byte
 }
 
 // Window is the maintenance window.

@@ -1,0 +1,261 @@
+package plan
+
+import (
+	"bytes"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"belay/checks"
+	"belay/remote"
+	"belay/steps"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// stepFields is everything that a step says around its kind.
+type stepFields struct {
+	Step     string          `yaml:"step" required:"" doc:"title, as the screens and the report call it"`
+	ID       string          `yaml:"id" doc:"name of the step for sign-offs, logs and flags; made from the title when left out"`
+	Why      string          `yaml:"why" doc:"why it is done, for the step card"`
+	Expect   string          `yaml:"expect" doc:"what should be seen when it went well"`
+	On       []string        `yaml:"on" host:"" doc:"host or hosts it runs on; may be left out when the plan has one host"`
+	Timeout  remote.Duration `yaml:"timeout" doc:"longest time for one attempt"`
+	Retry    *retryFields    `yaml:"retry" doc:"try again by itself when it fails; only for steps that may be repeated"`
+	When     string          `yaml:"when" doc:"POSIX shell condition on the step's host; the step is skipped when it is false"`
+	Optional bool            `yaml:"optional" doc:"a failure is recorded and the run goes on"`
+	Undo     *node           `yaml:"undo" doc:"way back of this step instead of the kind's own: a kind with its parameters, or a script for run"`
+	Hints    []Hint          `yaml:"hints" doc:"what known lines of a failed step's log mean"`
+	Each     *node           `yaml:"each" doc:"write it once for every value: {db: [shop, blog]}, then ${{ db }}"`
+}
+
+type retryFields struct {
+	Times int             `yaml:"times" scalar:"" required:"" doc:"how many more attempts, at most 100"`
+	Wait  remote.Duration `yaml:"wait" default:"5s" doc:"pause before each"`
+}
+
+// undoFields is what the way back says around its kind.
+type undoFields struct {
+	On      []string        `yaml:"on" host:"" doc:"host or hosts it runs on; those of the step when left out"`
+	Timeout remote.Duration `yaml:"timeout" doc:"longest time for one attempt"`
+	Expect  string          `yaml:"expect" doc:"what should be seen when it went well"`
+}
+
+const maxTitle = 200 // characters
+
+var idForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,79}$`)
+
+// step reads one step; raw is n as it is written, for its templates. Nil when
+// there are problems.
+func (b *builder) step(n, raw *node, s scope) *Step {
+	told := b.c.n
+	var f stepFields
+	common := shapeOf(reflect.TypeFor[stepFields]()).names()
+	p, kind := oneKind(&b.decoder, n, "a step", common, b.kinds.Steps)
+	b.structure(n, reflect.ValueOf(&f).Elem(), in{what: "a step"}, func(pair) {})
+	b.title(n, "step", f.Step)
+	if p == nil {
+		return nil
+	}
+	st := &Step{
+		Title: f.Step, Why: f.Why, Expect: f.Expect, Stage: b.stage, Kind: kind, On: f.On,
+		Timeout: time.Duration(f.Timeout), When: f.When, Optional: f.Optional, Hints: f.Hints, Line: n.line,
+	}
+	b.identify(st, n, raw, f.ID, s)
+	b.place(st, n, p.key)
+	b.kind(st, p)
+	b.retry(st, n.get("retry"), f.Retry)
+	b.hints(n.get("hints"), f.Hints)
+	if f.Undo != nil {
+		st.Undo = b.undo(st, n.pair("undo"), b.c.n == told)
+	}
+	if b.c.n > told {
+		return nil
+	}
+	return st
+}
+
+func (b *builder) title(n *node, key, text string) {
+	if strings.Contains(text, "\n") || len([]rune(text)) > maxTitle {
+		b.c.add(n.get(key), "%s must be one line of at most %d characters", quote(key), maxTitle)
+	}
+}
+
+// identify gives the step its id, and tells apart what `each` wrote.
+func (b *builder) identify(st *Step, n, raw *node, id string, s scope) {
+	at := n.get("id")
+	source := raw.get("id")
+	if at == nil {
+		at, source, id = n.get("step"), raw.get("step"), slug(st.Title)
+	} else if !idForm.MatchString(id) {
+		b.c.add(at, "%s is no id: letters, digits, - and _, at most 80 of them", quote(id))
+	}
+	for _, t := range s.each {
+		if source != nil && !uses(source.text, t.name) {
+			id += "-" + slug(t.suffix)
+		}
+		if title := raw.get("step"); title != nil && !uses(title.text, t.name) {
+			st.Title += " (" + t.suffix + ")"
+		}
+	}
+	st.ID = id
+	b.unique(id, n, at)
+}
+
+func (b *builder) unique(id string, n, at *node) {
+	if at == nil {
+		at = n
+	}
+	if first, twice := b.ids[id]; twice {
+		b.c.add(at, "step id %s is taken by the step in line %d; give one of them another `id`", quote(id), first)
+		return
+	}
+	b.ids[id] = n.line
+}
+
+// place settles where a step runs.
+func (b *builder) place(st *Step, n, key *node) {
+	on := n.pair("on")
+	for i, h := range st.On {
+		if slices.Contains(st.On[:i], h) {
+			b.c.add(on.val, "host %s stands there twice", quote(h))
+		}
+	}
+	switch {
+	case on != nil && st.Kind.NoHost:
+		b.c.add(on.key, "%s runs on no host; remove `on`", quote(st.Kind.Name))
+	case on != nil && len(st.On) == 0:
+		b.c.add(on.val, "`on` names no host")
+	case on == nil && !st.Kind.NoHost && !st.Kind.Optional && len(st.On) == 0:
+		if b.only == "" {
+			b.c.add(key, "`on` is missing; the plan has several hosts, so say where this runs%s", orElse("", ": ", b.hosts))
+			return
+		}
+		st.On = []string{b.only}
+	}
+	if st.When != "" && len(st.On) == 0 {
+		b.c.add(n.get("when"), "`when` is asked on the step's host, and this step has none")
+	}
+}
+
+// kind fills the kind's parameters.
+func (b *builder) kind(st *Step, p *pair) {
+	st.Do = st.Kind.New()
+	b.params(p.val, p.key, st.Do, st.Kind.Name, false)
+	st.Params = paramText(p.val)
+}
+
+func paramText(n *node) string {
+	y := n.yaml()
+	y.Style &^= yaml.FlowStyle
+	var out bytes.Buffer
+	enc := yaml.NewEncoder(&out)
+	enc.SetIndent(2)
+	if err := enc.Encode(y); err != nil {
+		return fmt.Sprintf("(not shown: %v)", err)
+	}
+	return out.String()
+}
+
+func (b *builder) retry(st *Step, n *node, f *retryFields) {
+	if n == nil || f == nil || st.Do == nil {
+		return
+	}
+	st.Retry = Retry{Times: f.Times, Wait: time.Duration(f.Wait)}
+	if f.Times < 1 || f.Times > 100 {
+		b.c.add(n, "`retry` takes 1 to 100 times")
+		return
+	}
+	if r, ok := st.Do.(steps.Repeater); !ok || !r.Repeatable() {
+		b.c.add(n, "doing %s twice may not equal doing it once, so it is never tried again by itself; remove `retry`", quote(st.Kind.Name))
+	}
+}
+
+func (b *builder) hints(n *node, all []Hint) {
+	for i, h := range all {
+		if _, err := regexp.Compile(h.Match); err != nil {
+			at := locate(n, fmt.Sprintf("%d.match", i))
+			if at == nil {
+				at = n
+			}
+			b.c.add(at, "not a regular expression: %s", oneLine(err.Error()))
+		}
+	}
+}
+
+// undo reads the plan's own way back of a step; sound tells whether that step
+// has no problems of its own.
+func (b *builder) undo(of *Step, p *pair, sound bool) *Step {
+	told, n := b.c.n, p.val
+	if n.kind == scalar && !n.null() { // short for run
+		key := &node{text: "run", tag: "!!str", file: n.file, line: n.line, col: n.col}
+		n = &node{kind: mapping, file: n.file, line: n.line, col: n.col, pairs: []pair{{key, n}}}
+	}
+	if n.kind != mapping {
+		b.c.add(n, "`undo` takes a kind with its parameters, or a script, not %s", n.describe())
+		return nil
+	}
+	var f undoFields
+	common := shapeOf(reflect.TypeFor[undoFields]()).names()
+	k, kind := oneKind(&b.decoder, n, "an undo", common, b.kinds.Steps)
+	b.structure(n, reflect.ValueOf(&f).Elem(), in{what: "an undo"}, func(pair) {})
+	if k == nil {
+		return nil
+	}
+	st := &Step{
+		ID: of.ID + "-undo", Title: "Undo: " + of.Title, Expect: f.Expect, Stage: of.Stage, Kind: kind,
+		On: f.On, Timeout: time.Duration(f.Timeout), Line: p.key.line,
+	}
+	if n.get("on") == nil && !kind.NoHost {
+		st.On = of.On
+	}
+	b.unique(st.ID, n, p.key)
+	if sound || n.get("on") != nil {
+		b.place(st, n, k.key)
+	}
+	b.kind(st, k)
+	if b.c.n > told {
+		return nil
+	}
+	return st
+}
+
+// slug makes an id of a title: "Stop Stoat Chat" → "stop-stoat-chat".
+func slug(title string) string {
+	var out strings.Builder
+	for _, r := range strings.ToLower(title) {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '_':
+			out.WriteRune(r)
+		case r == '\'', r == '’': // don't → dont
+		case out.Len() > 0 && !strings.HasSuffix(out.String(), "-"):
+			out.WriteByte('-')
+		}
+		if out.Len() >= 60 {
+			break
+		}
+	}
+	if s := strings.Trim(out.String(), "-_"); s != "" {
+		return s
+	}
+	return "step"
+}
+
+// needs asks a step for the checks that it relies on, host by host.
+func (s *Step) needs() []checks.Check {
+	n, ok := s.Do.(steps.Needer)
+	if !ok {
+		return nil
+	}
+	if len(s.On) == 0 {
+		return n.Needs("")
+	}
+	var all []checks.Check
+	for _, on := range s.On {
+		all = append(all, n.Needs(on)...)
+	}
+	return all
+}
