@@ -64,6 +64,9 @@ func (s *processStop) Validate() error {
 	return errors.Join(append(errs, validScript("start", s.Start))...)
 }
 
+// Repeatable: what is stopped cannot be stopped twice.
+func (s *processStop) Repeatable() bool { return true }
+
 // Pending lists what would be stopped, and who holds the port.
 func (s *processStop) Pending(ctx context.Context, e Env) ([]Change, error) {
 	l, err := s.look(ctx, e)

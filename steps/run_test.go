@@ -1,0 +1,400 @@
+package steps
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"belay/remote"
+	"belay/remote/secret"
+)
+
+func TestRunWhole(t *testing.T) {
+	inShells(t, func(t *testing.T, b *runBox) {
+		dir := t.TempDir()
+		r := &run{
+			Script: "echo from $PWD with \"$GREET\"\necho made >>made\necho oops >&2", Dir: dir,
+			Env:       map[string]string{"GREET": "it's\n $HOME `id`"},
+			PendingBy: "[ -e made ] || echo 'make it'", VerifyBy: "echo proving; grep -q made made", UndoBy: "rm made",
+		}
+		if err := r.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		e, log := runEnv(b.host())
+		todo, err := r.Pending(t.Context(), looking(e))
+		if err != nil || len(todo) != 2 || todo[0].Text != "make it" || !strings.Contains(todo[1].Cmd, "echo made >>made") {
+			t.Fatalf("pending: %+v, %v", todo, err)
+		}
+		mustApply(t, r, e)
+		want := "from " + dir + " with it's\n $HOME `id`\noops\nproving\n"
+		if diff := cmp.Diff(want, log.String()); diff != "" {
+			t.Error(diff)
+		}
+		if todo, err := r.Pending(t.Context(), looking(e)); err != nil || len(todo) != 0 {
+			t.Fatalf("pending afterwards: %v, %v", todo, err)
+		}
+		for range 2 {
+			if err := r.Undo(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := r.Verify(t.Context(), looking(e)); err == nil {
+			t.Error("verify passes after undo")
+		}
+		mustApply(t, r, e) // and forward again
+		if got := content(t, dir+"/made"); got != "made\n" {
+			t.Errorf("made twice: %q", got)
+		}
+		if err := r.Undo(t.Context(), e); err != nil || content(t, dir+"/made") != "" {
+			t.Errorf("second undo: %v, %q", err, content(t, dir+"/made"))
+		}
+	})
+}
+
+// TestRunCrash kills belay before and after each thing it does.
+func TestRunCrash(t *testing.T) {
+	inShells(t, func(t *testing.T, b *runBox) {
+		for _, after := range []bool{false, true} {
+			for at := 1; ; at++ {
+				dir := t.TempDir()
+				r := &run{Script: "echo x >>effects; sleep .1; echo done", UndoBy: "echo u >>undone", Dir: dir}
+				e, log := runEnv(b.host())
+				e.ID = fmt.Sprintf("crash-%v-%d", after, at)
+				crashed := crashing(t, e, at, after, r.Apply)
+				resume(t, r, e, func() {
+					if got := content(t, dir+"/effects"); got != "" {
+						t.Errorf("act %d: a person is asked after the effect: %q", at, got)
+					}
+				})
+				if got := content(t, dir+"/effects"); got != "x\n" {
+					t.Fatalf("act %d, after %v: effects %q", at, after, got)
+				}
+				if got := log.String(); !strings.Contains(got, "done\n") {
+					t.Errorf("act %d: log %q", at, got)
+				}
+				crashing(t, e, at, after, r.Undo)
+				if err := r.Undo(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+				if got := content(t, dir+"/undone"); got != "u\n" {
+					t.Fatalf("act %d, after %v: undone %q", at, after, got)
+				}
+				if !crashed {
+					if at < 4 {
+						t.Errorf("only %d acts", at)
+					}
+					break
+				}
+			}
+		}
+	})
+}
+
+// TestRunAttempts: a failure that was told is tried again as a new execution; one
+// that was not told is told first.
+func TestRunAttempts(t *testing.T) {
+	inShells(t, func(t *testing.T, b *runBox) {
+		dir := t.TempDir()
+		r := &run{Script: "echo x >>effects; echo why >&2; [ -e good ]", UndoBy: "echo u >>undone; [ -e good ]", Dir: dir}
+		e, _ := runEnv(b.host())
+		if !crashing(t, e, 3, false, r.Apply) { // it has ended; belay dies before it remembers that
+			t.Fatal("no crash")
+		}
+		err := r.Apply(t.Context(), e)
+		exit, ok := errors.AsType[*remote.ExitError](err)
+		if !ok || exit.Status != 1 || err.Error() != "script: exit status 1: why" {
+			t.Fatalf("told: %v", err)
+		}
+		if got := content(t, dir+"/effects"); got != "x\n" {
+			t.Fatalf("told by doing it again: %q", got)
+		}
+		if on, err := r.Underway(e); on || err != nil {
+			t.Errorf("underway after it was told: %v, %v", on, err)
+		}
+		if todo, err := r.Pending(t.Context(), looking(e)); err != nil || len(todo) != 1 {
+			t.Errorf("pending after a failure: %v, %v", todo, err)
+		}
+		if err := r.Undo(t.Context(), e); err == nil || !strings.HasPrefix(err.Error(), "undo script: exit status 1") {
+			t.Errorf("undo: %v", err)
+		}
+		if err := os.WriteFile(dir+"/good", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		mustApply(t, r, e)
+		if got := content(t, dir+"/effects"); got != "x\nx\n" {
+			t.Errorf("retry: %q", got)
+		}
+		if todo, err := r.Pending(t.Context(), looking(e)); err != nil || len(todo) != 0 {
+			t.Errorf("pending after it ended well: %v, %v", todo, err)
+		}
+		if err := r.Undo(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		if got := content(t, dir+"/undone"); got != "u\nu\n" {
+			t.Errorf("undo tried again: %q", got)
+		}
+		if todo, err := r.Pending(t.Context(), looking(e)); err != nil || len(todo) != 1 {
+			t.Errorf("pending after undo: %v, %v", todo, err)
+		}
+	})
+}
+
+// TestRunProofFails: what ended well, and is disproved, is still to be done.
+func TestRunProofFails(t *testing.T) {
+	b := &runBox{home: t.TempDir(), over: remote.Local("chat")}
+	dir := t.TempDir()
+	r := &run{Script: "echo x >>effects", VerifyBy: "test -e proof", Dir: dir}
+	e, _ := runEnv(b.host())
+	if err := r.Apply(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Verify(t.Context(), looking(e)); err == nil || err.Error() != "verify script: exit status 1" {
+		t.Errorf("verify: %v", err)
+	}
+	if todo, err := r.Pending(t.Context(), looking(e)); err != nil || len(todo) != 1 {
+		t.Errorf("pending: %v, %v", todo, err)
+	}
+	if r.WayBack() || r.Undo(t.Context(), e) != ErrNoWayBack {
+		t.Error("there is a way back without an undo script")
+	}
+}
+
+// TestRunEnds: leaving lets the script go on, any other cause ends it.
+func TestRunEnds(t *testing.T) {
+	b := &runBox{home: t.TempDir(), over: remote.Local("chat")}
+	t.Cleanup(func() { endJobs(t, b.home) })
+	for _, cause := range []error{ErrDetach, errors.New("not done within 1s")} {
+		dir := t.TempDir()
+		r := &run{Script: "echo x >>effects; until [ -e go ]; do sleep .05; done; echo y >>effects", UndoBy: "echo u >>undone", Dir: dir}
+		e, _ := runEnv(b.host())
+		e.ID = fmt.Sprintf("ends-%d", len(cause.Error()))
+		ctx, cancel := context.WithCancelCause(t.Context())
+		go func() {
+			for content(t, dir+"/effects") == "" {
+				time.Sleep(5 * time.Millisecond)
+			}
+			cancel(cause)
+		}()
+		if err := r.Apply(ctx, e); !errors.Is(err, cause) {
+			t.Fatalf("apply: %v", err)
+		}
+		on, err := r.Underway(e)
+		if err != nil || on != (cause == ErrDetach) {
+			t.Errorf("%v: underway %v, %v", cause, on, err)
+		}
+		if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := "x\nx\ny\n" // ended, then done again
+		if cause == ErrDetach {
+			want = "x\ny\n" // taken up
+		}
+		mustApply(t, r, e)
+		if got := content(t, dir+"/effects"); got != want {
+			t.Errorf("%v: %q, want %q", cause, got, want)
+		}
+	}
+}
+
+// TestRunUndoWhileRunning: a rollback ends the script before it undoes it.
+func TestRunUndoWhileRunning(t *testing.T) {
+	b := &runBox{home: t.TempDir(), over: remote.Local("chat")}
+	t.Cleanup(func() { endJobs(t, b.home) })
+	dir := t.TempDir()
+	r := &run{Script: "echo $$ >pid; while :; do sleep .05; done", UndoBy: `kill -0 "$(cat pid)" 2>/dev/null && echo alive >>undone || echo gone >>undone`, Dir: dir}
+	e, _ := runEnv(b.host())
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		for content(t, dir+"/pid") == "" {
+			time.Sleep(5 * time.Millisecond)
+		}
+		cancel(ErrDetach)
+	}()
+	if err := r.Apply(ctx, e); !errors.Is(err, ErrDetach) {
+		t.Fatal(err)
+	}
+	if err := r.Undo(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if got := content(t, dir+"/undone"); got != "gone\n" {
+		t.Errorf("undo saw the script %q", got)
+	}
+}
+
+func TestRunAttachedCrash(t *testing.T) {
+	inShells(t, func(t *testing.T, b *runBox) {
+		for at, effects := range map[int]string{1: "", 2: "", 3: "x\n", 4: "x\n"} {
+			dir := t.TempDir()
+			r := &run{Script: "echo x >>effects; echo said", Dir: dir, IsAttached: true, UndoBy: "echo u >>undone"}
+			e, log := runEnv(b.host())
+			crashed := crashing(t, e, at, false, r.Apply)
+			if got := content(t, dir+"/effects"); got != effects || crashed != (at < 4) {
+				t.Fatalf("act %d: crashed %v, %q", at, crashed, got)
+			}
+			if on, err := r.Underway(e); on || err != nil {
+				t.Errorf("an attached script cannot be underway: %v", err)
+			}
+			todo, err := r.Pending(t.Context(), looking(e))
+			if err != nil || (len(todo) > 0) != crashed {
+				t.Errorf("act %d: pending %v, %v: a person must be asked", at, todo, err)
+			}
+			if !crashed && log.String() != "said\n" {
+				t.Errorf("log %q", log)
+			}
+			if err := r.Undo(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+			if undone := content(t, dir+"/undone"); (undone == "u\n") != (at > 1) {
+				t.Errorf("act %d: undone %q", at, undone)
+			}
+		}
+	})
+}
+
+// TestRunSecrets plants a secret of every byte and looks for it everywhere.
+func TestRunSecrets(t *testing.T) {
+	inShells(t, func(t *testing.T, b *runBox) {
+		planted := "planted-" + hex.EncodeToString([]byte(t.Name()))
+		every := make([]byte, 0, 300)
+		for c := 1; c < 256; c++ {
+			every = append(every, byte(c))
+		}
+		value := " \\n '\"$x`id`\n" + planted + "\n" + string(every) + "\n\n"
+		b.env = append(b.env, "pg_password=from-the-login")
+		for _, attached := range []bool{false, true} {
+			dir := t.TempDir()
+			sum := `printf %s "$pg_password" | sha256sum; printf %s "$second"; env >env; cat; while [ ! -e go ]; do sleep .05; done`
+			r := &run{Script: sum, VerifyBy: sum, PendingBy: sum, UndoBy: sum, Dir: dir, IsAttached: attached, Secrets: []string{"pg_password", "second"}}
+			e, log := runEnv(b.host())
+			e.ID = fmt.Sprint("secret-", attached)
+			e.Secret = func(_ context.Context, name string) (secret.Value, error) {
+				return secret.New(map[string]string{"pg_password": value, "second": ""}[name]), nil
+			}
+			done := make(chan error, 1)
+			go func() { done <- r.Apply(t.Context(), e) }()
+			for log.String() == "" {
+				findPlanted(t, planted, b.home)
+			}
+			findPlanted(t, planted, b.home)
+			if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Verify(t.Context(), looking(e)); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Undo(t.Context(), e); err != nil {
+				t.Fatal(err)
+			}
+			h := sha256.Sum256([]byte(value))
+			if want := strings.Repeat(hex.EncodeToString(h[:])+"  -\n", 3); log.String() != want {
+				t.Errorf("attached %v: log %q, want %q", attached, log, want)
+			}
+			if todo, err := r.Pending(t.Context(), looking(e)); err != nil || !strings.HasPrefix(todo[0].Text, hex.EncodeToString(h[:])) {
+				t.Errorf("pending: %v, %v", todo, err)
+			}
+			if got := content(t, dir+"/env"); strings.Contains(got, "pg_password") || strings.Contains(got, planted) {
+				t.Errorf("the secret is exported: %s", got)
+			}
+		}
+	})
+}
+
+// findPlanted looks on every command line, in every environment, and on disk.
+func findPlanted(t *testing.T, planted, home string) {
+	t.Helper()
+	for _, what := range []string{"cmdline", "environ"} {
+		files, _ := filepath.Glob("/proc/[0-9]*/" + what)
+		for _, f := range files {
+			if b, err := os.ReadFile(f); err == nil && strings.Contains(string(b), planted) {
+				t.Errorf("the secret stands in %s", f)
+			}
+		}
+	}
+	_ = filepath.WalkDir(home, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && strings.Contains(content(t, path), planted) {
+			t.Errorf("the secret stands in %s", path)
+		}
+		return nil
+	})
+}
+
+func TestRunProgress(t *testing.T) {
+	b := &runBox{home: t.TempDir(), over: remote.Local("chat")}
+	r := &run{
+		Script:   `for i in 1 2 3; do echo "Applied migration: $i"; done; printf 'noise\r 7/9 Applied migration: 4\n'; echo Applied migration: many`,
+		Progress: &logProgress{Match: `Applied migration: (\d+)`, Total: 60, Unit: "migrations"},
+	}
+	e, _ := runEnv(b.host())
+	var said []Progress
+	e.Say = func(p Progress) { said = append(said, p) }
+	if err := r.Apply(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	var want []Progress
+	for i := range int64(4) {
+		want = append(want, Progress{Done: i + 1, Total: 60, Unit: "migrations", Text: fmt.Sprint("Applied migration: ", i+1)})
+	}
+	if diff := cmp.Diff(want, said); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestProgressWriter(t *testing.T) {
+	for name, c := range map[string]struct {
+		p    logProgress
+		in   []string
+		want []Progress
+	}{
+		"total from the line": {logProgress{Match: `(\d+)/(\d+)`}, []string{"3/", "17\nx\n"}, []Progress{{Done: 3, Total: 17, Text: "3/17"}}},
+		"counted":             {logProgress{Match: `^ok`, Total: 2}, []string{"ok a\nno\nok b\nok"}, []Progress{{Done: 1, Total: 2, Text: "ok"}, {Done: 2, Total: 2, Text: "ok"}}},
+		"long line":           {logProgress{Match: `^a+(\d)`}, []string{strings.Repeat("a", 5000) + "1\na2\n"}, []Progress{{Done: 2, Text: "a2"}}},
+		"too big a number":    {logProgress{Match: `(\d+)`}, []string{strings.Repeat("9", 40) + "\n"}, nil},
+	} {
+		var said []Progress
+		w := newProgressWriter(&c.p, 0, func(p Progress) { said = append(said, p) })
+		for _, part := range c.in {
+			if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
+				t.Errorf("%s: write %d, %v", name, n, err)
+			}
+		}
+		if diff := cmp.Diff(c.want, said); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestRunValidate(t *testing.T) {
+	for want, r := range map[string]run{
+		"script: it is empty":                     {Script: " \n"},
+		`secrets.0: "PATH" cannot name`:           {Script: "x", Secrets: []string{"PATH"}},
+		`secrets.0: "pg-pass" cannot name`:        {Script: "x", Secrets: []string{"pg-pass"}},
+		`secrets.0: "a" stands under env too`:     {Script: "x", Secrets: []string{"a"}, Env: map[string]string{"a": "1"}},
+		`secrets.1: "a" stands here twice`:        {Script: "x", Secrets: []string{"a", "a"}},
+		"env.A-B: this cannot be an environment":  {Script: "x", Env: map[string]string{"A-B": ""}},
+		"progress.match: error parsing regexp":    {Script: "x", Progress: &logProgress{Match: "("}},
+		"progress.total: -1 is less than nothing": {Script: "x", Progress: &logProgress{Match: "x", Total: -1}},
+		"undo: a zero byte cannot stand":          {Script: "x", UndoBy: "\x00"},
+		"verify: the script is 70000 bytes long":  {Script: "x", VerifyBy: strings.Repeat("x", 70000)},
+	} {
+		if err := r.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	good := run{Script: "x", Secrets: []string{"a", "B_2"}, Env: map[string]string{"C": "x"}}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+}
