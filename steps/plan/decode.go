@@ -61,6 +61,9 @@ func (d *decoder) value(n *node, v reflect.Value, f *field, w in) {
 	}
 	switch formOf(t) {
 	case structForm:
+		if w.name != "" {
+			w.what = quote(w.name) + " of " + w.what
+		}
 		d.structure(n, v, w, nil)
 	case listForm:
 		d.list(n, v, f, w)
@@ -90,6 +93,8 @@ func (n *node) describe() string {
 	switch {
 	case n.null():
 		return "nothing"
+	case n.kind != scalar && n.size == 1:
+		return strings.Replace(n.kind.String(), "a ", "an empty ", 1)
 	case n.kind != scalar:
 		return n.kind.String()
 	case n.tag == "!!str":
@@ -108,6 +113,7 @@ func (d *decoder) list(n *node, v reflect.Value, f *field, w in) {
 	}
 	s := reflect.MakeSlice(v.Type(), len(items), len(items))
 	for i, item := range items {
+		w.key = item
 		d.value(item, s.Index(i), f, w)
 	}
 	v.Set(s)

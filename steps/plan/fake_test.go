@@ -83,7 +83,9 @@ func (f *fakeCopy) HostNames() []string {
 	return nil
 }
 
-func (f *fakeCopy) Needs(on string) []checks.Check { return []checks.Check{&fakePort{On: on, Port: 8088}} }
+func (f *fakeCopy) Needs(on string) []checks.Check {
+	return []checks.Check{&fakePort{On: on, Port: 8088}}
+}
 func (f *fakeCopy) Undo(context.Context, steps.Env) error { return nil }
 
 type fakeManual struct {

@@ -3,6 +3,7 @@ package plan
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -105,7 +106,11 @@ func (g *grower) stop(y *yaml.Node, format string, args ...any) *node {
 }
 
 func (g *grower) place(y *yaml.Node) *node {
-	return &node{tag: y.ShortTag(), text: y.Value, style: y.Style, file: g.file, line: max(y.Line, 1), col: max(y.Column, 1), size: 1}
+	n := &node{tag: y.ShortTag(), text: y.Value, style: y.Style, file: g.file, line: max(y.Line, 1), col: max(y.Column, 1), size: 1}
+	if last := g.file.count(); n.line > last { // nothing, after the end of the file
+		n.line, n.col = last, utf8.RuneCountInString(g.file.line(last))+1
+	}
+	return n
 }
 
 func (g *grower) node(y *yaml.Node, depth int) *node {

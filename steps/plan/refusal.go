@@ -25,11 +25,7 @@ func (d *decoder) refusals(err error, n, key *node) {
 		return
 	}
 	path, inner := fe.Field, fe.Err
-	for {
-		next, ok := inner.(*checks.FieldError)
-		if !ok {
-			break
-		}
+	for next := fe; errors.As(inner, &next) && next.Error() == inner.Error(); {
 		path, inner = path+"."+next.Field, next.Err
 	}
 	at := locate(n, path)
@@ -75,21 +71,22 @@ func locate(n *node, path string) *node {
 	return nil
 }
 
-// holding returns the scalar in n whose text is text, or nil.
-func holding(n *node, text string) *node {
+// holding returns the scalar in n that names a host: whose text is the name, or
+// begins with it and a colon, as in chat:/var/lib. Nil when there is none.
+func holding(n *node, name string) *node {
 	if n.kind == scalar {
-		if n.text == text {
+		if n.text == name || strings.HasPrefix(n.text, name+":") {
 			return n
 		}
 		return nil
 	}
 	for _, item := range n.items {
-		if at := holding(item, text); at != nil {
+		if at := holding(item, name); at != nil {
 			return at
 		}
 	}
 	for _, p := range n.pairs {
-		if at := holding(p.val, text); at != nil {
+		if at := holding(p.val, name); at != nil {
 			return at
 		}
 	}

@@ -40,6 +40,8 @@ func (b *builder) signoff(n *node) {
 		}
 		if it.Text == "" && b.c.n == told {
 			b.c.add(item, "a sign-off item has a text, or a `check`")
+		}
+		if b.c.n > told {
 			continue
 		}
 		if it.ID == "" {

@@ -26,13 +26,18 @@ type source struct {
 
 // line returns the no-th line, or "".
 func (s *source) line(no int) string {
-	if s.lines == nil {
-		s.lines = strings.Split(string(s.text), "\n")
-	}
-	if no < 1 || no > len(s.lines) {
+	if no < 1 || no > s.count() {
 		return ""
 	}
 	return strings.TrimSuffix(s.lines[no-1], "\r")
+}
+
+// count returns how many lines the file has; at least one.
+func (s *source) count() int {
+	if s.lines == nil {
+		s.lines = strings.Split(string(s.text), "\n")
+	}
+	return len(s.lines)
 }
 
 // printable tells whether a character may stand in a plan besides tab and line
@@ -97,7 +102,7 @@ func (s *source) parse(c *collector) *node {
 	var next yaml.Node
 	switch err := decodeYAML(dec, &next); {
 	case err == nil:
-		c.at(s, max(next.Line, 1), max(next.Column, 1), "a second document; a plan is one document, so remove the --- line")
+		c.at(s, min(max(next.Line, 1), s.count()), max(next.Column, 1), "a second document; a plan is one document, so remove the --- line")
 		return nil
 	case !errors.Is(err, io.EOF):
 		s.syntax(c, err)
@@ -125,7 +130,7 @@ func (s *source) syntax(c *collector, err error) {
 	m := yamlPlace.FindStringSubmatch(text)
 	text = strings.TrimSpace(text[len(m[0]):])
 	line, _ := strconv.Atoi(m[1])
-	line = max(line, 1)
+	line = min(max(line, 1), s.count())
 	col, _ := strconv.Atoi(m[2])
 	if col == 0 {
 		src := s.line(line)
