@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -51,7 +52,7 @@ func StartDemo(ctx context.Context, dir, program, fail string) (*Demo, error) {
 		"new_flag": newFlags,
 	}
 	if err := d.furnish(program, addr); err != nil {
-		return nil, fmt.Errorf("demo: %w", fmt.Errorf("%w; %v", err, l.Stop()))
+		return nil, errors.Join(fmt.Errorf("demo: %w", err), l.Stop())
 	}
 	if err := d.startOld(ctx); err != nil {
 		l.Stop()

@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -128,4 +130,23 @@ func archive(t testing.TB, files map[string][]byte) *bytes.Buffer {
 		t.Fatal(err)
 	}
 	return &b
+}
+
+// Tree reads a directory that mirrors a server's root, for Server.Files.
+func Tree(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		rel, relErr := filepath.Rel(dir, path)
+		files["/"+filepath.ToSlash(rel)] = string(b)
+		return errors.Join(err, relErr)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
 }

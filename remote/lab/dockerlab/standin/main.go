@@ -1,7 +1,8 @@
 // Command standin takes the place of a real server program in the tests' lab:
 // small, static, with just the behaviour that a migration looks at.
 //
-//	standin serve --name NAME --listen :PORT [--page TEXT] [--route /prefix=host:port …] [--sick]
+//	standin serve --name NAME --listen :PORT [--root DIR] [--route /prefix=host:port …] [--sick]
+//	standin fall-over      ends with an error at once
 //	standin probe URL      exit status 0 when the answer is 200: a health check
 //	pg_isready, cqlsh      called by these names: ask the serve in the same container
 //
@@ -47,6 +48,9 @@ func run(args []string) error {
 		return nil
 	case "cqlsh":
 		return keyspaces()
+	}
+	if len(args) > 1 && args[1] == "fall-over" {
+		return errors.New("this program falls over, as it was asked to")
 	}
 	if len(args) > 2 && args[1] == "probe" {
 		return probe(args[2])
@@ -115,7 +119,7 @@ func serve(args []string) error {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	name := flags.String("name", "standin", "who answers")
 	listen := flags.String("listen", ":8080", "where")
-	page := flags.String("page", "", "what GET / says")
+	root := flags.String("root", "", "directory that GET / serves")
 	sick := flags.Bool("sick", false, "never healthy")
 	mux := http.NewServeMux()
 	flags.Func("route", "/prefix=host:port to pass requests on to", func(s string) error {
@@ -142,9 +146,9 @@ func serve(args []string) error {
 		fmt.Fprintf(w, "{\"result\":\"pong\",\"from\":%q}\n", *name)
 	})
 	mux.Handle("/migrations", &migrations{})
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "<!doctype html><title>%s</title><p>%s</p>\n", *name, *page)
-	})
+	if *root != "" {
+		mux.Handle("/", http.FileServer(http.Dir(*root)))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	server := &http.Server{Addr: *listen, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
