@@ -1,0 +1,263 @@
+package tui
+
+import (
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"belay/steps/journal"
+	"belay/tui/widget"
+)
+
+// ask is the dialog of one question: first a letter chooses, then the form
+// takes what the choice needs, then ctrl-y sends.
+type ask struct {
+	q      journal.Question
+	item   string // the finding or checklist item that it is about; "" for none
+	keys   []string
+	chosen int // index into q.Options; -1: none yet
+	form   form
+	tail   []string // last lines of the failed step's log
+	say    string   // what went wrong with sending
+	stale  bool
+	sent   bool
+	scroll int
+}
+
+func newAsk(q journal.Question, item string, tail []string) *ask {
+	return &ask{q: q, item: item, keys: letters(q.Options), chosen: -1, tail: tail}
+}
+
+// usual letters of the usual choices, so that fingers learn them.
+var usual = map[string]string{
+	"retry": "r", "recheck": "c", "skip": "s", "rollback": "b", "stop": "x", "go": "g", "no-go": "n",
+	"sign": "i", "done": "o", "accept": "a", "keep": "k",
+}
+
+// letters gives every option a key of its own.
+func letters(opts []journal.Option) []string {
+	taken, out := map[string]bool{}, make([]string, len(opts))
+	for i, o := range opts {
+		candidates := usual[o.Choice] + strings.ToLower(o.Choice+o.Label) + "123456789"
+		for _, r := range candidates {
+			k := string(r)
+			if (r >= 'a' && r <= 'z' || r >= '1' && r <= '9') && !taken[k] {
+				out[i], taken[k] = k, true
+				break
+			}
+		}
+	}
+	return out
+}
+
+func (a *ask) place() place {
+	if a.chosen >= 0 {
+		return inForm
+	}
+	return inAsk
+}
+
+// press handles a named action; raw is the key itself, for letters and typing.
+func (a *ask) press(m *model, do action, msg tea.Msg) tea.Cmd {
+	switch do {
+	case "back":
+		if a.chosen < 0 || a.stale {
+			m.close()
+			return nil
+		}
+		a.chosen, a.say = -1, ""
+	case "down", "up", "page-down", "page-up":
+		a.move(do)
+	case "send":
+		return a.send(m)
+	case "":
+		return a.typed(m, msg)
+	}
+	return nil
+}
+
+func (a *ask) move(do action) {
+	step := map[action]int{"down": 1, "up": -1, "page-down": 10, "page-up": -10}[do]
+	if a.chosen >= 0 {
+		a.form.focus(a.form.at + step)
+		return
+	}
+	a.scroll = max(0, a.scroll+step)
+}
+
+// type1 is a key without a meaning of its own: a letter that chooses, or text.
+func (a *ask) typed(m *model, msg tea.Msg) tea.Cmd {
+	if a.chosen >= 0 {
+		a.say = ""
+		a.form.update(msg)
+		return nil
+	}
+	k, ok := msg.(tea.KeyPressMsg)
+	if !ok || a.stale || a.sent {
+		return nil
+	}
+	for i, letter := range a.keys {
+		if letter == k.String() && a.off(m.sc.plan.Approvers, i) == "" {
+			a.choose(&m.sc, i)
+		}
+	}
+	return nil
+}
+
+// choose opens the form of option i.
+func (a *ask) choose(sc *scene, i int) {
+	o := a.q.Options[i]
+	a.chosen, a.say, a.form = i, "", form{}
+	if o.Type != "" {
+		f := newField("type", "Type "+clean(o.Type))
+		f.want = o.Type
+		a.form.add(f)
+	}
+	if strings.Contains(o.Needs, "text") {
+		label := "Evidence"
+		if a.q.Kind != journal.AskManual {
+			label = "Text"
+		}
+		a.form.add(newField("text", label))
+	}
+	if strings.Contains(o.Needs, "reason") {
+		a.form.add(newField("reason", "Reason"))
+	}
+	signs := strings.Contains(o.Needs, "name")
+	if signs || sc.name == "" && (o.Needs != "" || o.Type != "" || o.Danger) {
+		f := newField("name", "Your name")
+		f.in.SetValue(sc.name)
+		a.form.add(f)
+	}
+	if signs && !strings.Contains(o.Needs, "reason") {
+		f := newField("reason", "Remark")
+		f.optional = true
+		a.form.add(f)
+	}
+	a.form.focus(0)
+}
+
+// off says why an option cannot be chosen now.
+func (a *ask) off(_ int, i int) string {
+	c := a.q.Options[i].Choice
+	if (c == "sign" || c == "accept") && a.item == "" && len(a.q.Items) > 0 {
+		return "choose a row first (esc, then ↓)"
+	}
+	return ""
+}
+
+// send checks the form and sends the answer from the background.
+func (a *ask) send(m *model) tea.Cmd {
+	if a.sent || a.stale {
+		return nil
+	}
+	if a.say = a.form.problem(); a.say != "" {
+		return nil
+	}
+	by := m.o.Author
+	by.Name = m.sc.name
+	if n := a.form.value("name"); n != "" {
+		by.Name, m.sc.name = n, n
+	}
+	o := a.q.Options[a.chosen]
+	text := a.form.value("text")
+	if o.Type != "" {
+		text = a.form.value("type")
+	}
+	a.sent = true
+	return m.answer(journal.Answer{
+		Question: a.q.ID, Choice: o.Choice, Item: a.item, Text: text,
+		Reason: a.form.value("reason"), By: by, Time: m.o.Now(),
+	}, o.Label)
+}
+
+// failed shows that the answer did not arrive.
+func (a *ask) failed(err error, stale bool) {
+	a.sent, a.stale = false, stale
+	a.say = clean(err.Error())
+}
+
+func (a *ask) title() string { return "belay waits for YOU" }
+
+// view draws the question above its options or its form.
+func (a *ask) view(sc *scene, w, h int) ([]string, point) {
+	bottom, at := a.bottom(sc, w)
+	top := a.story(sc, w)
+	room := max(1, h-len(bottom)-1)
+	if len(top) > room {
+		a.scroll = min(a.scroll, len(top)-room+1)
+		rest := len(top) - a.scroll - room + 1
+		top = top[a.scroll:min(len(top), a.scroll+room-1)]
+		more := sc.th.Paint(widget.Accent, "  ▼ "+plural(max(rest, 0), "more line")+": ↓")
+		if rest <= 0 {
+			more = ""
+		}
+		top = append(top, more)
+	} else {
+		a.scroll = 0
+	}
+	if at.y >= 0 {
+		at.y += len(top) + 1
+	}
+	lines := append(append(top, ""), bottom...)
+	return lines, at
+}
+
+// bottom is the options, or the form of the chosen one.
+func (a *ask) bottom(sc *scene, w int) ([]string, point) {
+	th := sc.th
+	if a.stale {
+		return append(widget.Pairs(th, []widget.Pair{{Label: "too late", Value: a.say, Role: widget.Warn, Max: 3}}, w),
+			"", "  "+th.Paint(widget.Dim, "esc closes this question.")), nowhere
+	}
+	if a.chosen < 0 {
+		return a.options(sc, w), nowhere
+	}
+	o := a.q.Options[a.chosen]
+	role := widget.Accent
+	if o.Danger {
+		role = widget.Fail
+	}
+	lines := []string{"  " + th.Paint(role, "▸ "+clean(o.Label)), ""}
+	fields, at := a.form.lines(th, w)
+	if at.y >= 0 {
+		at.y += len(lines)
+	}
+	lines = append(lines, fields...)
+	if len(fields) > 0 {
+		lines = append(lines, "")
+	}
+	switch {
+	case a.sent:
+		lines = append(lines, "  "+th.Paint(widget.Dim, "sending …"))
+	case a.say != "":
+		lines = append(lines, widget.Cut("  "+th.Paint(widget.Fail, "✗ "+a.say), w))
+	default:
+		lines = append(lines, "  "+th.Paint(widget.Accent, "ctrl-y")+" sends this answer.  "+
+			th.Paint(widget.Accent, "esc")+" goes back; nothing is sent.")
+	}
+	return lines, at
+}
+
+func (a *ask) options(sc *scene, w int) []string {
+	cs := make([]widget.Choice, len(a.q.Options))
+	for i, o := range a.q.Options {
+		cs[i] = widget.Choice{Key: a.keys[i], Label: clean(o.Label), Danger: o.Danger}
+		var needs []string
+		if o.Type != "" {
+			needs = append(needs, "type "+clean(o.Type))
+		}
+		for _, n := range []string{"reason", "text", "name"} {
+			if strings.Contains(o.Needs, n) {
+				needs = append(needs, map[string]string{"reason": "a reason", "text": "evidence", "name": "your name"}[n])
+			}
+		}
+		if len(needs) > 0 {
+			cs[i].Note = "asks for " + strings.Join(needs, ", ")
+		}
+		if off := a.off(sc.plan.Approvers, i); off != "" {
+			cs[i].Off, cs[i].Note = true, off
+		}
+	}
+	return append([]string{"  " + sc.th.Paint(widget.Dim, "Choose by letter; nothing happens yet:")}, widget.Choices(sc.th, cs, w)...)
+}

@@ -1,0 +1,95 @@
+package tui
+
+import (
+	"fmt"
+
+	"belay/steps/journal"
+	"belay/tui/widget"
+)
+
+// next says in a sentence what happens and what is awaited from whom.
+func (sc *scene) next() (string, widget.Role) {
+	if sc.live.Ended {
+		return sc.outcome() + " Press q to leave.", widget.Strong
+	}
+	if q := sc.question(); q != nil {
+		more := ""
+		if n := len(sc.st.Questions); n > 1 {
+			more = fmt.Sprintf(" (and %d more)", n-1)
+		}
+		return "belay waits for YOU" + more + ": press enter to answer. " + clean(oneLine(q.Title)), widget.Warn
+	}
+	if sc.live.Assessing {
+		return "Nothing to do: belay is looking at " + plural(len(sc.plan.Hosts), "host") + " and changes nothing.", widget.Dim
+	}
+	running := sc.running()
+	switch {
+	case len(running) > 0:
+		verb := "running"
+		if sc.st.Rollback != nil {
+			verb = "undoing"
+		}
+		more := ""
+		if len(running) > 1 {
+			more = fmt.Sprintf(" and %d more", len(running)-1)
+		}
+		return fmt.Sprintf("Nothing to do: belay is %s “%s”%s; press d for details.", verb, clean(running[0]), more), widget.Dim
+	case sc.st.Status == journal.Soaking:
+		return "Nothing to do: belay watches " + plural(len(sc.probes()), "probe") + ", " + soakTime(sc) + ".", widget.Dim
+	case sc.st.Rollback != nil:
+		return "Nothing to do: belay is rolling back.", widget.Dim
+	}
+	return "Nothing to do: belay is at work (" + string(sc.headStatus()) + ").", widget.Dim
+}
+
+// running are the titles of the steps that run now.
+func (sc *scene) running() []string {
+	var out []string
+	for _, s := range sc.steps {
+		if st := sc.status(s.ID); st == journal.Running || st == "undoing" {
+			out = append(out, s.Title)
+		}
+	}
+	return out
+}
+
+// footer is a line across, the next action, and the keys that work now.
+func (m *model) footer(w int) []string {
+	sc := &m.sc
+	text, role := sc.next()
+	if m.top != nil && role != widget.Warn {
+		role = widget.Dim
+	}
+	mark := "  "
+	if role == widget.Warn {
+		mark = sc.th.Paint(role, "◆ ")
+	}
+	line := mark + sc.th.Paint(role, widget.Cut(text, w-2))
+	if m.said != "" {
+		line = "  " + sc.th.Paint(widget.Accent, widget.Cut(clean(m.said), w-2))
+	}
+	return []string{widget.Rule(sc.th, "", m.tabs(), w), line, "  " + widget.KeyBar(sc.th, hints(m.place(), m.off()), w-2)}
+}
+
+// tabs says which screen this is among those that there are.
+func (m *model) tabs() string {
+	if m.top != nil {
+		return ""
+	}
+	return m.sc.th.Paint(widget.Dim, fmt.Sprintf("screen %d of %d  [ ]", m.at+1, len(m.screens)))
+}
+
+// off are the actions that make no sense now; the footer leaves them out.
+func (m *model) off() map[action]bool {
+	off := map[action]bool{}
+	if a, ok := m.screen().(*assessScreen); ok {
+		fs := m.sc.findings()
+		if m.sc.question(journal.AskFindings) == nil || len(fs) == 0 || badness[m.sc.level(fs[a.cursor])] > 2 {
+			off["accept"] = true
+		}
+	}
+	if a, ok := m.top.(*ask); ok && len(a.form.fields) < 2 {
+		off["down"] = true
+	}
+	return off
+}

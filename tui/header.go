@@ -1,0 +1,136 @@
+package tui
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"belay/remote"
+	"belay/steps/journal"
+	"belay/tui/widget"
+)
+
+// banner says where this is real: colour and word.
+func (sc *scene) banner() string {
+	env := strings.ToUpper(oneLine(sc.plan.Environment))
+	role := widget.Calm
+	switch env {
+	case "":
+		return sc.th.Paint(widget.Dim, " no environment named ")
+	case "PRODUCTION", "PROD", "LIVE":
+		role = widget.Danger
+	case "STAGING", "STAGE", "TEST", "TESTING", "QA":
+		role = widget.Caution
+	}
+	return sc.th.Paint(role, " "+widget.Cut(env, 20)+" ")
+}
+
+// clock is the window: how long until it opens, how long it lasts, or by how
+// much it is over; without a window, how long the run has lasted.
+func (sc *scene) clock() string {
+	if !sc.opt.LastSafe.IsZero() && sc.st.Rollback == nil && !sc.st.PastClose {
+		if left := sc.opt.LastSafe.Sub(sc.now); left > 0 && left < time.Hour {
+			return sc.th.Paint(widget.Warn, "turn back within "+widget.Rough(left)) + "  " + sc.window()
+		}
+	}
+	return sc.window()
+}
+
+func (sc *scene) window() string {
+	th, win := sc.th, sc.plan.Window
+	if win == nil {
+		if sc.st.Begun.IsZero() || sc.live.Ended {
+			return ""
+		}
+		return th.Paint(widget.Dim, "for "+widget.Rough(sc.now.Sub(sc.st.Begun).Truncate(time.Minute)))
+	}
+	end := win.Start.Add(win.Length)
+	switch {
+	case sc.now.Before(win.Start):
+		return th.Paint(widget.Dim, "window opens in "+widget.Rough(win.Start.Sub(sc.now)))
+	case sc.now.Before(end):
+		left, role := end.Sub(sc.now), widget.Text
+		if left < win.Length/4 {
+			role = widget.Warn
+		}
+		return th.Paint(role, "window "+widget.Rough(left)+" left")
+	}
+	return th.Paint(widget.Fail, "window over by "+widget.Rough(sc.now.Sub(end)))
+}
+
+// lights are the hosts, what is broken first, each with a mark and, when it is
+// not simply up, a word; what has no room is counted.
+func (sc *scene) lights(w int) string {
+	hosts := append(sc.plan.Hosts[:0:0], sc.plan.Hosts...)
+	sort.SliceStable(hosts, func(i, j int) bool {
+		return worst(sc.live.Lights[hosts[i].Name].Light) < worst(sc.live.Lights[hosts[j].Name].Light)
+	})
+	out, used := "", 0
+	for i, h := range hosts {
+		word := sc.lightWord(h.Name)
+		mk := widget.MarkOf(word)
+		s := sc.th.Paint(mk.Role, mk.Glyph) + " " + clean(h.Name)
+		if l := sc.live.Lights[h.Name].Light; l != remote.Up && l != remote.Unlit {
+			s += " " + sc.th.Paint(mk.Role, word)
+		}
+		if used+widget.Width(s)+6 > w && i < len(hosts)-1 || used+widget.Width(s) > w {
+			return out + sc.th.Paint(widget.Dim, fmt.Sprintf("  +%d", len(hosts)-i))
+		}
+		if i > 0 {
+			out, used = out+"  ", used+2
+		}
+		out, used = out+s, used+widget.Width(s)
+	}
+	return out
+}
+
+// header is two lines: where we are and which plan; the stages and how it goes.
+func (sc *scene) header(w int) []string {
+	left := sc.banner() + " " + sc.th.Paint(widget.Strong, clean(oneLine(sc.plan.Name)))
+	clock := sc.clock()
+	lights := sc.lights(max(10, w-widget.Width(left)-widget.Width(clock)-6))
+	status := sc.th.MarkWord(string(sc.headStatus()))
+	return []string{
+		widget.Spread(left, strings.TrimSpace(clock+"   "+lights), w),
+		widget.Spread(" "+widget.Rail(sc.th, sc.stops(), w-widget.Width(status)-3), status, w),
+	}
+}
+
+// headStatus is the run's status, except that an open question goes first.
+func (sc *scene) headStatus() journal.Status {
+	if len(sc.st.Questions) > 0 && !sc.live.Ended {
+		return journal.NeedsYou
+	}
+	if sc.st.Status == "" {
+		return journal.Assessing
+	}
+	return sc.st.Status
+}
+
+// stops are the stages as the rail shows them.
+func (sc *scene) stops() []widget.Stop {
+	var out []widget.Stop
+	for _, stage := range journal.Stages {
+		s := widget.Stop{Name: string(stage), State: "pending"}
+		done, all := sc.count(stage)
+		switch {
+		case !sc.st.Done[stage].IsZero():
+			s.State = "passed"
+		case sc.st.Stage == stage && sc.st.Rollback != nil:
+			s.State = "rolling back"
+		case sc.st.Stage == stage && !sc.live.Ended:
+			s.State = "running"
+			if len(sc.st.Questions) > 0 {
+				s.State = "waiting for you"
+			}
+		case sc.st.Stage == stage:
+			s.State = string(sc.st.Status)
+		}
+		if all > 0 && s.State != "pending" && s.State != "passed" {
+			s.Note = fmt.Sprintf("%d/%d", done, all)
+		}
+		out = append(out, s)
+	}
+	return out
+}

@@ -1,0 +1,191 @@
+package tui
+
+import (
+	"fmt"
+	"strings"
+
+	bubble "charm.land/bubbles/v2/key"
+
+	"belay/tui/widget"
+)
+
+// action is what a key means.
+type action string
+
+// place is where a key works.
+type place string
+
+const (
+	anywhere place = "everywhere"
+	inSteps  place = "steps and logs"
+	inAssess place = "assessment"
+	inList   place = "sign-off, cutover, soak, rollback, report"
+	inAsk    place = "question: choosing"
+	inForm   place = "question: typing"
+	inPrompt place = "secret or host key"
+	inDetail place = "details"
+	inHelp   place = "help"
+	inQuit   place = "leaving"
+	inSearch place = "search"
+)
+
+// places in the order of the manual.
+var places = []place{anywhere, inSteps, inAssess, inList, inAsk, inForm, inPrompt, inDetail, inHelp, inQuit, inSearch}
+
+// binding is one line of the one list of keys.
+type binding struct {
+	in    place
+	keys  bubble.Binding // as tea names them
+	show  string         // for people; "" = the first key
+	do    action
+	label string // for the footer, which shows bindings that have one, in this order
+	help  string
+}
+
+func on(keys ...string) bubble.Binding { return bubble.NewBinding(bubble.WithKeys(keys...)) }
+
+// pressed lets a key's name be matched.
+type pressed string
+
+func (p pressed) String() string { return string(p) }
+
+// No ctrl-letter that tmux (b), screen (a) or flow control (s, q) eats.
+var bindings = []binding{
+	{anywhere, on("enter"), "", "answer", "", "open the question that waits, or the details; never changes anything"},
+	{anywhere, on("down", "j"), "↓ j", "down", "", "next row, or one line down in a log"},
+	{anywhere, on("up", "k"), "↑ k", "up", "", "previous row, or one line up in a log"},
+	{anywhere, on("pgdown", "space"), "pgdn space", "page-down", "", "one page down"},
+	{anywhere, on("pgup"), "pgup", "page-up", "", "one page up"},
+	{anywhere, on("g", "home"), "g", "first", "", "to the beginning"},
+	{anywhere, on("G", "end"), "G", "last", "", "to the end; a log follows from there"},
+	{anywhere, on("]"), "", "next-screen", "", "next screen"},
+	{anywhere, on("["), "", "prev-screen", "", "previous screen"},
+	{anywhere, on("esc"), "", "back", "", "back to what happens now"},
+	{anywhere, on("d"), "", "details", "details", "everything about the chosen row: commands, diffs, evidence"},
+	{anywhere, on("y"), "", "copy", "", "copy what is in view to the clipboard (OSC 52) and to a file in the run directory"},
+	{anywhere, on("m"), "", "mouse", "", "mouse on and off; off, the terminal selects text as usual"},
+	{anywhere, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
+	{anywhere, on("ctrl+z"), "ctrl-z", "suspend", "", "back to the shell; fg returns"},
+	{anywhere, on("q", "ctrl+c"), "q", "quit", "", "leave this screen, or stop the run after this step: it asks"},
+
+	{inSteps, on("tab", "shift+tab"), "tab", "focus", "steps/log", "move between the steps and the log"},
+	{inSteps, on("f"), "", "follow", "follow", "follow the end of the log, or hold still"},
+	{inSteps, on("/"), "", "search", "search", "search the log; a capital letter makes it exact"},
+	{inSteps, on("n"), "", "next-hit", "", "next hit"},
+	{inSteps, on("N"), "", "prev-hit", "", "previous hit"},
+	{inSteps, on("z"), "", "zoom", "zoom", "the log over the whole screen, and back"},
+	{inSteps, on("w"), "", "wrap", "", "wrap long lines, or cut them"},
+	{inSteps, on("right"), "→", "right", "", "scroll a log that does not wrap to the right"},
+	{inSteps, on("left"), "←", "left", "", "and to the left"},
+	{inSteps, on("e"), "", "next-failure", "", "next line that tells of trouble"},
+	{inSteps, on("E"), "", "prev-failure", "", "previous line that tells of trouble"},
+	{inSteps, on("1", "2", "3", "4", "5", "6", "7", "8", "9"), "1–9", "host", "", "the log of one host only, in the order of the header"},
+	{inSteps, on("0"), "", "all-hosts", "", "the logs of all hosts, merged by time"},
+	{inSteps, on("a"), "", "all-steps", "", "the log of this step only, or of the whole run"},
+	{inSteps, on("t"), "", "times", "", "show the time of each line"},
+
+	{inAssess, on("r"), "", "recheck", "check again", "read all hosts and judge again"},
+	{inAssess, on("a"), "", "accept", "accept", "accept the chosen warning, with a reason"},
+
+	{inAsk, on("esc"), "", "back", "not now", "leave the question open"},
+	{inAsk, on("down"), "↓", "down", "", "scroll the text"},
+	{inAsk, on("up"), "↑", "up", "", "scroll the text"},
+	{inAsk, on("pgdown", "space"), "pgdn", "page-down", "", "scroll the text by a page"},
+	{inAsk, on("pgup"), "", "page-up", "", "scroll the text by a page"},
+	{inAsk, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
+	{inAsk, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
+
+	{inForm, on("ctrl+y"), "ctrl-y", "send", "send this answer", "yes: send the answer"},
+	{inForm, on("esc"), "", "back", "choose again", "back to the choices; nothing is sent"},
+	{inForm, on("tab", "enter", "down"), "tab", "down", "next field", "next field"},
+	{inForm, on("shift+tab", "up"), "shift-tab", "up", "", "previous field"},
+	{inForm, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
+	{inForm, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
+
+	{inPrompt, on("ctrl+y"), "ctrl-y", "send", "send", "send what was typed"},
+	{inPrompt, on("enter"), "", "enter", "", "send a secret; a host key takes ctrl-y"},
+	{inPrompt, on("esc"), "", "back", "refuse (press twice)", "refuse; it has to be pressed twice"},
+	{inPrompt, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
+	{inPrompt, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
+
+	{inDetail, on("esc", "d", "q", "enter"), "esc", "back", "close", "back"},
+	{inDetail, on("down", "j"), "↓ j", "down", "scroll", "one line down"},
+	{inDetail, on("up", "k"), "↑ k", "up", "", "one line up"},
+	{inDetail, on("pgdown", "space"), "pgdn", "page-down", "page", "one page down"},
+	{inDetail, on("pgup"), "", "page-up", "", "one page up"},
+	{inDetail, on("g", "home"), "g", "first", "", "to the beginning"},
+	{inDetail, on("G", "end"), "G", "last", "", "to the end"},
+	{inDetail, on("y"), "", "copy", "copy", "copy all of it"},
+	{inDetail, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
+	{inDetail, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
+
+	{inHelp, on("esc", "enter"), "esc", "back", "close", "back"},
+	{inHelp, on("down"), "↓", "down", "scroll", "one line down"},
+	{inHelp, on("up"), "↑", "up", "", "one line up"},
+	{inHelp, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
+
+	{inQuit, on("d"), "", "detach", "detach", "leave the screen; the run goes on"},
+	{inQuit, on("s"), "", "stop", "stop after this step", "ask the engine to stop after the step that runs"},
+	{inQuit, on("esc", "n"), "esc", "back", "stay", "stay"},
+
+	{inSearch, on("enter"), "", "find", "find", "find it"},
+	{inSearch, on("esc"), "", "back", "give up", "give up"},
+
+	// Last, because the footer keeps its last hint on any width.
+	{anywhere, on("?"), "", "help", "all keys", "all keys; type to filter them"},
+}
+
+// shadows tells whether keys that work everywhere are out of reach at p:
+// a dialog takes all keys.
+func (p place) shadows() bool { return p != inSteps && p != inAssess && p != inList }
+
+// lookup says what a key means at a place.
+func lookup(p place, key string) action {
+	for _, b := range bindings {
+		if b.in != p && (b.in != anywhere || p.shadows()) {
+			continue
+		}
+		if bubble.Matches(pressed(key), b.keys) {
+			return b.do
+		}
+	}
+	return ""
+}
+
+func (b binding) name() string {
+	if b.show != "" {
+		return b.show
+	}
+	return b.keys.Keys()[0]
+}
+
+// hints are the footer's keys at a place, except those that do not apply.
+func hints(p place, off map[action]bool) []widget.Hint {
+	var own, shared []widget.Hint
+	for _, b := range bindings {
+		h := widget.Hint{Key: b.name(), Label: b.label}
+		switch {
+		case b.label == "" || off[b.do]:
+		case b.in == p:
+			own = append(own, h)
+		case b.in == anywhere && !p.shadows():
+			shared = append(shared, h)
+		}
+	}
+	return append(own, shared...)
+}
+
+// KeysMarkdown is the manual of the keys: one table a place.
+func KeysMarkdown() string {
+	var b strings.Builder
+	for _, p := range places {
+		fmt.Fprintf(&b, "### %s\n\n| key | what it does |\n|---|---|\n", strings.ToUpper(string(p[:1]))+string(p[1:]))
+		for _, k := range bindings {
+			if k.in == p {
+				fmt.Fprintf(&b, "| `%s` | %s |\n", k.name(), k.help)
+			}
+		}
+		b.WriteString("\n")
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n"
+}

@@ -1,0 +1,206 @@
+package tui
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"belay/steps/journal"
+)
+
+// Messages of our own.
+type (
+	tickMsg  struct{}
+	pull     struct{} // look at the session now
+	remark   string
+	answered struct {
+		question, label string
+		err             error
+	}
+)
+
+// tick is the one clock of the wizard: ten a second, five when slow. The log is
+// looked at every tick, the state every fifth, the time every tenth; what has
+// not changed is not drawn.
+func (m *model) tick() tea.Cmd {
+	d := 100 * time.Millisecond
+	if m.o.Slow {
+		d *= 2
+	}
+	return tea.Tick(d, func(time.Time) tea.Msg { return tickMsg{} })
+}
+
+// pulled is one tick.
+func (m *model) pulled() tea.Cmd {
+	m.ticks++
+	if m.ticks%5 == 0 {
+		m.look()
+	}
+	if m.ticks%10 == 0 && !m.sc.live.Ended {
+		// Only what shows a clock is drawn differently; an equal frame costs
+		// the terminal nothing.
+		m.sc.now, m.dirty = m.o.Now(), true
+	}
+	if m.screen().name() == "steps" && m.logs.pane.Refresh() {
+		m.dirty = true
+	}
+	return m.tick()
+}
+
+// look takes a snapshot of the session.
+func (m *model) look() {
+	st, live := m.s.State(), m.s.Live()
+	first := m.sc.st == nil
+	if first || st.Seq != m.sc.st.Seq || !reflect.DeepEqual(live, m.sc.live) {
+		m.sc.now, m.dirty = m.o.Now(), true
+	}
+	m.sc.st, m.sc.live = st, live
+	m.prompt()
+	m.withdrawn()
+	if !m.pinned && m.top == nil && !m.logs.typing {
+		m.show(m.home())
+	}
+	m.settle()
+}
+
+// prompt opens the dialog of a secret or host key that is asked for, in front
+// of everything, and closes it when it is withdrawn.
+func (m *model) prompt() {
+	p := m.s.Prompt()
+	x, open := m.top.(*prompt)
+	switch {
+	case open && (p == nil || p.ID != x.p.ID):
+		m.close()
+		m.dirty = true
+	case !open && p != nil && p.ID != m.replied:
+		if _, leaving := m.top.(quit); leaving {
+			return
+		}
+		m.under, m.top, m.dirty = m.top, newPrompt(p), true
+	}
+}
+
+// withdrawn marks an open dialog whose question was answered elsewhere.
+func (m *model) withdrawn() {
+	a, ok := m.top.(*ask)
+	if !ok || a.stale || a.sent {
+		return
+	}
+	for _, q := range m.sc.st.Questions {
+		if q.ID == a.q.ID {
+			return
+		}
+	}
+	a.stale, a.chosen, m.dirty = true, -1, true
+	a.say = "This question has been answered elsewhere or withdrawn. Nothing was sent from here."
+}
+
+// settle brings screens and log in line with scene and size.
+func (m *model) settle() {
+	if m.w == 0 || m.sc.st == nil {
+		return
+	}
+	m.screen().settle(m)
+	if m.screen().name() == "steps" && m.logs.pane.Refresh() {
+		m.dirty = true
+	}
+}
+
+// show goes to a screen by name.
+func (m *model) show(name string) {
+	for i, s := range m.screens {
+		if s.name() == name && m.at != i {
+			m.at, m.dirty = i, true
+			m.settle()
+		}
+	}
+}
+
+// screenOf is where a kind of question belongs.
+func screenOf(kind string) string {
+	switch kind {
+	case journal.AskFindings:
+		return "assessment"
+	case journal.AskSignoff:
+		return "sign-off"
+	case journal.AskCutover:
+		return "cutover"
+	case journal.AskSoak:
+		return "soak"
+	case journal.AskRollback:
+		return "rollback"
+	}
+	return "steps"
+}
+
+// home is the screen of what happens now.
+func (m *model) home() string {
+	sc := &m.sc
+	switch q := sc.question(); {
+	case sc.live.Ended:
+		return "report"
+	case q != nil:
+		return screenOf(q.Kind)
+	case sc.st.Rollback != nil:
+		return "rollback"
+	case sc.st.Stage == journal.Soak:
+		return "soak"
+	case sc.st.Stage == journal.Signoff:
+		return "sign-off"
+	case sc.st.Stage == journal.Assess, sc.st.Stage == "":
+		return "assessment"
+	}
+	return "steps"
+}
+
+// thin tells of wheel turns that come faster than anybody can see.
+func (m *model) thin(msg tea.Msg) bool {
+	if _, ok := msg.(tea.MouseWheelMsg); !ok {
+		return false
+	}
+	now := time.Now()
+	if now.Sub(m.wheeled) < 16*time.Millisecond {
+		return true
+	}
+	m.wheeled = now
+	return false
+}
+
+func (m *model) wheel(msg tea.MouseWheelMsg) {
+	do := action("down")
+	if msg.Button == tea.MouseWheelUp {
+		do = "up"
+	}
+	if m.top != nil {
+		if m.place() != inForm {
+			m.top.press(m, do, nil)
+		}
+		return
+	}
+	if m.screen().name() == "steps" {
+		for range 3 {
+			m.logs.move(do)
+		}
+		return
+	}
+	m.screen().press(m, do, "")
+}
+
+// copyOut puts text on the clipboard (OSC 52, which terminals may ignore
+// without a word) and into a file, which is named.
+func (m *model) copyOut(text string) tea.Cmd {
+	text = strings.TrimRight(text, " \n") + "\n"
+	path := filepath.Join(m.sc.dir, "copy-"+m.o.Now().Format("150405")+".txt")
+	n := strings.Count(text, "\n")
+	return tea.Batch(tea.SetClipboard(text), func() tea.Msg {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return remark("copied to the clipboard only: " + err.Error())
+		}
+		return remark(fmt.Sprintf("copied %s to the clipboard and to %s", plural(n, "line"), path))
+	})
+}

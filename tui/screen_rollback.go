@@ -1,0 +1,154 @@
+package tui
+
+import (
+	"fmt"
+	"slices"
+
+	tea "charm.land/bubbletea/v2"
+
+	"belay/steps/journal"
+	"belay/steps/plan"
+	"belay/tui/widget"
+)
+
+// rollbackScreen is the way back: the list before it starts, then how far it
+// is, and what could not be undone yet.
+type rollbackScreen struct{ cursor int }
+
+func (s *rollbackScreen) name() string { return "rollback" }
+func (s *rollbackScreen) place() place { return inList }
+func (s *rollbackScreen) settle(m *model) {
+	s.cursor = max(0, min(s.cursor, len(m.sc.undoable())-1))
+}
+
+func (s *rollbackScreen) press(m *model, do action, _ string) tea.Cmd {
+	s.cursor = moved(do, s.cursor, len(m.sc.undoable()), 5)
+	return nil
+}
+
+// undoable are the steps that a rollback is about, last first: all that have
+// begun and were not skipped.
+func (sc *scene) undoable() []*plan.Step {
+	var out []*plan.Step
+	for _, s := range slices.Backward(sc.steps) {
+		switch st := sc.st.Step(s.ID); {
+		case st.Undoing, st.Status == journal.Undone, st.Status == journal.UndoFailedSt:
+			out = append(out, s)
+		case st.Status == journal.Pending, st.Status == journal.Skipped, st.Already:
+		default:
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (s *rollbackScreen) view(m *model, w, h int) ([]string, point) {
+	sc := &m.sc
+	list := sc.undoable()
+	note := sc.th.Paint(widget.Dim, "has not begun")
+	if sc.st.Rollback != nil {
+		done := 0
+		for _, st := range list {
+			if sc.st.Step(st.ID).Status == journal.Undone {
+				done++
+			}
+		}
+		note = sc.th.Paint(widget.Warn, fmt.Sprintf("◂ %d of %d undone", done, len(list)))
+	}
+	lines := []string{widget.Rule(sc.th, "▌rollback", note, w)}
+	if r := sc.st.Rollback; r != nil {
+		lines = append(lines, widget.Pairs(sc.th, []widget.Pair{{Label: "asked by", Value: clean(r.By.Name) + " (" + clean(r.By.Login) + "): " + oneLine(r.Reason), Max: 2}}, w)...)
+	} else {
+		lines = append(lines, "  "+sc.th.Paint(widget.Dim, "A rollback would undo these steps, last first:"))
+	}
+	lines = append(lines, "")
+	if len(list) == 0 {
+		return append(lines, "  No step has changed anything: there is nothing to undo."), nowhere
+	}
+	debts := debtLines(sc, w)
+	tb := widget.Table{Cursor: s.cursor, NoHead: true, Cols: []widget.Col{{Width: 1}, {Grow: true}, {Width: hostCols(sc)}, {Grow: true}, {Width: 7, Right: true}}}
+	for _, st := range list {
+		tb.Rows = append(tb.Rows, sc.undoRow(st))
+	}
+	rows, at := tb.Lines(sc.th, w, h-len(lines)-len(debts))
+	at += len(lines)
+	lines = append(lines, rows...)
+	return append(lines, debts...), rowAt(at)
+}
+
+func (sc *scene) undoRow(st *plan.Step) []widget.Cell {
+	word := string(sc.status(st.ID))
+	mk, role, time := widget.MarkOf(word), widget.Text, ""
+	if word == "passed" { // done forward, not undone yet
+		mk = widget.MarkOf("pending")
+	}
+	if d := sc.took(st.ID); d > 0 && sc.st.Step(st.ID).Undoing {
+		time = widget.Span(d)
+	}
+	text, back := undo(st)
+	if !back {
+		role = widget.Loud
+	}
+	if word == "undo failed" {
+		text, role = clean(sc.st.Step(st.ID).Err), widget.Fail
+		if text == "" {
+			text = "undo failed"
+		}
+	}
+	if role == widget.Text {
+		role = widget.Dim
+	}
+	return []widget.Cell{{Text: mk.Glyph, Role: mk.Role}, {Text: clean(st.Title)}, {Text: where(st), Role: widget.Dim},
+		{Text: text, Role: role}, {Text: time, Role: widget.Dim}}
+}
+
+// debtLines lists what could not be undone yet; never dropped, never scrolled
+// away.
+func debtLines(sc *scene, w int) []string {
+	if len(sc.st.Debts) == 0 {
+		return nil
+	}
+	out := []string{"", "  " + sc.th.Paint(widget.Fail, "✗ "+plural(len(sc.st.Debts), "debt")) + ": what could not be undone yet"}
+	for _, d := range sc.st.Debts {
+		title := d.Step
+		if s := sc.plan.Step(d.Step); s != nil {
+			title = s.Title
+		}
+		on := ""
+		if d.Host != "" {
+			on = " on " + d.Host
+		}
+		out = append(out, widget.Cut("    "+clean(title)+on+": "+oneLine(d.Why), w))
+	}
+	return out
+}
+
+// rollbackList is the list before a rollback starts, as the engine gives it,
+// or else as the state has it.
+func rollbackList(sc *scene, items []string, w int) []string {
+	out := []string{"  " + sc.th.Paint(widget.Dim, "Undone in this order:")}
+	if len(items) > 0 {
+		for i, it := range items {
+			title := it
+			role, tail := widget.Text, ""
+			if s := sc.plan.Step(it); s != nil {
+				text, back := undo(s)
+				title, tail = clean(s.Title), "  "+sc.th.Paint(widget.Dim, text)
+				if !back {
+					tail = "  " + sc.th.Paint(widget.Loud, text)
+				}
+			}
+			out = append(out, widget.Cut(fmt.Sprintf("  %2d  %s%s", i+1, sc.th.Paint(role, oneLine(title)), tail), w))
+		}
+		return out
+	}
+	for i, s := range sc.undoable() {
+		text, back := undo(s)
+		role := widget.Dim
+		if !back {
+			role = widget.Loud
+		}
+		out = append(out, widget.Cut(fmt.Sprintf("  %2d  %s  %s", i+1, clean(s.Title), sc.th.Paint(role, text)), w))
+	}
+	return out
+}

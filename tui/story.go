@@ -1,0 +1,166 @@
+package tui
+
+import (
+	"fmt"
+	"regexp"
+
+	"belay/steps/journal"
+	"belay/steps/plan"
+	"belay/tui/widget"
+)
+
+// story is the text of a question: what happened, what was and was not
+// changed, and what each kind of question has to show besides.
+func (a *ask) story(sc *scene, w int) []string {
+	out := []string{widget.Cut("  "+sc.th.Paint(widget.Strong, clean(oneLine(a.q.Title))), w), ""}
+	if a.q.Text != "" {
+		for _, l := range widget.Wrap(clean(a.q.Text), w-4) {
+			out = append(out, "  "+l)
+		}
+		out = append(out, "")
+	}
+	switch a.q.Kind {
+	case journal.AskFailed, journal.AskUnknown:
+		out = append(out, a.failure(sc, w)...)
+	case journal.AskManual:
+		out = append(out, a.manual(sc, w)...)
+	case journal.AskCutover:
+		out = append(out, willRun(sc, journal.Cutover, w)...)
+	case journal.AskClose:
+		out = append(out, closing(sc, w)...)
+	case journal.AskSoak:
+		lines, _ := soakTable(sc, -1, w, len(sc.st.Soak.Probes)+1)
+		out = append(out, lines...)
+	case journal.AskRollback:
+		out = append(out, rollbackList(sc, a.q.Items, w)...)
+	case journal.AskFindings, journal.AskSignoff:
+		out = append(out, a.about(sc, w)...)
+	default:
+		for _, it := range a.q.Items {
+			out = append(out, widget.Cut("  · "+clean(oneLine(it)), w))
+		}
+	}
+	for len(out) > 0 && out[len(out)-1] == "" {
+		out = out[:len(out)-1]
+	}
+	return out
+}
+
+// failure shows the step, what its hints say and the end of its log.
+func (a *ask) failure(sc *scene, w int) []string {
+	var pairs []widget.Pair
+	s := sc.plan.Step(a.q.Step)
+	st := sc.st.Step(a.q.Step)
+	if s != nil {
+		pairs = append(pairs, widget.Pair{Label: "step", Value: fmt.Sprintf("%s on %s, attempt %d, after %s",
+			clean(s.Title), where(s), max(st.Attempt, 1), widget.Span(sc.took(s.ID)))})
+		for _, h := range hintsFor(s, a.tail) {
+			pairs = append(pairs,
+				widget.Pair{Label: "likely", Value: clean(h.Cause), Role: widget.Warn, Max: 2},
+				widget.Pair{Label: "do", Value: clean(h.Fix), Max: 2})
+		}
+	}
+	if st.Err != "" && st.Err != a.q.Text {
+		pairs = append(pairs, widget.Pair{Label: "error", Value: clean(st.Err), Role: widget.Fail, Max: 3})
+	}
+	if s != nil {
+		text, back := undo(s)
+		role := widget.Text
+		if !back {
+			role = widget.Loud
+		}
+		pairs = append(pairs, widget.Pair{Label: "undo", Value: text, Role: role})
+	}
+	out := widget.Pairs(sc.th, pairs, w)
+	if len(a.tail) > 0 {
+		out = append(out, "", "  "+sc.th.Paint(widget.Dim, "last lines of its log:"))
+		for _, l := range a.tail {
+			out = append(out, widget.Cut("  "+sc.th.Paint(widget.Dim, "│ ")+l, w))
+		}
+	}
+	return out
+}
+
+// hintsFor returns the hints of a step that match a line of its log.
+func hintsFor(s *plan.Step, tail []string) []plan.Hint {
+	var out []plan.Hint
+	for _, h := range s.Hints {
+		re, err := regexp.Compile(h.Match)
+		if err != nil {
+			continue // the plan's reader has refused such a hint already
+		}
+		for _, l := range tail {
+			if re.MatchString(l) {
+				out = append(out, h)
+				break
+			}
+		}
+	}
+	return out
+}
+
+func (a *ask) manual(sc *scene, w int) []string {
+	s := sc.plan.Step(a.q.Step)
+	if s == nil {
+		return nil
+	}
+	pairs := []widget.Pair{{Label: "where", Value: where(s)}}
+	if s.Why != "" {
+		pairs = append(pairs, widget.Pair{Label: "why", Value: clean(s.Why), Max: 3})
+	}
+	if s.Expect != "" {
+		pairs = append(pairs, widget.Pair{Label: "expect", Value: clean(s.Expect), Max: 2})
+	}
+	return widget.Pairs(sc.th, pairs, w)
+}
+
+// about shows the finding or the checklist item that an answer would be about.
+func (a *ask) about(sc *scene, w int) []string {
+	for _, f := range sc.st.Findings {
+		if f.ID == a.item {
+			return findingCard(sc, f, w)
+		}
+	}
+	for _, it := range sc.plan.Signoff {
+		if it.ID == a.item {
+			c := sc.checkItem(it)
+			return []string{widget.Cut("  "+sc.th.Mark(c.State)+" "+sc.th.Paint(widget.Strong, c.Text), w),
+				widget.Cut("    "+sc.th.Paint(c.Role, c.Note), w)}
+		}
+	}
+	var out []string
+	for _, it := range a.q.Items {
+		out = append(out, widget.Cut("  · "+clean(oneLine(it)), w))
+	}
+	return out
+}
+
+// willRun lists the steps of a stage in their order, and how each is undone.
+func willRun(sc *scene, stage journal.Stage, w int) []string {
+	out := []string{"  " + sc.th.Paint(widget.Dim, "What will run, in this order:")}
+	n := 0
+	for _, s := range sc.steps {
+		if s.Stage != stage {
+			continue
+		}
+		n++
+		text, back := undo(s)
+		text, role := "undo: "+text, widget.Dim
+		if !back {
+			text, role = "NO WAY BACK", widget.Loud
+		}
+		out = append(out,
+			widget.Cut(fmt.Sprintf("  %2d  %s", n, sc.th.Paint(widget.Strong, clean(s.Title))+sc.th.Paint(widget.Dim, "  on "+where(s))), w),
+			widget.Cut("      "+sc.th.Paint(role, text), w))
+	}
+	if n == 0 {
+		return []string{"  " + sc.th.Paint(widget.Dim, "This plan has no steps there.")}
+	}
+	return out
+}
+
+// closing says what closing costs: the way back.
+func closing(sc *scene, w int) []string {
+	out := []string{"  " + sc.th.Paint(widget.Loud, " POINT OF NO RETURN ") + "  After this, a rollback loses what was written since cutover.", ""}
+	return append(out, willRun(sc, journal.Close, w)...)
+}

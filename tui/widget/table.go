@@ -1,0 +1,104 @@
+package widget
+
+import "strings"
+
+// Cell is one field of a table.
+type Cell struct {
+	Text string
+	Role Role
+}
+
+// Col is one column. Width 0 takes what its longest cell needs; Grow shares
+// what is left over; Min is where shrinking stops.
+type Col struct {
+	Title string
+	Width int
+	Grow  bool
+	Right bool
+}
+
+// Table is rows under a head.
+type Table struct {
+	Cols   []Col
+	Rows   [][]Cell
+	Cursor int // row that has the focus; -1: none
+	NoHead bool
+}
+
+// Lines draws the table in w by h and returns the line that the cursor is on,
+// or -1.
+func (tb Table) Lines(t Theme, w, h int) (lines []string, at int) {
+	widths := tb.widths(w - 2)
+	at = -1
+	if !tb.NoHead {
+		cells := make([]Cell, len(tb.Cols))
+		for i, c := range tb.Cols {
+			cells[i] = Cell{c.Title, Dim}
+		}
+		lines = append(lines, Cut("  "+tb.row(t, cells, widths, false), w))
+	}
+	room := h - len(lines)
+	from := From(max(tb.Cursor, 0), len(tb.Rows), room)
+	for i := from; i < len(tb.Rows) && i < from+room; i++ {
+		lead := "  "
+		if i == tb.Cursor {
+			lead, at = t.Paint(Accent, "▌ "), len(lines)
+		}
+		lines = append(lines, Cut(lead+tb.row(t, tb.Rows[i], widths, i == tb.Cursor), w))
+	}
+	return lines, at
+}
+
+func (tb Table) row(t Theme, cells []Cell, widths []int, focus bool) string {
+	var b strings.Builder
+	for i, c := range cells {
+		if i >= len(widths) || widths[i] <= 0 {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("  ")
+		}
+		s := Fit(c.Text, widths[i])
+		if tb.Cols[i].Right {
+			s = FitRight(c.Text, widths[i])
+		}
+		role := c.Role
+		if focus && role == Text {
+			role = Strong
+		}
+		b.WriteString(t.Paint(role, s))
+	}
+	return b.String()
+}
+
+// widths shares w among the columns: fixed and natural ones first, the rest to
+// those that grow, equally.
+func (tb Table) widths(w int) []int {
+	ws := make([]int, len(tb.Cols))
+	left, growing := w-2*(len(tb.Cols)-1), 0
+	for i, c := range tb.Cols {
+		if c.Grow {
+			growing++
+			continue
+		}
+		ws[i] = c.Width
+		if c.Width == 0 {
+			ws[i] = Width(c.Title)
+			for _, r := range tb.Rows {
+				if i < len(r) {
+					ws[i] = max(ws[i], Width(r[i].Text))
+				}
+			}
+		}
+		ws[i] = max(0, min(ws[i], left))
+		left -= ws[i]
+	}
+	for i, c := range tb.Cols {
+		if c.Grow {
+			ws[i] = max(0, left/growing)
+			left -= ws[i]
+			growing--
+		}
+	}
+	return ws
+}

@@ -1,0 +1,137 @@
+package widget
+
+import (
+	"strings"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// Width is how many cells s takes.
+func Width(s string) int { return ansi.StringWidth(s) }
+
+// Cut shortens s to w cells, ending in an ellipsis when something was lost.
+func Cut(s string, w int) string {
+	if w <= 0 {
+		return ""
+	}
+	return ansi.Truncate(s, w, "…")
+}
+
+// Fit makes s exactly w cells wide.
+func Fit(s string, w int) string {
+	s = Cut(s, w)
+	if n := w - Width(s); n > 0 {
+		s += strings.Repeat(" ", n)
+	}
+	return s
+}
+
+// FitRight makes s exactly w cells wide, pushed to the right.
+func FitRight(s string, w int) string {
+	s = Cut(s, w)
+	if n := w - Width(s); n > 0 {
+		s = strings.Repeat(" ", n) + s
+	}
+	return s
+}
+
+// Spread puts left and right at the ends of a line of w cells; when both do
+// not fit, left gives way.
+func Spread(left, right string, w int) string {
+	rw := Width(right)
+	if rw == 0 {
+		return Cut(left, w)
+	}
+	if rw >= w {
+		return Cut(right, w)
+	}
+	return Fit(left, w-rw-1) + " " + right
+}
+
+// Wrap breaks clean text into lines of at most w cells, at spaces where it can.
+func Wrap(s string, w int) []string {
+	if w < 1 {
+		return nil
+	}
+	var out []string
+	for _, l := range strings.Split(strings.TrimRight(s, "\n"), "\n") {
+		out = append(out, strings.Split(ansi.Wrap(l, w, " /,"), "\n")...)
+	}
+	for i, l := range out {
+		out[i] = Cut(strings.TrimRight(l, " "), w)
+	}
+	return out
+}
+
+// Chop breaks one clean line hard at w cells, as a terminal would: what stands
+// in a log must be read as it was written.
+func Chop(s string, w int) []string {
+	if w < 1 || len(s) <= w {
+		return []string{s}
+	}
+	if !plain(s) {
+		return strings.Split(ansi.Hardwrap(s, w, true), "\n")
+	}
+	var out []string
+	for len(s) > w {
+		out = append(out, s[:w])
+		s = s[w:]
+	}
+	return append(out, s)
+}
+
+// Rule is a line across, with a title at the left and a note at the right.
+func Rule(t Theme, title, note string, w int) string {
+	left := t.Paint(Dim, "── ")
+	if title == "" {
+		left = t.Paint(Dim, "─")
+	} else {
+		left += t.Paint(Strong, Cut(title, w-6)) + " "
+	}
+	if note != "" {
+		note = " " + note + " "
+	}
+	if Width(left)+Width(note)+4 > w {
+		note = ""
+	}
+	tail := t.Paint(Dim, "──")
+	n := w - Width(left) - Width(note) - 2
+	if n < 0 {
+		return Cut(left, w)
+	}
+	return left + t.Paint(Dim, strings.Repeat("─", n)) + note + tail
+}
+
+// From returns the first of n rows to show in h so that cursor is in view,
+// without keeping any state: the cursor stays in the middle when it can.
+func From(cursor, n, h int) int {
+	return max(0, min(cursor-h/2, n-h))
+}
+
+// Fill makes exactly h lines of lines.
+func Fill(lines []string, h int) []string {
+	if len(lines) > h {
+		return lines[:max(h, 0)]
+	}
+	for len(lines) < h {
+		lines = append(lines, "")
+	}
+	return lines
+}
+
+// Beside joins two blocks of lines with a bar between them.
+func Beside(t Theme, left, right []string, lw, rw int) []string {
+	out := make([]string, max(len(left), len(right)))
+	bar := t.Paint(Dim, " │ ")
+	for i := range out {
+		var l, r string
+		if i < len(left) {
+			l = left[i]
+		}
+		if i < len(right) {
+			r = right[i]
+		}
+		out[i] = Fit(l, lw) + bar + Cut(r, rw)
+	}
+	return out
+}
