@@ -28,7 +28,7 @@ type Demo struct {
 // with "cutover" the new chat never becomes healthy, with "soak" it begins to
 // fail a few seconds after it has taken over.
 func StartDemo(ctx context.Context, dir, program, fail string) (*Demo, error) {
-	flags := map[string]string{"": "--fail-after 0", "cutover": "--fail health", "soak": "--fail-after 8"}
+	flags := map[string]string{"": "--fail-after 0", "cutover": "--fail health", "soak": "--fail-after 20"}
 	newFlags, ok := flags[fail]
 	if !ok {
 		return nil, fmt.Errorf("demo: %q is not something that can be broken; %s are", fail, strings.Join(Failures, " and "))

@@ -34,7 +34,7 @@ type Lab struct {
 
 // plainPath is what a directory may be made of, so that it can stand in any
 // shell text unquoted.
-const plainPath = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._+-"
+const plainPath = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-"
 
 var nameRule = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
 
@@ -60,7 +60,7 @@ func Start(ctx context.Context, dir string, names ...string) (*Lab, error) {
 
 func (l *Lab) start(names []string) error {
 	if strings.Trim(l.dir, plainPath) != "" {
-		return fmt.Errorf("%s: the path of a lab must consist of letters, digits and / . _ + - (set TMPDIR to another directory)", l.dir)
+		return fmt.Errorf("%s: the path of a lab must consist of letters, digits and / . _ - (set TMPDIR to another directory)", l.dir)
 	}
 	if err := os.MkdirAll(l.dir, 0o700); err != nil {
 		return err
