@@ -119,7 +119,7 @@ func fakeKinds() Kinds {
 			"run": {Name: "run", Summary: "Runs a script.", New: func() steps.Step { return &fakeRun{} },
 				Example: "- step: Build\n  on: chat\n  run: make\n"},
 			"files.copy": {Name: "files.copy", Summary: "Copies a file.", New: func() steps.Step { return &fakeCopy{} }, Optional: true,
-				Example: "- step: Copy\n  files.copy: {from: /a, to: \"chat:/b\", password: {secret: pw}, set: {A: 1}, any: [1, {x: y}], until: {port: 8088, on: chat}}\n"},
+				Example: "- step: Copy\n  files.copy: {from: /a, to: \"chat:/b\", password: {secret: pw}, set: {A: 1}, any: [1, {x: y}], until: {port: {port: 8088, on: chat}}}\n"},
 			"manual": {Name: "manual", Summary: "Asks a person.", NoHost: true, New: func() steps.Step { return &fakeManual{} },
 				Example: "- step: Tell the team\n  manual: Write to the channel.\n"},
 		},
