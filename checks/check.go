@@ -95,8 +95,13 @@ func register(k Kind) {
 // Name is what a check's findings call it: its kind, "disk-space" and the like
 // for a standing check, else its Go type.
 func Name(c Check) string {
-	if s, ok := c.(standing); ok {
-		return s.name
+	switch c := c.(type) {
+	case standing:
+		return c.name
+	case reachable:
+		return reachableName
+	case sameMachine:
+		return sameName
 	}
 	if n := kindNames[reflect.TypeOf(c)]; n != "" {
 		return n
@@ -119,10 +124,4 @@ func (e *FieldError) Unwrap() error { return e.Err }
 // Field makes a FieldError.
 func Field(name, format string, args ...any) error {
 	return &FieldError{name, fmt.Errorf(format, args...)}
-}
-
-// Named is a check with the title that a plan gave it; "" for a standing one.
-type Named struct {
-	Title string
-	Check Check
 }

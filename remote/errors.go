@@ -10,6 +10,11 @@ import (
 // promise to change nothing.
 var ErrReadOnly = errors.New("a command that may change things was tried while only looking is allowed")
 
+// ErrNoForwarding is wrapped by a Dialer's error when the machine itself
+// refuses to pass connections on (sshd: AllowTcpForwarding no), whatever the
+// address. Who can, then asks a program on that machine to connect instead.
+var ErrNoForwarding = errors.New("the host does not pass connections on")
+
 // ExitError says that a command ran and ended with a status other than 0.
 type ExitError struct {
 	Argv   []string

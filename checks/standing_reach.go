@@ -1,0 +1,46 @@
+package checks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"belay/remote"
+)
+
+// reachable is the one check that speaks about a host that was not reached.
+type reachable struct{}
+
+func (reachable) NeedsFacts() bool { return true }
+
+const reachableName = "reachable"
+
+func (reachable) Assess(_ context.Context, w World) ([]Finding, error) {
+	var all []Finding
+	for _, name := range w.names(nil) {
+		all = append(all, judgeReach(w, name).about(reachableName, name, ""))
+	}
+	return all, nil
+}
+
+func judgeReach(w World, name string) Finding {
+	f, err := w.Facts[name], w.Unreached[name]
+	at := w.Hosts[name].Addr
+	if at == "" {
+		at = name
+	}
+	switch {
+	case f != nil:
+		return pass("reached as %s; the clock was read within %s", at, 2*f.SkewErr)
+	case err == nil:
+		return unknown("re-check", "nobody tried to reach it yet")
+	}
+	why := err
+	if u, ok := errors.AsType[*remote.UnreachableError](err); ok {
+		why = u.Err
+	} else if _, broken := errors.AsType[*remote.LostError](err); !broken && !errors.Is(err, context.DeadlineExceeded) {
+		return block(fmt.Sprintf("see what the login prints: ssh %s sh -c true", name), "host not reached: %v", why)
+	}
+	return block(fmt.Sprintf("try `ssh %s true` from here; look at address, port, firewall, key and known_hosts, then re-check", name),
+		"host not reached (%s): %v", at, why)
+}
