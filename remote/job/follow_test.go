@@ -17,7 +17,8 @@ import (
 	"belay/remote"
 )
 
-func init() { firstPause = 2 * time.Millisecond } // links in these tests are back at once
+// Links in these tests are back at once.
+func init() { firstPause, longestPause = 2*time.Millisecond, 50*time.Millisecond }
 
 func TestFollowFromAnyOffset(t *testing.T) {
 	shells(t, func(t *testing.T, m *machine) {

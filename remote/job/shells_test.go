@@ -22,6 +22,7 @@ type machine struct {
 	home string
 	path string // PATH whose sh is the one to try
 	pre  []string
+	over remote.Runner // how to get there
 	mu   sync.Mutex
 	pure int // calls that promised to change nothing
 }
@@ -33,7 +34,7 @@ func (m *machine) Run(ctx context.Context, c remote.Cmd) error {
 	}
 	m.mu.Unlock()
 	c.Argv = append(append([]string{"env", "-u", "XDG_STATE_HOME", "HOME=" + m.home, "PATH=" + m.path}, m.pre...), c.Argv...)
-	return remote.Local("here").Run(ctx, c)
+	return m.over.Run(ctx, c)
 }
 
 // dir is where the job lives.
@@ -53,7 +54,7 @@ func shells(t *testing.T, test func(t *testing.T, m *machine)) {
 
 func newMachine(t testing.TB, kind string) *machine {
 	remotetest.Need(t, kind)
-	m := &machine{home: t.TempDir(), path: shPath(t, kind)}
+	m := &machine{home: t.TempDir(), path: shPath(t, kind), over: remote.Local("here")}
 	t.Cleanup(func() { endAll(t, m) })
 	return m
 }
