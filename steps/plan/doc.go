@@ -33,7 +33,7 @@
 //
 // Field types: string, bool, every int and uint, float64; time.Duration and
 // remote.Duration (both take 90s, 5m, 1h30m, 7d), remote.Size (5GiB); whatever
-// implements encoding.TextUnmarshaler on its pointer; structs; pointers to any
+// implements encoding.TextUnmarshaler or yaml.Unmarshaler on its pointer; structs; pointers to any
 // of these, nil when left out; slices (a single value is taken for a list of
 // one); maps with string keys (unordered: use a list of structs where order
 // counts); any (string, int, float64, bool, nil, []any, map[string]any as YAML

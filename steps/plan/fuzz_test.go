@@ -3,6 +3,8 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -53,7 +55,7 @@ func TestHalfTyped(t *testing.T) {
 // TestHoles takes a byte out here and there of a valid plan, and puts in others.
 func TestHoles(t *testing.T) {
 	for _, put := range []string{"", "\t", "{", "}", "&a ", "*a", "\"", "${{", ": ", "- ", "\n"} {
-		for i := 0; i < len(full); i += 5 + len(put)*2 {
+		for i := 0; i < len(full); i += 17 + len(put)*2 {
 			mustEndWell(t, []byte(full[:i]+put+full[i+1:]))
 		}
 	}
@@ -61,6 +63,17 @@ func TestHoles(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(full))
+	shipped, err := filepath.Glob("shipped/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range shipped {
+		src, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(src)
+	}
 	for _, seed := range []string{
 		"", "#", "---", "...", "%YAML 1.1\n---\n", "a: &a [*a]", "a: &a {b: *a}", "? [x]\n: y", "? &k x\n: *k", "<<: *x", "<<: [*a, *b]",
 		"{", "[[[[", "- - - -", "!!binary aGk=", "!!set {a}", "\ufeffbelay: 1", "belay: 1\n? |\n  x\n: 2", "a: |9\n x", "'", "\"\\x00\"", "\"\\ud800\"",

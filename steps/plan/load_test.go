@@ -155,6 +155,8 @@ func TestLoad(t *testing.T) {
 	if got := p.Step("take-a-copy").Params; !strings.HasPrefix(got, "from: /root/stoatchat\nto: chat:/var/backups\nlimit: 5GiB\nport: 8088\n") {
 		t.Errorf("Params: %q", got)
 	}
+	eq("parameters of the second step", p.Step("one-gitlab").Params, "echo gitlab 8088\n")
+	eq("parameters of a mapping", p.Step("dump-keycloak").Params, "script: dump\nagain: true\nsecrets: [pg_password]\n")
 	stop := p.Step("stop-stoat-chat")
 	eq("timeout", stop.Timeout, 24*time.Hour)
 	eq("undo", []any{stop.Undo.ID, stop.Undo.On, stop.Undo.Do.(*fakeRun).Script}, []any{"stop-stoat-chat-undo", []string{"chat"}, "cd /root/stoatchat && ./start.sh"})

@@ -36,15 +36,10 @@ type shape struct {
 	fields []field
 	byName map[string]*field
 	scalar *field
+	list   []string
 }
 
-func (s *shape) names() []string {
-	all := make([]string, len(s.fields))
-	for i, f := range s.fields {
-		all[i] = f.name
-	}
-	return all
-}
+func (s *shape) names() []string { return s.list }
 
 var shapes sync.Map // reflect.Type → *shape
 
@@ -58,6 +53,7 @@ func shapeOf(t reflect.Type) *shape {
 	for i := range s.fields {
 		f := &s.fields[i]
 		s.byName[f.name] = f
+		s.list = append(s.list, f.name)
 		if f.scalar {
 			s.scalar = f
 		}

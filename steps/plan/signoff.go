@@ -82,7 +82,7 @@ func (b *builder) machineItem(it *Item, ref string, at *node) {
 }
 
 func (b *builder) unknownItem(ref string, at *node) {
-	if b.ids[ref] != 0 { // the step is there, but has problems of its own
+	if b.ids[ref] != 0 || b.untitled { // it may be what has problems of its own
 		return
 	}
 	known := append(keys(b.ids), "assess", "prepare")
@@ -94,12 +94,17 @@ func (b *builder) unknownItem(ref string, at *node) {
 func (b *builder) assess(n *node) {
 	b.eachCheck(n, "assess", func(item *node) {
 		var own assessOwn
-		if kind, do := b.check(item, "an item under assess", &own); do != nil {
-			c := Check{Title: own.Title, Kind: kind, Do: do, Line: item.line}
-			if c.Title == "" {
-				c.Title = describe(kind.Name, do)
-			}
-			b.titles[c.Title]++
+		kind, do := b.check(item, "an item under assess", &own)
+		c := Check{Title: own.Title, Kind: kind, Do: do, Line: item.line}
+		switch {
+		case c.Title == "" && do == nil:
+			b.untitled = true
+			return
+		case c.Title == "":
+			c.Title = describe(kind.Name, do)
+		}
+		b.titles[c.Title]++
+		if do != nil {
 			b.plan.Assess = append(b.plan.Assess, c)
 		}
 	})

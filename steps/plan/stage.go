@@ -23,6 +23,9 @@ type builder struct {
 	ids    map[string]int // step id → line
 	steps  int
 	titles map[string]int // check title → how many; for sign-off
+
+	yamlOut  writer
+	untitled bool // a check has problems, so that its title is not known
 }
 
 type togetherFields struct {

@@ -145,19 +145,33 @@ func (b *builder) place(st *Step, n, key *node) {
 func (b *builder) kind(st *Step, p *pair) {
 	st.Do = st.Kind.New()
 	b.params(p.val, p.key, st.Do, st.Kind.Name, false)
-	st.Params = paramText(p.val)
+	st.Params = b.yamlOut.text(p.val)
 }
 
-func paramText(n *node) string {
+// writer writes YAML again and again with one encoder: each has buffers of
+// several 100 KiB, which 5,000 steps would feel.
+type writer struct {
+	out bytes.Buffer
+	enc *yaml.Encoder
+}
+
+// text writes n in block style; a single value as it is, without quotes.
+func (w *writer) text(n *node) string {
+	if n.kind == scalar {
+		return strings.TrimSuffix(n.text, "\n") + "\n"
+	}
 	y := n.yaml()
 	y.Style &^= yaml.FlowStyle
-	var out bytes.Buffer
-	enc := yaml.NewEncoder(&out)
-	enc.SetIndent(2)
-	if err := enc.Encode(y); err != nil {
+	if w.enc == nil {
+		w.enc = yaml.NewEncoder(&w.out)
+		w.enc.SetIndent(2)
+	}
+	w.out.Reset()
+	if err := w.enc.Encode(y); err != nil {
+		w.enc = nil
 		return fmt.Sprintf("(not shown: %v)", err)
 	}
-	return out.String()
+	return strings.TrimPrefix(w.out.String(), "---\n") // what parts it from the one before
 }
 
 func (b *builder) retry(st *Step, n *node, f *retryFields) {
