@@ -110,7 +110,7 @@ func TestRealClientIsServed(t *testing.T) {
 func TestServersAreDifferentMachines(t *testing.T) {
 	l := start(t, "a", "b")
 	const script = "cat /etc/machine-id /proc/sys/kernel/random/boot_id; uname -n"
-	for what, how := range map[string][2]string{"in argv": {script, ""}, "on stdin": {"sh -s", script}} {
+	for what, how := range map[string][2]string{"in argv": {script, ""}, "on stdin": {"exec sh -s", script}} {
 		a, b := output(t, dial(t, l, "a"), how[0], how[1]), output(t, dial(t, l, "b"), how[0], how[1])
 		if a == b || len(strings.Fields(a)) != 3 {
 			t.Errorf("script %s: a says %q, b says %q", what, a, b)
