@@ -116,7 +116,7 @@ func (s *server) run(line string, env []string, ch ssh.Channel) (*command, error
 }
 
 // scriptOnStdin is a command line whose standard input is shell text.
-var scriptOnStdin = regexp.MustCompile(`^'?sh'? '?-s'?( |$)`)
+var scriptOnStdin = regexp.MustCompile(`(^| )'?sh'? '?-s'?( |$)`)
 
 // copyLines passes shell text on, in the server's disguise.
 func (s *server) copyLines(to io.Writer, from io.Reader) {
