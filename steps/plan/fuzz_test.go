@@ -67,6 +67,12 @@ func FuzzLoad(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
+	for _, k := range All().Steps {
+		f.Add([]byte(inPrepare + k.Example))
+	}
+	for _, k := range All().Checks {
+		f.Add([]byte(head + "assess:\n" + k.Example))
+	}
 	for _, path := range shipped {
 		src, err := os.ReadFile(path)
 		if err != nil {
@@ -92,6 +98,9 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		mustEndWell(t, src)
+		if p, err := Load("plan.yaml", src, All()); (p == nil) == (err == nil) { // the Validate of real kinds
+			t.Fatalf("plan %v and error %v", p != nil, err)
+		}
 	})
 }
 

@@ -148,11 +148,13 @@ func (b *builder) kind(st *Step, p *pair) {
 	st.Params = b.yamlOut.text(p.val)
 }
 
-// writer writes YAML again and again with one encoder: each has buffers of
-// several 100 KiB, which 5,000 steps would feel.
+// writer writes YAML many times with one encoder: each has buffers of several
+// 100 KiB, which 5,000 steps would feel. Now and then it takes a new one, as an
+// encoder keeps every event that it ever wrote.
 type writer struct {
-	out bytes.Buffer
-	enc *yaml.Encoder
+	out  bytes.Buffer
+	enc  *yaml.Encoder
+	used int
 }
 
 // text writes n in block style; a single value as it is, without quotes.
@@ -162,7 +164,7 @@ func (w *writer) text(n *node) string {
 	}
 	y := n.yaml()
 	y.Style &^= yaml.FlowStyle
-	if w.enc == nil {
+	if w.used++; w.enc == nil || w.used%64 == 0 {
 		w.enc = yaml.NewEncoder(&w.out)
 		w.enc.SetIndent(2)
 	}
