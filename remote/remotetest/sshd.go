@@ -180,6 +180,14 @@ func (s *SSHD) Freeze() { s.signal(syscall.SIGSTOP) }
 // Thaw undoes Freeze.
 func (s *SSHD) Thaw() { s.signal(syscall.SIGCONT) }
 
+// FreezeServer stops the server itself: connections are made by the kernel and
+// never answered. It stays so until Stop.
+func (s *SSHD) FreezeServer() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	signal([]int{s.cmd.Process.Pid}, syscall.SIGSTOP)
+}
+
 // Sessions returns the process ids of the server's connections and of what
 // runs in them.
 func (s *SSHD) Sessions() []int {
