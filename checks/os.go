@@ -79,5 +79,5 @@ func seconds(s string) (time.Duration, bool) {
 	if err != nil || !(n >= 0) || n > 1e9 {
 		return 0, false
 	}
-	return time.Duration(n * float64(time.Second)), true
+	return time.Duration(n * float64(time.Second)).Round(time.Millisecond), true
 }

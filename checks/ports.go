@@ -102,7 +102,10 @@ func parseNetstat(line string) (p Port, ok bool) {
 	if len(owner) > 0 {
 		pid, name, _ := strings.Cut(strings.Join(owner, " "), "/")
 		if n, err := strconv.Atoi(pid); err == nil && n > 0 {
-			p.PID, p.Process = n, name
+			// Cut at 20 bytes or so, and a title where the process set one:
+			// "nginx: master", "sshd: /usr/sb".
+			name, _, _ = strings.Cut(name, ":")
+			p.PID, p.Process = n, strings.TrimSpace(name)
 		}
 	}
 	return p, true
