@@ -22,6 +22,8 @@ type ask struct {
 	stale  bool
 	sent   bool
 	scroll int
+	room   int  // lines for the story
+	free   bool // not a question of the engine's: what is chosen is a Request
 }
 
 func newAsk(q journal.Question, item string, tail []string) *ask {
@@ -31,7 +33,7 @@ func newAsk(q journal.Question, item string, tail []string) *ask {
 // usual letters of the usual choices, so that fingers learn them.
 var usual = map[string]string{
 	"retry": "r", "recheck": "c", "skip": "s", "rollback": "b", "stop": "x", "go": "g", "no-go": "n",
-	"sign": "i", "done": "o", "accept": "a", "keep": "k",
+	"cancel": "c", "sign": "i", "done": "o", "accept": "a", "keep": "k",
 }
 
 // letters gives every option a key of its own.
@@ -109,7 +111,7 @@ func (a *ask) choose(sc *scene, i int) {
 	o := a.q.Options[i]
 	a.chosen, a.say, a.form = i, "", form{}
 	if o.Type != "" {
-		f := newField("type", "Type "+clean(o.Type))
+		f := newField("type", "Type “"+clean(o.Type)+"”")
 		f.want = o.Type
 		a.form.add(f)
 	}
@@ -160,6 +162,11 @@ func (a *ask) send(m *model) tea.Cmd {
 		by.Name, m.sc.name = n, n
 	}
 	o := a.q.Options[a.chosen]
+	if a.free {
+		m.close()
+		m.toast("asked: " + o.Label)
+		return m.request(o.Choice, a.form.value("reason"))
+	}
 	text := a.form.value("text")
 	if o.Type != "" {
 		text = a.form.value("type")
@@ -177,13 +184,19 @@ func (a *ask) failed(err error, stale bool) {
 	a.say = clean(err.Error())
 }
 
-func (a *ask) title() string { return "belay waits for YOU" }
+func (a *ask) title() string {
+	if a.free {
+		return "ask the engine"
+	}
+	return "belay waits for YOU"
+}
 
 // view draws the question above its options or its form.
 func (a *ask) view(sc *scene, w, h int) ([]string, point) {
 	bottom, at := a.bottom(sc, w)
-	top := a.story(sc, w)
 	room := max(1, h-len(bottom)-1)
+	a.room = room
+	top := a.story(sc, w)
 	if len(top) > room {
 		a.scroll = min(a.scroll, len(top)-room+1)
 		rest := len(top) - a.scroll - room + 1
@@ -233,8 +246,7 @@ func (a *ask) bottom(sc *scene, w int) ([]string, point) {
 	case a.say != "":
 		lines = append(lines, widget.Cut("  "+th.Paint(widget.Fail, "✗ "+a.say), w))
 	default:
-		lines = append(lines, "  "+th.Paint(widget.Accent, "ctrl-y")+" sends this answer.  "+
-			th.Paint(widget.Accent, "esc")+" goes back; nothing is sent.")
+		lines = append(lines, "  "+th.Paint(widget.Accent, "ctrl-y")+" sends this answer as "+sc.signature(a.form.value("name")))
 	}
 	return lines, at
 }
@@ -259,5 +271,22 @@ func (a *ask) options(sc *scene, w int) []string {
 			cs[i].Off, cs[i].Note = true, off
 		}
 	}
-	return append([]string{"  " + sc.th.Paint(widget.Dim, "Choose by letter; nothing happens yet:")}, widget.Choices(sc.th, cs, w)...)
+	return widget.Choices(sc.th, cs, w)
+}
+
+// signature is how an answer will be signed: the typed name and the login.
+func (sc *scene) signature(typed string) string {
+	name, login := typed, sc.opt.Author.Login
+	if name == "" {
+		name = sc.name
+	}
+	switch {
+	case name == "" && login == "":
+		return "nobody by name"
+	case name == "":
+		return clean(login)
+	case login == "":
+		return clean(name)
+	}
+	return clean(name + " (" + login + ")")
 }

@@ -33,7 +33,9 @@ func (sc *scene) next() (string, widget.Role) {
 		if len(running) > 1 {
 			more = fmt.Sprintf(" and %d more", len(running)-1)
 		}
-		return fmt.Sprintf("Nothing to do: belay is %s “%s”%s; press d for details.", verb, clean(running[0]), more), widget.Dim
+		return fmt.Sprintf("Nothing to do: belay is %s “%s”%s; d: details.", verb, widget.Cut(clean(running[0]), 34), more), widget.Dim
+	case sc.st.Status == journal.Soaking && sc.trouble() != "":
+		return "Look here: " + sc.trouble() + ". x asks to roll back.", widget.Warn
 	case sc.st.Status == journal.Soaking:
 		return "Nothing to do: belay watches " + plural(len(sc.probes()), "probe") + ", " + soakTime(sc) + ".", widget.Dim
 	case sc.st.Rollback != nil:
@@ -57,8 +59,8 @@ func (sc *scene) running() []string {
 func (m *model) footer(w int) []string {
 	sc := &m.sc
 	text, role := sc.next()
-	if m.top != nil && role != widget.Warn {
-		role = widget.Dim
+	if m.top != nil {
+		text, role = m.inDialog()
 	}
 	mark := "  "
 	if role == widget.Warn {
@@ -71,6 +73,27 @@ func (m *model) footer(w int) []string {
 	return []string{widget.Rule(sc.th, "", m.tabs(), w), line, "  " + widget.KeyBar(sc.th, hints(m.place(), m.off()), w-2)}
 }
 
+// inDialog is the next action while a dialog is open.
+func (m *model) inDialog() (string, widget.Role) {
+	switch m.place() {
+	case inAsk:
+		if m.top.(*ask).stale {
+			return "Nothing to do here: the question is closed.", widget.Dim
+		}
+		return "Choose by letter. Nothing happens until ctrl-y is pressed after that.", widget.Warn
+	case inForm:
+		return "Fill in what is asked, then ctrl-y. Enter sends nothing; esc goes back.", widget.Warn
+	case inPrompt:
+		return "belay waits for YOU: type the answer.", widget.Warn
+	case inQuit:
+		return "Choose by letter.", widget.Warn
+	}
+	if len(m.sc.st.Questions) > 0 && !m.sc.live.Ended {
+		return "A question waits behind this: esc, then enter.", widget.Warn
+	}
+	return "esc goes back.", widget.Dim
+}
+
 // tabs says which screen this is among those that there are.
 func (m *model) tabs() string {
 	if m.top != nil {
@@ -81,7 +104,7 @@ func (m *model) tabs() string {
 
 // off are the actions that make no sense now; the footer leaves them out.
 func (m *model) off() map[action]bool {
-	off := map[action]bool{}
+	off := map[action]bool{"answer": len(m.sc.st.Questions) == 0 || m.sc.live.Ended}
 	if a, ok := m.screen().(*assessScreen); ok {
 		fs := m.sc.findings()
 		if m.sc.question(journal.AskFindings) == nil || len(fs) == 0 || badness[m.sc.level(fs[a.cursor])] > 2 {

@@ -39,8 +39,11 @@ func (sc *scene) clock() string {
 
 func (sc *scene) window() string {
 	th, win := sc.th, sc.plan.Window
+	if sc.live.Ended {
+		return ""
+	}
 	if win == nil {
-		if sc.st.Begun.IsZero() || sc.live.Ended {
+		if sc.st.Begun.IsZero() {
 			return ""
 		}
 		return th.Paint(widget.Dim, "for "+widget.Rough(sc.now.Sub(sc.st.Begun).Truncate(time.Minute)))
@@ -127,7 +130,7 @@ func (sc *scene) stops() []widget.Stop {
 		case sc.st.Stage == stage:
 			s.State = string(sc.st.Status)
 		}
-		if all > 0 && s.State != "pending" && s.State != "passed" {
+		if all > 0 && s.State != "pending" && s.State != "passed" && sc.st.Rollback == nil {
 			s.Note = fmt.Sprintf("%d/%d", done, all)
 		}
 		out = append(out, s)

@@ -51,7 +51,7 @@ func (p pressed) String() string { return string(p) }
 
 // No ctrl-letter that tmux (b), screen (a) or flow control (s, q) eats.
 var bindings = []binding{
-	{anywhere, on("enter"), "", "answer", "", "open the question that waits, or the details; never changes anything"},
+	{anywhere, on("enter"), "", "answer", "answer", "open the question that waits, or the details; never changes anything"},
 	{anywhere, on("down", "j"), "↓ j", "down", "", "next row, or one line down in a log"},
 	{anywhere, on("up", "k"), "↑ k", "up", "", "previous row, or one line up in a log"},
 	{anywhere, on("pgdown", "space"), "pgdn space", "page-down", "", "one page down"},
@@ -66,7 +66,8 @@ var bindings = []binding{
 	{anywhere, on("m"), "", "mouse", "", "mouse on and off; off, the terminal selects text as usual"},
 	{anywhere, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{anywhere, on("ctrl+z"), "ctrl-z", "suspend", "", "back to the shell; fg returns"},
-	{anywhere, on("q", "ctrl+c"), "q", "quit", "", "leave this screen, or stop the run after this step: it asks"},
+	{anywhere, on("x"), "", "intervene", "", "stop after this step, end the running commands, or ask to roll back"},
+	{anywhere, on("q", "ctrl+c"), "q", "quit", "leave", "leave this screen, or stop the run after this step: it asks"},
 
 	{inSteps, on("tab", "shift+tab"), "tab", "focus", "steps/log", "move between the steps and the log"},
 	{inSteps, on("f"), "", "follow", "follow", "follow the end of the log, or hold still"},
@@ -170,6 +171,12 @@ func hints(p place, off map[action]bool) []widget.Hint {
 			own = append(own, h)
 		case b.in == anywhere && !p.shadows():
 			shared = append(shared, h)
+		}
+	}
+	// What answers a question comes first, all others after the screen's own.
+	for i, h := range shared {
+		if h.Label == "answer" {
+			return append(append([]widget.Hint{h}, own...), append(shared[:i:i], shared[i+1:]...)...)
 		}
 	}
 	return append(own, shared...)

@@ -232,7 +232,7 @@ func (v *logView) lines(sc *scene, w, h int, focus bool) ([]string, point) {
 	th := sc.th
 	title, at := v.title(sc), nowhere
 	if focus {
-		title = "▌" + title
+		title = widget.Focused + title
 	}
 	note := v.pane.Position(th)
 	if v.seek != "" {

@@ -20,7 +20,7 @@ func newPrompt(p *run.Prompt) *prompt {
 	label := "Answer"
 	switch {
 	case p.Type != "":
-		label = "Type " + clean(p.Type)
+		label = "Type “" + clean(p.Type) + "”"
 	case p.Hidden:
 		label = "Secret"
 	}

@@ -88,7 +88,7 @@ func (m *model) prompt() {
 // withdrawn marks an open dialog whose question was answered elsewhere.
 func (m *model) withdrawn() {
 	a, ok := m.top.(*ask)
-	if !ok || a.stale || a.sent {
+	if !ok || a.stale || a.sent || a.free {
 		return
 	}
 	for _, q := range m.sc.st.Questions {

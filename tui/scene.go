@@ -132,7 +132,7 @@ func undo(s *plan.Step) (text string, back bool) {
 	case s.Undo != nil:
 		return clean(oneLine(s.Undo.Params)), true
 	case s.HasWayBack():
-		return "belay knows the way back of " + s.Kind.Name, true
+		return "by " + s.Kind.Name + " itself", true
 	}
 	return "NO WAY BACK", false
 }

@@ -92,7 +92,7 @@ func (s *assessScreen) view(m *model, w, h int) ([]string, point) {
 	case !sc.st.AssessedAt.IsZero():
 		note = sc.th.Paint(widget.Dim, "checked "+widget.Ago(sc.now.Sub(sc.st.AssessedAt)))
 	}
-	lines := []string{widget.Rule(sc.th, "▌assessment", note, w), "  " + sc.tallies(fs), ""}
+	lines := []string{widget.Rule(sc.th, widget.Focused+"assessment", note, w), "  " + sc.tallies(fs), ""}
 	if len(fs) == 0 {
 		return append(lines, "  Nothing has been found out yet; belay only reads, it changes nothing."), nowhere
 	}

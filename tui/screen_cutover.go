@@ -31,7 +31,7 @@ func (s *cutoverScreen) view(m *model, w, h int) ([]string, point) {
 	if sc.question(journal.AskCutover) != nil {
 		state = "waiting for you"
 	}
-	lines := []string{widget.Rule(sc.th, "▌cutover", sc.th.MarkWord(state), w), ""}
+	lines := []string{widget.Rule(sc.th, widget.Focused+"cutover", sc.th.MarkWord(state), w), ""}
 	list := willRun(sc, journal.Cutover, w)
 	s.scroll = max(0, min(s.scroll, len(list)-(h-len(lines))))
 	return append(lines, list[s.scroll:]...), nowhere

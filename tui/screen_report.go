@@ -60,7 +60,7 @@ func (s *reportScreen) view(m *model, w, h int) ([]string, point) {
 	if sc.live.Err != nil {
 		pairs = append(pairs, widget.Pair{Label: "why", Value: clean(sc.live.Err.Error()), Role: widget.Fail, Max: 4})
 	}
-	lines := []string{widget.Rule(sc.th, "▌report", sc.th.MarkWord(string(st.Status)), w), ""}
+	lines := []string{widget.Rule(sc.th, widget.Focused+"report", sc.th.MarkWord(string(st.Status)), w), ""}
 	lines = append(lines, widget.Pairs(sc.th, drop(pairs), w)...)
 	lines = append(append(lines, debtLines(sc, w)...), "")
 	tb := widget.Table{Cursor: -1, Cols: []widget.Col{{Width: 1}, {Title: "step", Grow: true}, {Title: "host", Width: hostCols(sc)}, {Title: "outcome", Width: 12}, {Title: "took", Width: 7, Right: true}}}

@@ -55,7 +55,7 @@ func (s *rollbackScreen) view(m *model, w, h int) ([]string, point) {
 		}
 		note = sc.th.Paint(widget.Warn, fmt.Sprintf("◂ %d of %d undone", done, len(list)))
 	}
-	lines := []string{widget.Rule(sc.th, "▌rollback", note, w)}
+	lines := []string{widget.Rule(sc.th, widget.Focused+"rollback", note, w)}
 	if r := sc.st.Rollback; r != nil {
 		lines = append(lines, widget.Pairs(sc.th, []widget.Pair{{Label: "asked by", Value: clean(r.By.Name) + " (" + clean(r.By.Login) + "): " + oneLine(r.Reason), Max: 2}}, w)...)
 	} else {

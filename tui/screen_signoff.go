@@ -12,17 +12,26 @@ import (
 )
 
 // signoffScreen is the checklist before cutover.
-type signoffScreen struct{ cursor int }
+type signoffScreen struct {
+	cursor int
+	roam   bool // the reader has moved; else the cursor is on the first open item
+}
 
 func (s *signoffScreen) name() string { return "sign-off" }
 func (s *signoffScreen) place() place { return inList }
 
 func (s *signoffScreen) settle(m *model) {
+	for i, it := range m.sc.plan.Signoff {
+		if !s.roam && m.sc.checkItem(it).State == "waiting for you" {
+			s.cursor = i
+			break
+		}
+	}
 	s.cursor = max(0, min(s.cursor, len(m.sc.plan.Signoff)-1))
 }
 
 func (s *signoffScreen) press(m *model, do action, _ string) tea.Cmd {
-	s.cursor = moved(do, s.cursor, len(m.sc.plan.Signoff), 5)
+	s.cursor, s.roam = moved(do, s.cursor, len(m.sc.plan.Signoff), 5), do != "back"
 	return nil
 }
 
@@ -99,7 +108,7 @@ func (s *signoffScreen) view(m *model, w, h int) ([]string, point) {
 	if open > 0 {
 		note = sc.th.Paint(widget.Warn, fmt.Sprintf("◆ %d of %d open", open, len(items)))
 	}
-	lines := []string{widget.Rule(sc.th, "▌sign-off", note, w),
+	lines := []string{widget.Rule(sc.th, widget.Focused+"sign-off", note, w),
 		"  " + sc.th.Paint(widget.Dim, "The signatures hold for this plan only: "+short(sc.plan.Hash)+" · "+plural(sc.plan.Approvers, "approver")), ""}
 	if len(items) == 0 {
 		return append(lines, "  This plan has no checklist; go or no-go is all that is asked."), nowhere

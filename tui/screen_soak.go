@@ -105,9 +105,12 @@ func percent(f float64) string {
 // soakTable is a line a probe: latency as a curve and in figures, good and bad,
 // error rate.
 func soakTable(sc *scene, cursor, w, h int) ([]string, int) {
-	spark := max(8, min(32, w-62))
+	spark, median := max(10, min(32, w-66)), 6
+	if w < 100 {
+		median = widget.Hidden // left to the details
+	}
 	tb := widget.Table{Cursor: cursor, Cols: []widget.Col{{Width: 1}, {Title: "probe", Grow: true},
-		{Title: "latency", Width: spark}, {Title: "p50 ms", Width: 6, Right: true}, {Title: "p95 ms", Width: 6, Right: true},
+		{Title: "latency", Width: spark}, {Title: "p50 ms", Width: median, Right: true}, {Title: "p95 ms", Width: 6, Right: true},
 		{Title: "good", Width: 6, Right: true}, {Title: "bad", Width: 5, Right: true}, {Title: "errors", Width: 6, Right: true}}}
 	for _, id := range sc.probes() {
 		t := sc.st.Soak.Probes[id]
@@ -138,12 +141,11 @@ func (sc *scene) verdict() (string, widget.Role) {
 	default:
 		return v + ": " + clean(sc.st.Soak.Why), widget.MarkOf(v).Role
 	}
+	if over := sc.trouble(); over != "" {
+		return "over a limit: " + over, widget.Fail
+	}
 	answered := 0
-	for _, id := range sc.probes() {
-		t := sc.st.Soak.Probes[id]
-		if over := sc.overLimit(t); over != "" {
-			return "over a limit: " + sc.probeTitle(id) + ", " + over, widget.Fail
-		}
+	for _, t := range sc.st.Soak.Probes {
 		answered += t.Good + t.Bad
 	}
 	if answered == 0 {
@@ -152,10 +154,20 @@ func (sc *scene) verdict() (string, widget.Role) {
 	return "so far within all limits", widget.OK
 }
 
+// trouble names the first probe that is over a limit, and the limit; "" for none.
+func (sc *scene) trouble() string {
+	for _, id := range sc.probes() {
+		if over := sc.overLimit(sc.st.Soak.Probes[id]); over != "" {
+			return sc.probeTitle(id) + ", " + over
+		}
+	}
+	return ""
+}
+
 func (s *soakScreen) view(m *model, w, h int) ([]string, point) {
 	sc := &m.sc
 	soak := sc.st.Soak
-	lines := []string{widget.Rule(sc.th, "▌soak", "", w), ""}
+	lines := []string{widget.Rule(sc.th, widget.Focused+"soak", "", w), ""}
 	text, role := sc.verdict()
 	pairs := []widget.Pair{{Label: "verdict", Value: text, Role: role, Max: 2}}
 	if sc.plan.Soak != nil && sc.plan.Soak.RollbackWhen != nil {
@@ -172,7 +184,7 @@ func (s *soakScreen) view(m *model, w, h int) ([]string, point) {
 	pairs = append(pairs, widget.Pair{Label: "time", Value: soakTime(sc)})
 	lines = append(lines, widget.Pairs(sc.th, pairs, w)...)
 	if !soak.Begun.IsZero() && soak.Until.After(soak.Begun) {
-		lines = append(lines, "        "+widget.Bar(sc.th, int64(sc.now.Sub(soak.Begun)), int64(soak.Until.Sub(soak.Begun)), min(48, w-10)))
+		lines = append(lines, "           "+widget.Bar(sc.th, int64(sc.now.Sub(soak.Begun)), int64(soak.Until.Sub(soak.Begun)), min(48, w-14)))
 	}
 	lines = append(lines, "")
 	room := min(len(sc.probes())+1, h-len(lines)-2)

@@ -154,7 +154,7 @@ func (s *stepsScreen) rule(sc *scene, w int) string {
 	done, all := sc.count(stage)
 	title := "steps"
 	if !s.logged {
-		title = "▌steps"
+		title = widget.Focused + "steps"
 	}
 	return widget.Rule(sc.th, title, sc.th.Paint(widget.Dim, fmt.Sprintf("%s %d of %d", stage, done, all)), w)
 }

@@ -42,7 +42,7 @@ func (s *stepsScreen) card(sc *scene, w int) []string {
 		add("error", state.Err, widget.Fail, 2)
 	}
 	add("why", oneLine(st.Why), widget.Text, 2)
-	add("runs", sc.runs(st, state), widget.Text, 1)
+	add("kind", sc.runs(st, state), widget.Text, 1)
 	add("changes", changesLine(state, sc.status(st.ID)), widget.Text, 1)
 	text, back := undo(st)
 	role := widget.Text
@@ -157,7 +157,7 @@ func (sc *scene) detail(s *plan.Step, w int) []string {
 		{Label: "state", Value: string(sc.status(s.ID)) + " " + clean(state.Err), Role: widget.MarkOf(string(sc.status(s.ID))).Role, Max: 8},
 		{Label: "why", Value: clean(s.Why), Max: 20},
 		{Label: "expect", Value: clean(s.Expect), Max: 20},
-		{Label: "runs", Value: clean(sc.runs(s, state)), Max: 5},
+		{Label: "kind", Value: clean(sc.runs(s, state)), Max: 5},
 		{Label: "undo", Value: text, Role: role, Max: 5},
 		{Label: "id", Value: s.ID + fmt.Sprintf(", line %d of the plan", s.Line), Role: widget.Dim},
 	}

@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"regexp"
+	"strings"
 
 	"belay/steps/journal"
 	"belay/steps/plan"
@@ -46,40 +47,49 @@ func (a *ask) story(sc *scene, w int) []string {
 	return out
 }
 
-// failure shows the step, what its hints say and the end of its log.
+// failure shows what the hints say, the end of the log, and the step.
 func (a *ask) failure(sc *scene, w int) []string {
+	s, st := sc.plan.Step(a.q.Step), sc.st.Step(a.q.Step)
 	var pairs []widget.Pair
-	s := sc.plan.Step(a.q.Step)
-	st := sc.st.Step(a.q.Step)
 	if s != nil {
-		pairs = append(pairs, widget.Pair{Label: "step", Value: fmt.Sprintf("%s on %s, attempt %d, after %s",
-			clean(s.Title), where(s), max(st.Attempt, 1), widget.Span(sc.took(s.ID)))})
 		for _, h := range hintsFor(s, a.tail) {
 			pairs = append(pairs,
 				widget.Pair{Label: "likely", Value: clean(h.Cause), Role: widget.Warn, Max: 2},
 				widget.Pair{Label: "do", Value: clean(h.Fix), Max: 2})
 		}
 	}
-	if st.Err != "" && st.Err != a.q.Text {
+	if st.Err != "" && len(pairs) == 0 && !strings.Contains(a.q.Text, st.Err) {
 		pairs = append(pairs, widget.Pair{Label: "error", Value: clean(st.Err), Role: widget.Fail, Max: 3})
-	}
-	if s != nil {
-		text, back := undo(s)
-		role := widget.Text
-		if !back {
-			role = widget.Loud
-		}
-		pairs = append(pairs, widget.Pair{Label: "undo", Value: text, Role: role})
 	}
 	out := widget.Pairs(sc.th, pairs, w)
 	if len(a.tail) > 0 {
-		out = append(out, "", "  "+sc.th.Paint(widget.Dim, "last lines of its log:"))
-		for _, l := range a.tail {
-			out = append(out, widget.Cut("  "+sc.th.Paint(widget.Dim, "│ ")+l, w))
+		tail := a.tail[max(0, len(a.tail)-max(2, a.room-14)):]
+		for i, l := range tail {
+			most := 1
+			if i == len(tail)-1 { // the last word is what people come for
+				most = 3
+			}
+			for _, part := range firsts(widget.Chop(l, w-6), most) {
+				out = append(out, "  "+sc.th.Paint(widget.Dim, "│ ")+part)
+			}
 		}
 	}
-	return out
+	if s == nil {
+		return out
+	}
+	text, back := undo(s)
+	role := widget.Text
+	if !back {
+		role = widget.Loud
+	}
+	return append(out, widget.Pairs(sc.th, []widget.Pair{
+		{Label: "undo", Value: text, Role: role},
+		{Label: "step", Value: fmt.Sprintf("%s on %s, attempt %d, after %s", s.Kind.Name, where(s), max(st.Attempt, 1), widget.Span(sc.took(s.ID))), Role: widget.Dim},
+	}, w)...)
 }
+
+// firsts keeps the first n of lines.
+func firsts(lines []string, n int) []string { return lines[:min(n, len(lines))] }
 
 // hintsFor returns the hints of a step that match a line of its log.
 func hintsFor(s *plan.Step, tail []string) []plan.Hint {

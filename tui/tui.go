@@ -167,6 +167,8 @@ func (m *model) global(do action, key string) tea.Cmd {
 		m.at, m.pinned = (m.at+d)%len(m.screens), true
 	case "details":
 		m.details()
+	case "intervene":
+		m.intervene()
 	case "help":
 		m.top = newHelp(m.place())
 	case "mouse":

@@ -91,6 +91,9 @@ func asciiFrame(s string) string { return widget.ASCII(s) }
 func (m *model) dialogNote() string {
 	switch d := m.top.(type) {
 	case *ask:
+		if d.free {
+			return ""
+		}
 		return m.sc.th.Paint(widget.Warn, "◆ "+questionWord(d.q.Kind))
 	case *prompt:
 		return m.sc.th.Paint(widget.Warn, "◆ "+strings.ReplaceAll(d.p.Kind, "-", " "))
@@ -123,7 +126,7 @@ func (m *model) small() string {
 	}
 	out := strings.Join(widget.Fill(lines, m.h), "\n")
 	if m.sc.th.ASCII {
-		out = asciiFrame(strings.ReplaceAll(out, "×", "x"))
+		out = asciiFrame(out)
 	}
 	return out
 }

@@ -8,8 +8,11 @@ type Cell struct {
 	Role Role
 }
 
+// Hidden is the Width of a column that is left out.
+const Hidden = -1
+
 // Col is one column. Width 0 takes what its longest cell needs; Grow shares
-// what is left over; Min is where shrinking stops.
+// what is left over.
 type Col struct {
 	Title string
 	Width int
@@ -75,8 +78,12 @@ func (tb Table) row(t Theme, cells []Cell, widths []int, focus bool) string {
 // those that grow, equally.
 func (tb Table) widths(w int) []int {
 	ws := make([]int, len(tb.Cols))
-	left, growing := w-2*(len(tb.Cols)-1), 0
+	left, growing := w+2, 0
 	for i, c := range tb.Cols {
+		if c.Width == Hidden {
+			continue
+		}
+		left -= 2
 		if c.Grow {
 			growing++
 			continue
@@ -90,12 +97,11 @@ func (tb Table) widths(w int) []int {
 				}
 			}
 		}
-		ws[i] = max(0, min(ws[i], left))
 		left -= ws[i]
 	}
 	for i, c := range tb.Cols {
 		if c.Grow {
-			ws[i] = max(0, left/growing)
+			ws[i] = max(0, left/max(growing, 1))
 			left -= ws[i]
 			growing--
 		}

@@ -80,12 +80,18 @@ func Chop(s string, w int) []string {
 	return append(out, s)
 }
 
+// Focused marks the title of the block that has the focus.
+const Focused = "▌"
+
 // Rule is a line across, with a title at the left and a note at the right.
 func Rule(t Theme, title, note string, w int) string {
 	left := t.Paint(Dim, "── ")
 	if title == "" {
 		left = t.Paint(Dim, "─")
 	} else {
+		if rest, ok := strings.CutPrefix(title, Focused); ok {
+			left, title = t.Paint(Dim, "─")+t.Paint(Accent, "▐ "), rest
+		}
 		left += t.Paint(Strong, Cut(title, w-6)) + " "
 	}
 	if note != "" {

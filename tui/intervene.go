@@ -1,0 +1,24 @@
+package tui
+
+import (
+	"belay/steps/journal"
+	"belay/steps/run"
+)
+
+// intervene opens the dialog of what may be asked of the engine at any time.
+// It looks and works like a question, because that is how people will meet it.
+func (m *model) intervene() {
+	if m.sc.live.Ended {
+		m.toast("the run has ended; nothing can be asked of it here")
+		return
+	}
+	a := newAsk(journal.Question{Title: "Stop, end, or turn back?",
+		Text: "Nothing is cut short unless you end the running commands. belay asks again before it undoes anything.",
+		Options: []journal.Option{
+			{Choice: run.WantStop, Label: "stop after the step that runs now"},
+			{Choice: run.WantCancel, Label: "end the running commands now, then ask", Needs: "reason", Danger: true},
+			{Choice: run.WantRollback, Label: "ask to roll back", Needs: "reason", Danger: true},
+		}}, "", nil)
+	a.free = true
+	m.top = a
+}

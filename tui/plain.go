@@ -1,0 +1,203 @@
+package tui
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/charmbracelet/x/term"
+
+	"belay/steps/journal"
+	"belay/steps/run"
+	"belay/tui/widget"
+)
+
+// Plain is the wizard line by line, for screen readers, pipes and CI: it says
+// what happens as it happens and asks by number. It returns as Run does;
+// ErrDetached too when a question waits and in has come to its end.
+func Plain(ctx context.Context, s run.Session, in io.Reader, out io.Writer, o Options) error {
+	o.Input, o.Output = in, out
+	o = o.filled(s.Dir())
+	p := &plainView{s: s, o: o, out: out, seen: map[string]string{}, in: newReader(in),
+		sc: scene{plan: s.Plan(), steps: s.Plan().Steps(), dir: s.Dir(), opt: o, name: o.Author.Name, th: widget.Theme{Name: "plain"}}}
+	p.say("belay: %s. %s", oneLine(p.sc.plan.Name), environmentWord(p.sc.plan.Environment))
+	p.say("The run directory is %s", s.Dir())
+	for {
+		p.look()
+		if p.sc.live.Ended {
+			p.end()
+			return nil
+		}
+		err := p.ask(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, io.EOF):
+			p.say("There is nobody to answer. The run waits; take it up again with: %s", o.Resume)
+			return ErrDetached
+		case err != nil:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(plainTick):
+		}
+	}
+}
+
+// plainTick is how often the session is looked at.
+const plainTick = 200 * time.Millisecond
+
+func environmentWord(env string) string {
+	if env == "" {
+		return "The plan names no environment."
+	}
+	return "Environment: " + strings.ToUpper(oneLine(env)) + "."
+}
+
+type plainView struct {
+	s    run.Session
+	o    Options
+	out  io.Writer
+	in   *reader
+	sc   scene
+	seen map[string]string // what has been said about each thing
+}
+
+// say writes one line with the time.
+func (p *plainView) say(format string, args ...any) {
+	fmt.Fprintf(p.out, "%s  %s\n", p.o.Now().Format("15:04:05"), widget.CleanLine(fmt.Sprintf(format, args...)))
+}
+
+// once says something about a thing when it differs from what was said last.
+func (p *plainView) once(thing, what string) {
+	if p.seen[thing] != what {
+		p.seen[thing] = what
+		p.say("%s", what)
+	}
+}
+
+// look says everything that has changed.
+func (p *plainView) look() {
+	p.sc.st, p.sc.live, p.sc.now = p.s.State(), p.s.Live(), p.o.Now()
+	sc := &p.sc
+	if sc.st.Stage != "" {
+		p.once("stage", "stage: "+string(sc.st.Stage))
+	}
+	for _, h := range sc.plan.Hosts {
+		if l, ok := sc.live.Lights[h.Name]; ok {
+			p.once("host "+h.Name, strings.TrimSpace("host "+h.Name+": "+l.String()+" "+oneLine(l.Reason)))
+		}
+	}
+	if !sc.st.AssessedAt.IsZero() && p.seen["assessed"] != sc.st.AssessedAt.String() {
+		p.seen["assessed"] = sc.st.AssessedAt.String()
+		for _, f := range sc.findings() {
+			line := "finding, " + sc.level(f) + ": " + oneLine(f.Host+" "+f.Text)
+			if f.Fix != "" {
+				line += " To do: " + oneLine(f.Fix)
+			}
+			p.say("%s", line)
+		}
+	}
+	for _, s := range sc.steps {
+		word := sc.status(s.ID)
+		if word == journal.Pending || word == journal.WaitingYou {
+			continue
+		}
+		st := sc.st.Step(s.ID)
+		line := fmt.Sprintf("%s: %s on %s", word, oneLine(s.Title), where(s))
+		switch word {
+		case journal.Running:
+			if st.Attempt > 1 {
+				line += fmt.Sprintf(", attempt %d", st.Attempt)
+			}
+			if _, back := undo(s); !back {
+				line += ". NO WAY BACK"
+			}
+		case journal.PassedStatus, journal.Undone:
+			if st.Already {
+				line += ", it was found done"
+			} else if d := sc.took(s.ID); d > 0 {
+				line += ", took " + widget.Span(d)
+			}
+		case journal.FailedStatus, journal.Unknown, journal.UndoFailedSt:
+			line += ": " + oneLine(st.Err)
+		}
+		p.once("step "+s.ID, line)
+	}
+	p.soak()
+	for _, n := range sc.st.Notes {
+		p.once("note "+n.Time.String()+n.Text, "note: "+oneLine(n.Text))
+	}
+	for _, d := range sc.st.Debts {
+		p.once("debt "+d.Step+d.Host, fmt.Sprintf("debt: %s on %s is not undone: %s", d.Step, d.Host, oneLine(d.Why)))
+	}
+}
+
+// soak says the verdict when its words change; counts would never end.
+func (p *plainView) soak() {
+	sc := &p.sc
+	if sc.st.Stage != journal.Soak || sc.st.Soak.Begun.IsZero() {
+		return
+	}
+	text, _ := sc.verdict()
+	word, _, _ := strings.Cut(text, ":")
+	if p.seen["soak"] != word {
+		p.seen["soak"] = word
+		p.say("soak, %s: %s", soakTime(sc), text)
+	}
+}
+
+// end says what the run has come to.
+func (p *plainView) end() {
+	p.say("%s", p.sc.outcome())
+	if p.sc.live.Err != nil {
+		p.say("why: %s", oneLine(p.sc.live.Err.Error()))
+	}
+	if !p.sc.st.Over() {
+		p.say("resume with: %s", p.o.Resume)
+	}
+}
+
+// reader gives lines when they are asked for and not before, so that a secret
+// can be read from a terminal without showing it.
+type reader struct {
+	src  io.Reader
+	buf  *bufio.Reader
+	want chan bool // true: hidden
+	got  chan typedLine
+}
+
+type typedLine struct {
+	text string
+	err  error
+}
+
+func newReader(src io.Reader) *reader {
+	r := &reader{src: src, buf: bufio.NewReader(src), want: make(chan bool), got: make(chan typedLine, 1)}
+	go func() {
+		for hidden := range r.want {
+			text, err := r.read(hidden)
+			r.got <- typedLine{text, err}
+		}
+	}()
+	return r
+}
+
+func (r *reader) read(hidden bool) (string, error) {
+	if f, ok := r.src.(*os.File); ok && hidden && term.IsTerminal(f.Fd()) {
+		b, err := term.ReadPassword(f.Fd())
+		return string(b), err
+	}
+	text, err := r.buf.ReadString('\n')
+	if err == io.EOF && text != "" {
+		err = nil
+	}
+	return strings.TrimRight(text, "\r\n"), err
+}
