@@ -38,6 +38,7 @@ type SSHD struct {
 	Addr       string // 127.0.0.1:port
 	Port       int
 	Dir        string
+	Home       string // HOME of the sessions, empty at first
 	Key        string // private key file that the server accepts (ed25519, no passphrase)
 	KnownHosts string // file that knows the server's keys
 	Config     string // ssh_config with User, Port, IdentityFile, UserKnownHostsFile for Name
@@ -65,6 +66,10 @@ func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 		Config: in("config"), Authorized: in("authorized_keys"), Log: in("sshd.log"), t: t, Port: FreePort(t),
 	}
 	s.Addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(s.Port))
+	s.Home = in("home")
+	if err := os.Mkdir(s.Home, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	pub := WriteKey(t, s.Key)
 	s.write(s.Authorized, string(ssh.MarshalAuthorizedKey(pub)))
 	s.write(s.Config, fmt.Sprintf(
@@ -103,7 +108,8 @@ func (s *SSHD) writeServer(o SSHDOptions) {
 	lines = append(lines,
 		"ListenAddress "+s.Addr, "PidFile none", "UsePAM no", "StrictModes no", "LogLevel VERBOSE", "MaxStartups 200",
 		"AuthorizedKeysFile "+s.Authorized, "PermitRootLogin yes", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
-		"AllowTcpForwarding "+forwarding, "AllowStreamLocalForwarding "+forwarding)
+		// bash reads ~/.bashrc under sshd: not that of whoever runs the test
+		"SetEnv HOME="+s.Home, "AllowTcpForwarding "+forwarding, "AllowStreamLocalForwarding "+forwarding)
 	s.write(s.file(), strings.Join(lines, "\n")+"\n")
 	if os.Getuid() == 0 {
 		// Root's sshd wants its privilege separation directory.
