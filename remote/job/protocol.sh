@@ -11,10 +11,10 @@ fail() { set -- $*; echo "X $*"; exit 74; } # on one line, whatever it was
 
 # --- where a job lives -----------------------------------------------------
 mine() { [ ! -L "$1" ] && [ -d "$1" ] && [ -O "$1" ]; }
-usable() { # could a directory of ours be made at $1?
+usable() { # could a directory of ours be made at $1, in one that is ours now?
 	d=$1
-	while [ ! -e "${d:-/}" ]; do d=${d%/*}; done
-	[ -d "${d:-/}" ] && [ -w "${d:-/}" ] && [ -O "${d:-/}" ]
+	while [ -n "$d" ] && [ ! -e "$d" ]; do d=${d%/*}; done
+	[ -n "$d" ] && [ -d "$d" ] && [ -w "$d" ] && [ -O "$d" ]
 }
 make() { # directory $1/$2, ours and private
 	e=$(LC_ALL=C mkdir -p "$1/$2" 2>&1) || return 1
@@ -23,7 +23,10 @@ make() { # directory $1/$2, ours and private
 }
 place() { # sets J for job $1. Both places are looked at before one is made, so
 	# that a home which turned unwritable (or back) never hides a claim.
-	h=${XDG_STATE_HOME:-${HOME:-/nonexistent}/.local/state}/belay/jobs
+	h=${HOME:-/nonexistent}/.local/state
+	case ${XDG_STATE_HOME:-} in /*) h=$XDG_STATE_HOME ;; esac
+	case $h in /*) ;; *) h=/nonexistent ;; esac
+	h=$h/belay/jobs
 	w=/var/tmp/belay-$(id -u)
 	for b in "$h" "$w"; do
 		J=$b/$1
@@ -165,21 +168,25 @@ follow() { # quick while it writes; then ever slower, with a heartbeat
 }
 
 # --- the verbs ---------------------------------------------------------------
+same() { # conflict unless it is the command whose hash is $1
+	{ read -r s <"$J/sum"; } 2>/dev/null || return 0 # cancelled before any start
+	[ "$s" = "$1" ] || { rm -f "$J/.c.$$" "$J/.s.$$"; fail conflict; }
+}
 start() { # CMDLEN SECRETLEN SUM; stdin: the command, the secret as printf %b takes it
 	command -v setsid >/dev/null || command -v perl >/dev/null || fail 'lacking setsid(1), and perl as well'
 	case $2,$(command -v printf) in 0,*) ;; */*) fail 'lacking a shell with its own printf: a secret would show on a command line' ;; esac
+	if [ -f "$J/claim" ]; then # attach, which must work on a full disk, too
+		dd ibs=1 obs=65536 count=$(($1 + $2)) >/dev/null 2>&1
+		same "$3"
+		echo A
+		return
+	fi
 	e=$(dd ibs=1 obs=65536 count="$1" 2>&1 >"$J/.c.$$") || { rm -f "$J/.c.$$"; fail io $e; }
 	S=
 	[ "$2" = 0 ] || S=$(dd ibs=1 obs=65536 count="$2" 2>/dev/null)
 	if [ "$(wc -c <"$J/.c.$$")" -ne "$1" ] || [ ${#S} -ne "$2" ]; then rm -f "$J/.c.$$"; fail cut; fi
-	e=$({ printf '%s\n' "$3" >"$J/.s.$$" && { [ -f "$J/sum" ] || ln "$J/.s.$$" "$J/sum" || [ -f "$J/sum" ]; }; } 2>&1) || { rm -f "$J/.[cs].$$"; fail io $e; }
-	read -r s <"$J/sum"
-	[ "$s" = "$3" ] || { rm -f "$J/.c.$$" "$J/.s.$$"; fail conflict; }
-	if [ -f "$J/claim" ]; then
-		rm -f "$J/.c.$$" "$J/.s.$$"
-		echo A
-		return
-	fi
+	e=$({ printf '%s\n' "$3" >"$J/.s.$$" && { [ -f "$J/sum" ] || ln "$J/.s.$$" "$J/sum" || [ -f "$J/sum" ]; }; } 2>&1) || { rm -f "$J/.c.$$" "$J/.s.$$"; fail io $e; }
+	same "$3"
 	e=$({ mv -f "$J/.c.$$" "$J/cmd" && printf '%s\n' "$RB" >"$J/.rb.$$" && mv -f "$J/.rb.$$" "$J/rb" && rm -f "$J/.s.$$"; } 2>&1) || fail io $e
 	# Waits for the end of file on the pipe, which is the minder closing its 3.
 	E=$(printf %s "$S" | apart sh "$J/rb" run "$J" "$2" "$U" 3>&1 >/dev/null 2>&1 &)

@@ -21,7 +21,7 @@ var protocol = slim(source)
 
 // bootstrap reads the protocol from stdin byte by byte, because what follows
 // it there belongs to others, and refuses one that was cut.
-const bootstrap = `RB=$(dd ibs=1 obs=65536 count="$1" 2>/dev/null); [ "${#RB}" = "$1" ] || exit 75; shift; eval "$RB"`
+const bootstrap = `RB=$(dd ibs=1 obs=65536 count="$1" 2>/dev/null) || { echo 'dd does not work there' >&2; exit 69; }; [ "${#RB}" = "$1" ] || exit 75; shift; eval "$RB"`
 
 // slim takes whole-line comments and indentation off a shell script. The
 // protocol has no here-documents and no strings over several lines.
