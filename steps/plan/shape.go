@@ -66,12 +66,15 @@ func (s *shape) collect(t reflect.Type, index []int) {
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		tag, tagged := sf.Tag.Lookup("yaml")
-		if !tagged || !sf.IsExported() || tag == "-" {
+		name, opts, _ := strings.Cut(tag, ",")
+		inline := strings.Contains(opts, "inline")
+		// The exported fields of an embedded struct can be set, even where its
+		// type is not exported.
+		if !tagged || !sf.IsExported() && !(inline && sf.Anonymous) || tag == "-" {
 			continue
 		}
-		name, opts, _ := strings.Cut(tag, ",")
 		at := append(append([]int(nil), index...), i)
-		if strings.Contains(opts, "inline") {
+		if inline {
 			s.collect(sf.Type, at)
 			continue
 		}
