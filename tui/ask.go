@@ -80,7 +80,7 @@ func (a *ask) press(m *model, do action, msg tea.Msg) tea.Cmd {
 
 func (a *ask) move(do action) {
 	step := map[action]int{"down": 1, "up": -1, "page-down": 10, "page-up": -10}[do]
-	if a.chosen >= 0 {
+	if a.chosen >= 0 && (step == 1 || step == -1) {
 		a.form.focus(a.form.at + step)
 		return
 	}
@@ -111,7 +111,7 @@ func (a *ask) choose(sc *scene, i int) {
 	o := a.q.Options[i]
 	a.chosen, a.say, a.form = i, "", form{}
 	if o.Type != "" {
-		f := newField("type", "Type “"+clean(o.Type)+"”")
+		f := newField("type", "Type “"+oneLine(o.Type)+"”")
 		f.want = o.Type
 		a.form.add(f)
 	}
@@ -173,14 +173,25 @@ func (a *ask) send(m *model) tea.Cmd {
 	}
 	a.sent = true
 	return m.answer(journal.Answer{
-		Question: a.q.ID, Choice: o.Choice, Item: a.item, Text: text,
+		Question: a.q.ID, Choice: o.Choice, Item: about(o.Choice, a.item), Text: text,
 		Reason: a.form.value("reason"), By: by, Time: m.o.Now(),
 	}, o.Label)
+}
+
+// about leaves the item out of answers that are not about one.
+func about(choice, item string) string {
+	if choice == "sign" || choice == "accept" {
+		return item
+	}
+	return ""
 }
 
 // failed shows that the answer did not arrive.
 func (a *ask) failed(err error, stale bool) {
 	a.sent, a.stale = false, stale
+	if stale {
+		a.chosen = -1
+	}
 	a.say = clean(err.Error())
 }
 
@@ -201,7 +212,7 @@ func (a *ask) view(sc *scene, w, h int) ([]string, point) {
 		a.scroll = min(a.scroll, len(top)-room+1)
 		rest := len(top) - a.scroll - room + 1
 		top = top[a.scroll:min(len(top), a.scroll+room-1)]
-		more := sc.th.Paint(widget.Accent, "  ▼ "+plural(max(rest, 0), "more line")+": ↓")
+		more := sc.th.Paint(widget.Accent, "  ▼ "+plural(max(rest, 0), "more line")+": pgdn")
 		if rest <= 0 {
 			more = ""
 		}
@@ -231,7 +242,7 @@ func (a *ask) bottom(sc *scene, w int) ([]string, point) {
 	if o.Danger {
 		role = widget.Fail
 	}
-	lines := []string{"  " + th.Paint(role, "▸ "+clean(o.Label)), ""}
+	lines := []string{"  " + th.Paint(role, "▸ "+oneLine(o.Label)), ""}
 	fields, at := a.form.lines(th, w)
 	if at.y >= 0 {
 		at.y += len(lines)
@@ -254,10 +265,10 @@ func (a *ask) bottom(sc *scene, w int) ([]string, point) {
 func (a *ask) options(sc *scene, w int) []string {
 	cs := make([]widget.Choice, len(a.q.Options))
 	for i, o := range a.q.Options {
-		cs[i] = widget.Choice{Key: a.keys[i], Label: clean(o.Label), Danger: o.Danger}
+		cs[i] = widget.Choice{Key: a.keys[i], Label: oneLine(o.Label), Danger: o.Danger}
 		var needs []string
 		if o.Type != "" {
-			needs = append(needs, "type "+clean(o.Type))
+			needs = append(needs, "type "+oneLine(o.Type))
 		}
 		for _, n := range []string{"reason", "text", "name"} {
 			if strings.Contains(o.Needs, n) {

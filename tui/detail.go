@@ -61,12 +61,12 @@ func (m *model) details() {
 	case *stepsScreen:
 		if len(sc.steps) > 0 {
 			st := sc.steps[s.cursor]
-			m.top = &detail{name: clean(st.Title), lines: func(sc *scene, w int) []string { return sc.detail(st, w) }}
+			m.top = &detail{name: oneLine(st.Title), lines: func(sc *scene, w int) []string { return sc.detail(st, w) }}
 		}
 	case *rollbackScreen:
 		if l := sc.undoable(); len(l) > 0 {
 			st := l[s.cursor]
-			m.top = &detail{name: clean(st.Title), lines: func(sc *scene, w int) []string { return sc.detail(st, w) }}
+			m.top = &detail{name: oneLine(st.Title), lines: func(sc *scene, w int) []string { return sc.detail(st, w) }}
 		}
 	case *assessScreen:
 		if fs := sc.findings(); len(fs) > 0 {
@@ -88,7 +88,7 @@ func (m *model) details() {
 		}
 	default:
 		m.top = &detail{name: "the plan", lines: func(sc *scene, w int) []string {
-			return append(widget.Pairs(sc.th, drop([]widget.Pair{{Label: "plan", Value: clean(sc.plan.Name)}, {Label: "about", Value: clean(sc.plan.About), Max: 10},
+			return append(widget.Pairs(sc.th, drop([]widget.Pair{{Label: "plan", Value: oneLine(sc.plan.Name)}, {Label: "about", Value: clean(sc.plan.About), Max: 10},
 				{Label: "file", Value: clean(sc.plan.Path)}, {Label: "hash", Value: sc.plan.Hash, Max: 2}, {Label: "run", Value: clean(sc.dir), Max: 2}}), w), "")
 		}}
 	}

@@ -17,7 +17,7 @@ func (sc *scene) next() (string, widget.Role) {
 		if n := len(sc.st.Questions); n > 1 {
 			more = fmt.Sprintf(" (and %d more)", n-1)
 		}
-		return "belay waits for YOU" + more + ": press enter to answer. " + clean(oneLine(q.Title)), widget.Warn
+		return "belay waits for YOU" + more + ": press enter to answer. " + oneLine(q.Title), widget.Warn
 	}
 	if sc.live.Assessing {
 		return "Nothing to do: belay is looking at " + plural(len(sc.plan.Hosts), "host") + " and changes nothing.", widget.Dim

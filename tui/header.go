@@ -73,26 +73,30 @@ func (sc *scene) lights(w int) string {
 	for i, h := range hosts {
 		word := sc.lightWord(h.Name)
 		mk := widget.MarkOf(word)
-		s := sc.th.Paint(mk.Role, mk.Glyph) + " " + clean(h.Name)
+		one := sc.th.Paint(mk.Role, mk.Glyph) + " " + oneLine(h.Name)
 		if l := sc.live.Lights[h.Name].Light; l != remote.Up && l != remote.Unlit {
-			s += " " + sc.th.Paint(mk.Role, word)
-		}
-		if used+widget.Width(s)+6 > w && i < len(hosts)-1 || used+widget.Width(s) > w {
-			return out + sc.th.Paint(widget.Dim, fmt.Sprintf("  +%d", len(hosts)-i))
+			one += " " + sc.th.Paint(mk.Role, word)
 		}
 		if i > 0 {
-			out, used = out+"  ", used+2
+			one = "  " + one
 		}
-		out, used = out+s, used+widget.Width(s)
+		rest := 4 // room to count the others
+		if i == len(hosts)-1 {
+			rest = 0
+		}
+		if used += widget.Width(one); used+rest > w {
+			return out + sc.th.Paint(widget.Dim, fmt.Sprintf("  +%d", len(hosts)-i))
+		}
+		out += one
 	}
 	return out
 }
 
 // header is two lines: where we are and which plan; the stages and how it goes.
 func (sc *scene) header(w int) []string {
-	left := sc.banner() + " " + sc.th.Paint(widget.Strong, clean(oneLine(sc.plan.Name)))
+	left := sc.banner() + " " + sc.th.Paint(widget.Strong, oneLine((sc.plan.Name)))
 	clock := sc.clock()
-	lights := sc.lights(max(10, w-widget.Width(left)-widget.Width(clock)-6))
+	lights := sc.lights(max(10, w-widget.Width(left)-widget.Width(clock)-4))
 	status := sc.th.MarkWord(string(sc.headStatus()))
 	return []string{
 		widget.Spread(left, strings.TrimSpace(clock+"   "+lights), w),

@@ -97,9 +97,11 @@ var bindings = []binding{
 	{inAsk, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
 
 	{inForm, on("ctrl+y"), "ctrl-y", "send", "send this answer", "yes: send the answer"},
-	{inForm, on("esc"), "", "back", "choose again", "back to the choices; nothing is sent"},
 	{inForm, on("tab", "enter", "down"), "tab", "down", "next field", "next field"},
+	{inForm, on("pgdown"), "pgdn", "page-down", "", "scroll the text by a page"},
+	{inForm, on("pgup"), "", "page-up", "", "scroll the text by a page"},
 	{inForm, on("shift+tab", "up"), "shift-tab", "up", "", "previous field"},
+	{inForm, on("esc"), "", "back", "choose again", "back to the choices; nothing is sent"},
 	{inForm, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inForm, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
 

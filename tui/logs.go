@@ -154,40 +154,49 @@ func (v *logView) move(do action) bool {
 
 // found is the outcome of a search in the background.
 type found struct {
-	gen  int
-	line int // -1: none
-	what string
-	back bool
+	gen   int
+	line  int // -1: none
+	what  string
+	round bool // it went round the end of the log
 }
 
 // search looks for the next line that matches, in chunks, off the loop.
 func (v *logView) search(match widget.Match, what string, back bool) tea.Cmd {
 	v.gen++
 	v.seek = what
-	gen, src := v.gen, v.pane.Source
-	from := v.pane.Mark()
-	switch {
-	case from >= 0 && back:
-		from--
-	case from >= 0:
-		from++
+	gen, src, last := v.gen, v.pane.Source, v.pane.Len()-1
+	from, other := v.pane.Top(), 0
+	switch mark := v.pane.Mark(); {
+	case mark >= 0 && back:
+		from = mark - 1
+	case mark >= 0:
+		from = mark + 1
 	case back:
-		from = v.pane.Len() - 1
-	default:
-		from = v.pane.Top()
+		from = last
+	}
+	if back {
+		other = last
 	}
 	return func() tea.Msg {
-		// A minute is far more than a million lines take; it ends a search
-		// whose file system has gone.
-		for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-			line, next := widget.Find(src, match, from, 1<<17, back)
-			if line >= 0 || next < 0 {
-				return found{gen, line, what, back}
-			}
-			from = next
+		line := through(src, match, from, back)
+		if line >= 0 {
+			return found{gen, line, what, false}
 		}
-		return found{gen, -1, what, back}
+		return found{gen, through(src, match, other, back), what, true}
 	}
+}
+
+// through searches to the end of the log, in chunks. A minute is far more than
+// a million lines take; it ends a search whose file system has gone.
+func through(src widget.Source, match widget.Match, from int, back bool) int {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		line, next := widget.Find(src, match, from, 1<<17, back)
+		if line >= 0 || next < 0 {
+			return line
+		}
+		from = next
+	}
+	return -1
 }
 
 // arrived shows what a search came to.
@@ -196,13 +205,12 @@ func (v *logView) arrived(m *model, f found) {
 		return
 	}
 	v.seek = ""
-	if f.line < 0 {
-		way := "below"
-		if f.back {
-			way = "above"
-		}
-		m.toast("no " + f.what + " further " + way)
+	switch {
+	case f.line < 0:
+		m.toast(f.what + " is not in this log")
 		return
+	case f.round:
+		m.toast("went round the end of the log")
 	}
 	v.pane.GoTo(f.line)
 	v.pane.Refresh()
@@ -218,7 +226,8 @@ func (v *logView) typed(do action, msg tea.Msg) tea.Cmd {
 		if v.pane.Query == "" {
 			return nil
 		}
-		return v.search(widget.Contains(v.pane.Query), "“"+v.pane.Query+"”", false)
+		// Who follows the end looks for the newest hit.
+		return v.search(widget.Contains(v.pane.Query), "“"+v.pane.Query+"”", v.pane.Follow)
 	case "back":
 		v.typing = false
 		return nil

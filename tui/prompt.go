@@ -20,7 +20,7 @@ func newPrompt(p *run.Prompt) *prompt {
 	label := "Answer"
 	switch {
 	case p.Type != "":
-		label = "Type “" + clean(p.Type) + "”"
+		label = "Type “" + oneLine(p.Type) + "”"
 	case p.Hidden:
 		label = "Secret"
 	}
@@ -82,7 +82,7 @@ func (x *prompt) reply(m *model, text string, ok bool) tea.Cmd {
 
 func (x *prompt) view(sc *scene, w, _ int) ([]string, point) {
 	th := sc.th
-	lines := []string{widget.Cut("  "+th.Paint(widget.Strong, clean(oneLine(x.p.Title))), w), ""}
+	lines := []string{widget.Cut("  "+th.Paint(widget.Strong, oneLine((x.p.Title))), w), ""}
 	for _, l := range widget.Wrap(clean(x.p.Text), w-4) {
 		lines = append(lines, "  "+l)
 	}

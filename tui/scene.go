@@ -130,7 +130,7 @@ func undo(s *plan.Step) (text string, back bool) {
 	case s.Undo != nil && s.Undo.Title != "" && s.Undo.Title != s.Title:
 		return s.Undo.Title, true
 	case s.Undo != nil:
-		return clean(oneLine(s.Undo.Params)), true
+		return oneLine((s.Undo.Params)), true
 	case s.HasWayBack():
 		return "by " + s.Kind.Name + " itself", true
 	}
@@ -142,7 +142,7 @@ func where(s *plan.Step) string {
 	if len(s.On) == 0 {
 		return "no host"
 	}
-	return strings.Join(s.On, ", ")
+	return oneLine(strings.Join(s.On, ", "))
 }
 
 // lightWord says how a host is, in the words that have marks.

@@ -144,7 +144,7 @@ func findingCard(sc *scene, f journal.Finding, w int) []string {
 		{Label: "seen", Value: clean(f.Detail), Role: widget.Dim, Max: 6},
 	}
 	if a, ok := sc.st.Accepted[f.ID]; ok {
-		pairs = append(pairs, widget.Pair{Label: "accepted", Value: fmt.Sprintf("by %s: %s", clean(a.By.Name), oneLine(a.Reason)), Max: 2})
+		pairs = append(pairs, widget.Pair{Label: "accepted", Value: fmt.Sprintf("by %s: %s", oneLine(a.By.Name), oneLine(a.Reason)), Max: 2})
 	}
 	return widget.Pairs(sc.th, drop(pairs), w)
 }

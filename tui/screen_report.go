@@ -70,7 +70,7 @@ func (s *reportScreen) view(m *model, w, h int) ([]string, point) {
 		if d := sc.took(p.ID); d > 0 {
 			took = widget.Span(d)
 		}
-		tb.Rows = append(tb.Rows, []widget.Cell{{Text: mk.Glyph, Role: mk.Role}, {Text: clean(p.Title)}, {Text: where(p), Role: widget.Dim}, {Text: word, Role: mk.Role}, {Text: took, Role: widget.Dim}})
+		tb.Rows = append(tb.Rows, []widget.Cell{{Text: mk.Glyph, Role: mk.Role}, {Text: oneLine(p.Title)}, {Text: where(p), Role: widget.Dim}, {Text: word, Role: mk.Role}, {Text: took, Role: widget.Dim}})
 	}
 	rows, _ := tb.Lines(sc.th, w, len(tb.Rows)+1)
 	lines = append(lines, rows...)

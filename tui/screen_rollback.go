@@ -57,7 +57,7 @@ func (s *rollbackScreen) view(m *model, w, h int) ([]string, point) {
 	}
 	lines := []string{widget.Rule(sc.th, widget.Focused+"rollback", note, w)}
 	if r := sc.st.Rollback; r != nil {
-		lines = append(lines, widget.Pairs(sc.th, []widget.Pair{{Label: "asked by", Value: clean(r.By.Name) + " (" + clean(r.By.Login) + "): " + oneLine(r.Reason), Max: 2}}, w)...)
+		lines = append(lines, widget.Pairs(sc.th, []widget.Pair{{Label: "asked by", Value: oneLine(r.By.Name) + " (" + oneLine(r.By.Login) + "): " + oneLine(r.Reason), Max: 2}}, w)...)
 	} else {
 		lines = append(lines, "  "+sc.th.Paint(widget.Dim, "A rollback would undo these steps, last first:"))
 	}
@@ -98,7 +98,7 @@ func (sc *scene) undoRow(st *plan.Step) []widget.Cell {
 	if role == widget.Text {
 		role = widget.Dim
 	}
-	return []widget.Cell{{Text: mk.Glyph, Role: mk.Role}, {Text: clean(st.Title)}, {Text: where(st), Role: widget.Dim},
+	return []widget.Cell{{Text: mk.Glyph, Role: mk.Role}, {Text: oneLine(st.Title)}, {Text: where(st), Role: widget.Dim},
 		{Text: text, Role: role}, {Text: time, Role: widget.Dim}}
 }
 
@@ -116,9 +116,9 @@ func debtLines(sc *scene, w int) []string {
 		}
 		on := ""
 		if d.Host != "" {
-			on = " on " + d.Host
+			on = " on " + oneLine(d.Host)
 		}
-		out = append(out, widget.Cut("    "+clean(title)+on+": "+oneLine(d.Why), w))
+		out = append(out, widget.Cut("    "+oneLine(title)+on+": "+oneLine(d.Why), w))
 	}
 	return out
 }
@@ -133,7 +133,7 @@ func rollbackList(sc *scene, items []string, w int) []string {
 			role, tail := widget.Text, ""
 			if s := sc.plan.Step(it); s != nil {
 				text, back := undo(s)
-				title, tail = clean(s.Title), "  "+sc.th.Paint(widget.Dim, text)
+				title, tail = oneLine(s.Title), "  "+sc.th.Paint(widget.Dim, text)
 				if !back {
 					tail = "  " + sc.th.Paint(widget.Loud, text)
 				}
@@ -148,7 +148,7 @@ func rollbackList(sc *scene, items []string, w int) []string {
 		if !back {
 			role = widget.Loud
 		}
-		out = append(out, widget.Cut(fmt.Sprintf("  %2d  %s  %s", i+1, clean(s.Title), sc.th.Paint(role, text)), w))
+		out = append(out, widget.Cut(fmt.Sprintf("  %2d  %s  %s", i+1, oneLine(s.Title), sc.th.Paint(role, text)), w))
 	}
 	return out
 }

@@ -45,7 +45,7 @@ func (s *signoffScreen) item(sc *scene) string {
 // checkItem is one line of the checklist as it stands: what the machine saw and
 // when, or who signed.
 func (sc *scene) checkItem(it plan.Item) widget.Item {
-	out := widget.Item{Text: clean(it.Text), State: "pending", Role: widget.Dim}
+	out := widget.Item{Text: oneLine(it.Text), State: "pending", Role: widget.Dim}
 	st := sc.st.Items[it.ID]
 	switch {
 	case it.Machine() && st == nil:
@@ -76,7 +76,7 @@ func (sc *scene) checkItem(it plan.Item) widget.Item {
 func signatures(sc *scene, as []journal.Answer) string {
 	var parts []string
 	for _, a := range as {
-		p := fmt.Sprintf("signed by %s (%s) at %s", clean(a.By.Name), clean(a.By.Login), a.Time.In(sc.now.Location()).Format("15:04"))
+		p := fmt.Sprintf("signed by %s (%s) at %s", oneLine(a.By.Name), oneLine(a.By.Login), a.Time.In(sc.now.Location()).Format("15:04"))
 		if a.Reason != "" {
 			p += ": " + oneLine(a.Reason)
 		}

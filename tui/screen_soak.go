@@ -48,7 +48,7 @@ func (sc *scene) probeTitle(id string) string {
 	if sc.plan.Soak != nil {
 		for _, p := range sc.plan.Soak.Watch {
 			if p.ID == id && p.Title != "" {
-				return clean(oneLine(p.Title))
+				return oneLine(p.Title)
 			}
 		}
 	}

@@ -235,6 +235,6 @@ func (sc *scene) stepRow(s *plan.Step, lane string) []widget.Cell {
 	case "skipped", "undone":
 		time = word
 	}
-	return []widget.Cell{{Text: mark.Glyph, Role: mark.Role}, {Text: lane + clean(s.Title), Role: role},
+	return []widget.Cell{{Text: mark.Glyph, Role: mark.Role}, {Text: lane + oneLine(s.Title), Role: role},
 		{Text: where(s), Role: widget.Dim}, {Text: time, Role: timeRole}}
 }

@@ -18,7 +18,7 @@ func (s *stepsScreen) cardRule(sc *scene, w int) string {
 		return widget.Rule(sc.th, "", "", w)
 	}
 	st := sc.steps[s.cursor]
-	return widget.Rule(sc.th, clean(st.Title), sc.th.MarkWord(string(sc.status(st.ID))), w)
+	return widget.Rule(sc.th, oneLine(st.Title), sc.th.MarkWord(string(sc.status(st.ID))), w)
 }
 
 // card is the chosen step in a few lines: why, what, where, how it is undone.

@@ -13,7 +13,7 @@ import (
 // story is the text of a question: what happened, what was and was not
 // changed, and what each kind of question has to show besides.
 func (a *ask) story(sc *scene, w int) []string {
-	out := []string{widget.Cut("  "+sc.th.Paint(widget.Strong, clean(oneLine(a.q.Title))), w), ""}
+	out := []string{widget.Cut("  "+sc.th.Paint(widget.Strong, oneLine((a.q.Title))), w), ""}
 	if a.q.Text != "" {
 		for _, l := range widget.Wrap(clean(a.q.Text), w-4) {
 			out = append(out, "  "+l)
@@ -38,7 +38,7 @@ func (a *ask) story(sc *scene, w int) []string {
 		out = append(out, a.about(sc, w)...)
 	default:
 		for _, it := range a.q.Items {
-			out = append(out, widget.Cut("  · "+clean(oneLine(it)), w))
+			out = append(out, widget.Cut("  · "+oneLine(it), w))
 		}
 	}
 	for len(out) > 0 && out[len(out)-1] == "" {
@@ -54,8 +54,8 @@ func (a *ask) failure(sc *scene, w int) []string {
 	if s != nil {
 		for _, h := range hintsFor(s, a.tail) {
 			pairs = append(pairs,
-				widget.Pair{Label: "likely", Value: clean(h.Cause), Role: widget.Warn, Max: 2},
-				widget.Pair{Label: "do", Value: clean(h.Fix), Max: 2})
+				widget.Pair{Label: "likely", Value: oneLine(h.Cause), Role: widget.Warn, Max: 2},
+				widget.Pair{Label: "do", Value: oneLine(h.Fix), Max: 2})
 		}
 	}
 	if st.Err != "" && len(pairs) == 0 && !strings.Contains(a.q.Text, st.Err) {
@@ -140,7 +140,7 @@ func (a *ask) about(sc *scene, w int) []string {
 	}
 	var out []string
 	for _, it := range a.q.Items {
-		out = append(out, widget.Cut("  · "+clean(oneLine(it)), w))
+		out = append(out, widget.Cut("  · "+oneLine(it), w))
 	}
 	return out
 }
@@ -160,7 +160,7 @@ func willRun(sc *scene, stage journal.Stage, w int) []string {
 			text, role = "NO WAY BACK", widget.Loud
 		}
 		out = append(out,
-			widget.Cut(fmt.Sprintf("  %2d  %s", n, sc.th.Paint(widget.Strong, clean(s.Title))+sc.th.Paint(widget.Dim, "  on "+where(s))), w),
+			widget.Cut(fmt.Sprintf("  %2d  %s", n, sc.th.Paint(widget.Strong, oneLine(s.Title))+sc.th.Paint(widget.Dim, "  on "+where(s))), w),
 			widget.Cut("      "+sc.th.Paint(role, text), w))
 	}
 	if n == 0 {

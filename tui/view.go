@@ -75,7 +75,7 @@ func (m *model) draw() (string, point) {
 	lines = append(lines, widget.Fill(body, h)...)
 	lines = append(lines, m.footer(w)...)
 	for i, l := range lines {
-		lines[i] = widget.Cut(l, w)
+		lines[i] = widget.Cut(strings.ReplaceAll(l, "\n", " "), w)
 	}
 	out := strings.Join(lines, "\n")
 	if m.sc.th.ASCII {
