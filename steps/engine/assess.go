@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"belay/checks"
+	"belay/steps/journal"
+)
+
+// assess looks at every host and shows the findings until the operator goes
+// on: nothing blocks then, and every warning has been accepted with a reason.
+func (e *Engine) assess(ctx context.Context) error {
+	if e.Log.State().AssessedAt.IsZero() {
+		if err := e.look(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		q := journal.Question{
+			Kind:  journal.AskFindings,
+			Title: "Begin to prepare?",
+			Text:  "Nothing has been changed so far. Prepare makes changes, while the old service stays up.",
+			Options: []journal.Option{
+				{Choice: "go", Label: "begin to prepare"},
+				{Choice: "accept", Label: "accept a finding", Needs: "reason"},
+				{Choice: "recheck", Label: "assess again"},
+				optStop,
+			},
+		}
+		a, err := e.ask(ctx, q)
+		if err != nil {
+			return err
+		}
+		if err := e.Judge(q, a); err != nil {
+			continue // things changed since it was given
+		}
+		switch a.Choice {
+		case "accept":
+			err = e.append(journal.Event{Type: journal.Accepted, Key: a.Item}, a)
+		case "recheck":
+			err = e.look(ctx)
+		default:
+			if err = e.closeQuestion(q, a); err == nil && a.Choice == "stop" {
+				err = errStop
+			}
+			if err == nil {
+				return nil
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// look assesses once and records the findings.
+func (e *Engine) look(ctx context.Context) error {
+	found, err := e.Assess(ctx)
+	if err != nil {
+		return err
+	}
+	return e.append(journal.Event{Type: journal.Assessed}, found)
+}
+
+// Assess reads the facts of all hosts and judges them: by the standing checks,
+// by the plan's own, and by what the steps need. It writes nothing.
+func (e *Engine) Assess(ctx context.Context) ([]journal.Finding, error) {
+	e.init()
+	e.Looking(true)
+	defer e.Looking(false)
+	list := checks.Standing()
+	for _, c := range slices.Concat(e.Plan.Assess, e.Plan.Needs()) {
+		list = append(list, titled{c.Do, c.Title})
+	}
+	var found []journal.Finding
+	for _, f := range e.Judging(ctx, list) {
+		found = append(found, journal.Finding{
+			ID: journal.FindingID(f.Check, f.Host, f.Key), Check: f.Check, Host: f.Host,
+			Level: f.Level.String(), Text: f.Text, Fix: f.Fix, Detail: f.Detail,
+		})
+	}
+	return found, context.Cause(ctx)
+}
+
+// judge gathers all hosts' facts, each in one round trip, and judges them.
+func (e *Engine) judge(ctx context.Context, list []checks.Check) []checks.Finding {
+	w := checks.World{Hosts: e.looking(), Secret: e.Secret}
+	w.Facts, w.Unreached = checks.GatherAll(ctx, w.Hosts)
+	return checks.Judge(ctx, w, list)
+}
+
+// titled gives a check's findings the title that the plan knows it by.
+type titled struct {
+	checks.Check
+	title string
+}
+
+func (t titled) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
+	found, err := t.Check.Assess(ctx, w)
+	if err != nil {
+		found = []checks.Finding{{Level: checks.Unknown, Text: "not judged: " + err.Error(), Fix: "assess again; accept it with a reason only if you looked yourself"}}
+	}
+	for i := range found {
+		found[i].Check = t.title
+	}
+	return found, nil
+}
+
+// HostNames are those of the check.
+func (t titled) HostNames() []string {
+	if h, ok := t.Check.(checks.Hoster); ok {
+		return h.HostNames()
+	}
+	return nil
+}
+
+func judgeAccept(s *journal.State, a journal.Answer) error {
+	for _, f := range s.Findings {
+		if f.ID != a.Item {
+			continue
+		}
+		switch f.Level {
+		case "block":
+			return journal.Refuse("%q blocks; it cannot be accepted, only mended: %s", f.Text, f.Fix)
+		case "pass":
+			return journal.Refuse("%q passed; there is nothing to accept", f.Text)
+		}
+		return nil
+	}
+	return journal.Refuse("there is no finding %q", a.Item)
+}
+
+func judgeFindings(s *journal.State) error {
+	blocks, open := s.Standing()
+	switch {
+	case s.AssessedAt.IsZero():
+		return journal.Refuse("not yet: the assessment is not done")
+	case len(blocks) > 0:
+		return journal.Refuse("not yet: %s", blocked(blocks))
+	case len(open) > 0:
+		return journal.Refuse("not yet: %d findings want to be accepted with a reason; the first: %s", len(open), open[0].Text)
+	}
+	return nil
+}
+
+func blocked(blocks []journal.Finding) string {
+	if len(blocks) == 1 {
+		return "this blocks: " + blocks[0].Text
+	}
+	return fmt.Sprintf("%d findings block; the first: %s", len(blocks), blocks[0].Text)
+}

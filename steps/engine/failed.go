@@ -1,0 +1,193 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"belay/remote"
+	"belay/remote/job"
+	"belay/steps"
+	"belay/steps/journal"
+	"belay/steps/plan"
+)
+
+// outcomeUnknown tells whether err leaves open how a command ended.
+func outcomeUnknown(err error) bool {
+	var lost *remote.LostError
+	var unknown *job.UnknownError
+	return errors.As(err, &lost) || errors.As(err, &unknown)
+}
+
+// askFailed puts a failed step to the operator and does what was chosen.
+func (e *Engine) askFailed(ctx context.Context, s *plan.Step, st journal.StepState) error {
+	q := journal.Question{
+		Kind: journal.AskFailed, Step: s.ID,
+		Title:   fmt.Sprintf("%q failed", s.Title),
+		Text:    e.failureText(s, st),
+		Options: []journal.Option{optRetry, optRecheck, optSkip, optRollback, optStop},
+	}
+	a, err := e.decide(ctx, q)
+	if err != nil {
+		return err
+	}
+	switch a.Choice {
+	case "retry":
+		return e.attempts(ctx, s)
+	case "recheck":
+		return e.recheck(ctx, s)
+	default:
+		return e.append(journal.Event{Type: journal.StepSkipped, Step: s.ID, Err: st.Err}, a)
+	}
+}
+
+// failureText says what happened, what was and was not changed, and what the
+// plan's hints make of it.
+func (e *Engine) failureText(s *plan.Step, st journal.StepState) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", st.Err)
+	if st.Attempt == 0 {
+		b.WriteString("Nothing was changed by this step.\n")
+	} else {
+		fmt.Fprintf(&b, "Attempt %d may have changed part of what it set out to change; what went before it stands.\n", st.Attempt)
+	}
+	for _, h := range s.Hints {
+		if re, err := regexp.Compile(h.Match); err == nil && re.MatchString(st.Err) {
+			fmt.Fprintf(&b, "Likely cause: %s\nWhat to do: %s\n", h.Cause, h.Fix)
+		}
+	}
+	if !s.HasWayBack() {
+		b.WriteString("This step has no way back of its own.\n")
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// recheck takes the operator's word that it was fixed, and looks.
+func (e *Engine) recheck(ctx context.Context, s *plan.Step) error {
+	todo, changes, err := e.pending(ctx, s, hostsOf(s))
+	if err == nil && len(todo) == 0 {
+		err = e.verify(ctx, s, hostsOf(s))
+	} else if err == nil {
+		err = fmt.Errorf("checked again: still to do: %s", changes[0].Text)
+	}
+	if err != nil {
+		return e.fail(ctx, s, err)
+	}
+	return e.append(journal.Event{Type: journal.StepPassed, Step: s.ID}, journal.Passed{})
+}
+
+// resolve finds out about a step that began and was not seen to end: work that
+// went on by itself is taken up; nothing left to do and a good proof mean
+// passed; what may be done twice is done again; else a person decides.
+func (e *Engine) resolve(ctx context.Context, s *plan.Step, st journal.StepState) error {
+	open := unfinished(s, st)
+	if e.underway(s, open) {
+		logf(e.Output(s.ID, open[0]), "taking up what was left running")
+		return e.apply(ctx, s, open)
+	}
+	if _, manual := s.Do.(steps.Asker); manual {
+		return e.apply(ctx, s, open)
+	}
+	todo, changes, err := e.pending(ctx, s, open)
+	if err == nil && len(todo) == 0 {
+		if err = e.verify(ctx, s, open); err == nil {
+			return e.append(journal.Event{Type: journal.StepPassed, Step: s.ID}, journal.Passed{})
+		}
+	}
+	if err == nil && repeatable(s) {
+		ev := journal.Started{Attempt: st.Attempt + 1, Changes: changes}
+		if err := e.append(journal.Event{Type: journal.StepStarted, Step: s.ID}, ev); err != nil {
+			return err
+		}
+		return e.apply(ctx, s, todo)
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return e.askUnknown(ctx, s, st, changes, err)
+}
+
+// unfinished returns the hosts on which the step was not seen to end.
+func unfinished(s *plan.Step, st journal.StepState) []string {
+	var open []string
+	for _, h := range hostsOf(s) {
+		if st.Hosts[h] != journal.PassedStatus {
+			open = append(open, h)
+		}
+	}
+	if len(open) == 0 {
+		return hostsOf(s) // it broke after the last host: proving all again is harmless
+	}
+	return open
+}
+
+// underway tells whether every unfinished share of the step can be taken up.
+func (e *Engine) underway(s *plan.Step, hosts []string) bool {
+	r, ok := s.Do.(steps.Resumer)
+	if !ok {
+		return false
+	}
+	for _, h := range hosts {
+		if on, err := r.Underway(e.env(s, h, true)); err != nil || !on {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *Engine) askUnknown(ctx context.Context, s *plan.Step, st journal.StepState, changes []journal.Change, looked error) error {
+	text := fmt.Sprintf("%s.\nNobody can tell from here whether it was done.\n", strings.TrimSuffix(st.Err, "."))
+	switch {
+	case looked != nil:
+		text += fmt.Sprintf("Looking at the host gave: %v\n", looked)
+	case len(changes) > 0:
+		text += "The host looks as if this were still to do:\n"
+		for _, c := range changes {
+			text += "  " + strings.TrimSpace(c.Host+" "+c.Text) + "\n"
+		}
+	}
+	a, err := e.decide(ctx, journal.Question{
+		Kind: journal.AskUnknown, Step: s.ID,
+		Title: fmt.Sprintf("%q: outcome unknown", s.Title),
+		Text:  text + "Look at the host before you choose: doing it a second time may do harm.",
+		Options: []journal.Option{
+			{Choice: "recheck", Label: "look again"},
+			{Choice: "done", Label: "it was done: go on", Needs: "reason"},
+			{Choice: "retry", Label: "it was not done: do it (again)", Needs: "reason", Danger: true},
+			optSkip, optRollback, optStop,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	switch a.Choice {
+	case "recheck":
+		return nil // the caller resolves once more
+	case "done":
+		return e.append(journal.Event{Type: journal.StepPassed, Step: s.ID}, journal.Passed{})
+	case "retry":
+		return e.attempts(ctx, s)
+	default:
+		return e.append(journal.Event{Type: journal.StepSkipped, Step: s.ID, Err: st.Err}, a)
+	}
+}
+
+// askManual has a person carry a step out.
+func (e *Engine) askManual(ctx context.Context, s *plan.Step, asker steps.Asker) (journal.Answer, error) {
+	text, evidence := asker.Instruction()
+	doneOption := journal.Option{Choice: "done", Label: "done", Needs: "name"}
+	if evidence != "" {
+		doneOption.Needs = "name text"
+		text += "\n\nType as evidence: " + evidence
+	}
+	a, err := e.decide(ctx, journal.Question{
+		Kind: journal.AskManual, Step: s.ID, Title: s.Title, Text: text,
+		Options: []journal.Option{doneOption, optSkip, optRollback, optStop},
+	})
+	if err == nil && a.Choice == "skip" {
+		err = e.append(journal.Event{Type: journal.StepSkipped, Step: s.ID}, a)
+	}
+	return a, err
+}

@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"belay/remote"
+	"belay/steps"
+	"belay/steps/journal"
+	"belay/steps/plan"
+)
+
+// errBack says that the operator looked at the list and went on forward.
+var errBack = errors.New("no rollback after all")
+
+// rollback undoes every step that was begun, last first, once the operator has
+// seen the list and agreed. Hosts that are not reached become debts.
+func (e *Engine) rollback(ctx context.Context) error {
+	if err := e.withdraw(); err != nil {
+		return err
+	}
+	if e.Log.State().Rollback == nil {
+		if err := e.askRollback(ctx); err != nil {
+			return err
+		}
+	}
+	for _, stage := range slices.Backward(journal.Stages) {
+		for _, g := range slices.Backward(e.Plan.Groups(stage)) {
+			err := e.lanes(g, func(l plan.Lane) error {
+				for _, s := range slices.Backward(l.Steps) {
+					if cause := e.halts.cause(); cause != nil {
+						return cause
+					}
+					if err := e.undo(ctx, s); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return e.halts.cause()
+}
+
+// withdraw closes the questions that going back makes idle.
+func (e *Engine) withdraw() error {
+	for _, q := range e.Log.State().Questions {
+		if q.Kind == journal.AskRollback || e.Log.State().Step(q.Step).Undoing {
+			continue
+		}
+		a := journal.Answer{Question: q.ID, Choice: "withdrawn", Reason: "the run is rolled back", By: e.Author, Time: e.Now().UTC()}
+		if err := e.closeQuestion(q, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *Engine) askRollback(ctx context.Context) error {
+	items, none := e.toUndo()
+	q := journal.Question{
+		Kind: journal.AskRollback, Title: "Roll back?", Items: items,
+		Text: fmt.Sprintf("%d steps will be undone, last first.", len(items)),
+		Options: []journal.Option{
+			{Choice: "go", Label: "roll back", Type: e.gateWord(), Needs: "name reason", Danger: true},
+			{Choice: "back", Label: "do not roll back; return to the run"},
+			optStop,
+		},
+	}
+	if len(none) > 0 {
+		q.Text += "\nThese have no way back and stay as they are: " + strings.Join(none, ", ") + "."
+	}
+	if e.Log.State().PastClose {
+		q.Text += "\nThe migration was being closed: what users did since the cutover, and what close removed, will be lost."
+	} else if !e.Log.State().Reached[journal.Soak].IsZero() {
+		q.Text += "\nWhat users wrote to the new side since the cutover does not come along."
+	}
+	a, err := e.ask(ctx, q)
+	if err != nil {
+		return err
+	}
+	if err := e.closeQuestion(q, a); err != nil {
+		return err
+	}
+	switch a.Choice {
+	case "back":
+		return errBack
+	case "stop":
+		return errStop
+	}
+	return e.append(journal.Event{Type: journal.RollbackBegun}, a)
+}
+
+// toUndo lists what a rollback would undo, last first, and what it cannot.
+func (e *Engine) toUndo() (items, none []string) {
+	for _, s := range slices.Backward(e.Plan.Steps()) {
+		switch st := e.Log.State().Step(s.ID); {
+		case !begunButNotUndone(st):
+		case !s.HasWayBack():
+			none = append(none, s.Title)
+		default:
+			items = append(items, outline([]plan.Group{{Lanes: []plan.Lane{{Steps: []*plan.Step{s}}}}})...)
+		}
+	}
+	return items, none
+}
+
+// begunButNotUndone: whatever was started may have changed something, also
+// when it failed or nobody knows; what was found done is not ours to undo.
+func begunButNotUndone(st journal.StepState) bool {
+	switch st.Status {
+	case journal.Pending, journal.Undone:
+		return false
+	}
+	return st.Attempt > 0 && !st.Already
+}
+
+// undo takes one step back on all its hosts.
+func (e *Engine) undo(ctx context.Context, s *plan.Step) error {
+	st := e.Log.State().Step(s.ID)
+	if !begunButNotUndone(st) {
+		return nil
+	}
+	if !s.HasWayBack() {
+		return e.noteOnce(fmt.Sprintf("%s: has no way back; it stays as it is", s.Title))
+	}
+	for {
+		if err := e.append(journal.Event{Type: journal.UndoStarted, Step: s.ID}, nil); err != nil {
+			return err
+		}
+		debts, err := e.undoHosts(ctx, s)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err == nil && len(debts) == 0 {
+			return e.append(journal.Event{Type: journal.UndoDone, Step: s.ID}, nil)
+		}
+		for _, d := range debts {
+			ev := journal.Event{Type: journal.UndoFailed, Step: s.ID, Host: d.Host, Err: "not undone yet: " + d.Why}
+			if err := e.append(ev, d); err != nil {
+				return err
+			}
+		}
+		if err == nil {
+			return nil
+		}
+		again, err := e.askUndoFailed(ctx, s, err)
+		if err != nil || !again {
+			return err
+		}
+	}
+}
+
+func (e *Engine) noteOnce(text string) error {
+	for _, n := range e.Log.State().Notes {
+		if n.Text == text {
+			return nil
+		}
+	}
+	return e.append(journal.Event{Type: journal.Noted, Key: text}, nil)
+}
+
+// undoHosts undoes the step on each of its hosts. What a host could not do
+// because it was not reached is a debt; anything else is an error.
+func (e *Engine) undoHosts(ctx context.Context, s *plan.Step) (debts []journal.Debt, err error) {
+	run, stop := e.running.begin(ctx)
+	defer stop()
+	var unreached = make(chan journal.Debt, len(hostsOf(s)))
+	err = each(hostsOf(s), func(h string) error {
+		if st := e.Log.State().Step(s.ID); st.Hosts[h] == journal.Undone {
+			return nil
+		}
+		err := cause(run, e.undoOn(run, s, h))
+		var gone *remote.UnreachableError
+		var lost *remote.LostError
+		if errors.As(err, &gone) || errors.As(err, &lost) {
+			unreached <- journal.Debt{Step: s.ID, Host: h, Why: err.Error(), Time: e.Now().UTC()}
+			return nil
+		}
+		if err == nil && len(s.On) > 1 {
+			return e.append(journal.Event{Type: journal.UndoDone, Step: s.ID, Host: h}, nil)
+		}
+		return err
+	})
+	close(unreached)
+	for d := range unreached {
+		debts = append(debts, d)
+	}
+	return debts, err
+}
+
+// undoOn takes the plan's own way back when it has one, else the kind's.
+func (e *Engine) undoOn(ctx context.Context, s *plan.Step, host string) error {
+	env := e.env(s, host, false)
+	logf(env.Log, "undo")
+	if s.Undo == nil {
+		return s.Do.(steps.Undoer).Undo(ctx, env)
+	}
+	looking, acting := e.env(s.Undo, host, true), e.env(s.Undo, host, false)
+	looking.Log, acting.Log = env.Log, env.Log
+	todo, err := s.Undo.Do.Pending(ctx, looking)
+	if err != nil {
+		return err
+	}
+	if len(todo) > 0 {
+		if err := s.Undo.Do.Apply(ctx, acting); err != nil {
+			return err
+		}
+	}
+	return s.Undo.Do.Verify(ctx, looking)
+}
+
+// askUndoFailed puts a failed undo to the operator; again means try once more.
+func (e *Engine) askUndoFailed(ctx context.Context, s *plan.Step, failed error) (again bool, err error) {
+	ev := journal.Event{Type: journal.UndoFailed, Step: s.ID, Err: failed.Error()}
+	if err := e.append(ev, nil); err != nil {
+		return false, err
+	}
+	a, err := e.ask(ctx, journal.Question{
+		Kind: journal.AskFailed, Step: s.ID,
+		Title:   fmt.Sprintf("Undoing %q failed", s.Title),
+		Text:    fmt.Sprintf("%v\nThe steps before it are not undone yet; those after it are.", failed),
+		Options: []journal.Option{optRetry, {Choice: "skip", Label: "leave it as a debt and go on", Needs: "reason", Danger: true}, optStop},
+	})
+	if err != nil {
+		return false, err
+	}
+	if err := e.closeQuestion(journal.Question{ID: a.Question, Step: s.ID}, a); err != nil {
+		return false, err
+	}
+	switch a.Choice {
+	case "retry":
+		return true, nil
+	case "stop":
+		return false, errStop
+	}
+	ev.Err = "left as a debt: " + a.Reason
+	return false, e.append(ev, journal.Debt{Step: s.ID, Why: failed.Error(), Time: e.Now().UTC()})
+}

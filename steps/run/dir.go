@@ -1,0 +1,123 @@
+package run
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"belay/steps/journal"
+)
+
+// Root is where runs live unless told otherwise: $BELAY_STATE, else
+// $XDG_STATE_HOME/belay, else ~/.local/state/belay; in each, "runs".
+func Root() (string, error) {
+	if dir := os.Getenv("BELAY_STATE"); dir != "" {
+		return filepath.Join(dir, "runs"), nil
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "belay", "runs"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("nowhere to keep runs: %w; set BELAY_STATE to a directory", err)
+	}
+	return filepath.Join(home, ".local", "state", "belay", "runs"), nil
+}
+
+// NewID makes the id of a run: when, what, and four letters of chance, so that
+// runs sort by age and two never meet.
+func NewID(plan string, at time.Time) string {
+	name := strings.Map(func(r rune) rune {
+		if r < 128 && (r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') {
+			return r
+		}
+		return '-'
+	}, plan)
+	if len(name) > 40 {
+		name = name[:40]
+	}
+	return at.UTC().Format("20060102-1504") + "-" + strings.ToLower(name+"-"+rand.Text()[:4])
+}
+
+// Entry is one run of a root, as `belay runs` lists it.
+type Entry struct {
+	ID    string
+	Dir   string
+	State *journal.State
+	Live  *Holder // who works on it now; nil when nobody does
+	Err   error   // its journal cannot be read
+}
+
+// List returns the runs under root, newest first. A root that does not exist
+// has none.
+func List(root string) ([]Entry, error) {
+	dirs, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []Entry
+	for _, d := range slices.Backward(dirs) {
+		if d.IsDir() {
+			all = append(all, look(filepath.Join(root, d.Name())))
+		}
+	}
+	return all, nil
+}
+
+func look(dir string) Entry {
+	e := Entry{ID: filepath.Base(dir), Dir: dir, State: journal.NewState()}
+	events, err := journal.Read(filepath.Join(dir, "journal"))
+	for _, ev := range events {
+		e.State.Apply(ev)
+	}
+	e.Err = err
+	var locked *LockedError
+	if f, err := lock(dir, journal.Author{}, "look"); errors.As(err, &locked) {
+		e.Live = &locked.Holder
+	} else if err == nil {
+		f.Close()
+	}
+	return e
+}
+
+// Find returns the directory of a run: by its id, an unambiguous part of it,
+// or a path. "" finds the newest run that is not over.
+func Find(root, name string) (string, error) {
+	if strings.ContainsRune(name, filepath.Separator) {
+		if _, err := os.Stat(filepath.Join(name, "journal")); err != nil {
+			return "", fmt.Errorf("%s is not a run directory: %w", name, err)
+		}
+		return filepath.Clean(name), nil
+	}
+	all, err := List(root)
+	if err != nil {
+		return "", err
+	}
+	var found []Entry
+	for _, e := range all {
+		if e.ID == name {
+			return e.Dir, nil
+		}
+		if name == "" && !e.State.Over() && e.State.Run != "" || name != "" && strings.Contains(e.ID, name) {
+			found = append(found, e)
+		}
+	}
+	switch {
+	case len(found) == 0 && name == "":
+		return "", fmt.Errorf("no unfinished run under %s; `belay runs` lists all", root)
+	case len(found) == 0:
+		return "", fmt.Errorf("no run %q under %s; `belay runs` lists all", name, root)
+	case len(found) > 1 && name != "":
+		return "", fmt.Errorf("%q could be %s or %s; say more of it", name, found[0].ID, found[1].ID)
+	}
+	return found[0].Dir, nil
+}

@@ -1,0 +1,184 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"belay/remote"
+	"belay/remote/secret"
+	"belay/steps"
+	"belay/steps/engine"
+	"belay/steps/journal"
+	"belay/steps/plan"
+)
+
+// Run is a run directory that this process holds the lock of. It is what the
+// engine writes to and asks, and it is a Session for screens.
+type Run struct {
+	dir     string
+	plan    *plan.Plan
+	journal *journal.Journal
+	lock    *os.File
+	red     *secret.Redactor
+	engine  *engine.Engine
+
+	mu      sync.Mutex
+	live    Live
+	writers map[string]*output
+	merged  map[string]*mergedLog
+	answers map[string]chan journal.Answer
+	prompts []*Prompt
+	nextID  int
+}
+
+var (
+	_ Session         = (*Run)(nil)
+	_ engine.Operator = (*Run)(nil)
+)
+
+// Create makes the directory of a new run under root and opens its journal.
+func Create(root, id string, p *plan.Plan, red *secret.Redactor, by journal.Author) (*Run, error) {
+	dir := filepath.Join(root, id)
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(filepath.Join(dir, "logs"), 0o700); err != nil {
+		return nil, err
+	}
+	l, err := lock(dir, by, "run")
+	if err != nil {
+		return nil, err
+	}
+	if err := save(dir, p); err != nil {
+		l.Close()
+		return nil, err
+	}
+	j, err := journal.Create(filepath.Join(dir, "journal"))
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return newRun(dir, p, j, l, red), nil
+}
+
+// Open takes up a run that has ended or broken off. kinds are needed to read
+// its copy of the plan. *LockedError when another belay works on it.
+func Open(dir string, kinds plan.Kinds, red *secret.Redactor, by journal.Author, why string) (*Run, error) {
+	l, err := lock(dir, by, why)
+	if err != nil {
+		return nil, err
+	}
+	p, err := saved(dir, kinds)
+	if err != nil {
+		l.Close()
+		return nil, fmt.Errorf("run %s: its copy of the plan cannot be read: %w", filepath.Base(dir), err)
+	}
+	j, err := journal.Open(filepath.Join(dir, "journal"))
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return newRun(dir, p, j, l, red), nil
+}
+
+func newRun(dir string, p *plan.Plan, j *journal.Journal, l *os.File, red *secret.Redactor) *Run {
+	return &Run{
+		dir: dir, plan: p, journal: j, lock: l, red: red,
+		live:    Live{Progress: map[string]map[string]steps.Progress{}, Lights: map[string]Light{}},
+		writers: map[string]*output{}, merged: map[string]*mergedLog{},
+		answers: map[string]chan journal.Answer{},
+	}
+}
+
+// ID is the name of the run.
+func (r *Run) ID() string { return filepath.Base(r.dir) }
+
+// Spec is what a run needs from outside to have its engine.
+type Spec struct {
+	Version string
+	Hosts   remote.Hosts
+	Secret  func(ctx context.Context, name string) (secret.Value, error)
+	Author  journal.Author
+}
+
+// Engine makes the run's engine. It must be called before the run is shown.
+func (r *Run) Engine(s Spec) *engine.Engine {
+	r.engine = &engine.Engine{
+		Run: r.ID(), Version: s.Version, Plan: r.plan, Log: redacting{r.journal, r.red},
+		Hosts: s.Hosts, Operator: r, Author: s.Author, Secret: s.Secret,
+		Output: r.output, Say: r.say,
+		Looking: func(on bool) { r.mu.Lock(); r.live.Assessing = on; r.mu.Unlock() },
+	}
+	return r.engine
+}
+
+// Ended tells the screens that the engine has returned, and with what.
+func (r *Run) Ended(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.live.Ended, r.live.Err = true, err
+}
+
+// Close ends the logs, closes the journal and gives the lock back.
+func (r *Run) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	for _, w := range r.writers {
+		errs = append(errs, w.Close())
+	}
+	r.writers = map[string]*output{}
+	return errors.Join(append(errs, r.journal.Close(), r.lock.Close())...)
+}
+
+// output is one step's log on one host: redacted, cleaned, indexed.
+type output struct {
+	io.WriteCloser
+	lines *lineWriter
+}
+
+func (o *output) Close() error { return errors.Join(o.WriteCloser.Close(), o.lines.Close()) }
+
+func (r *Run) output(step, host string) io.Writer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name := logName(step, host)
+	if w := r.writers[name]; w != nil {
+		return w
+	}
+	lines, err := openLineWriter(filepath.Join(r.dir, "logs", name))
+	if err != nil {
+		return io.Discard // the disk is full or gone: the next append to the journal says so and stops the run
+	}
+	w := &output{r.red.Writer(lines), lines}
+	r.writers[name] = w
+	return w
+}
+
+func (r *Run) say(step, host string, p steps.Progress) {
+	p.Text = r.red.String(p.Text)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.live.Progress[step] == nil {
+		r.live.Progress[step] = map[string]steps.Progress{}
+	}
+	r.live.Progress[step][host] = p
+}
+
+// Light records how the connection to a host is doing.
+func (r *Run) Light(host string, l remote.Light, reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old := r.live.Lights[host]; old.Light != l || old.Reason != reason {
+		r.live.Lights[host] = Light{l, r.red.String(reason), time.Now()}
+	}
+}

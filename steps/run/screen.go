@@ -1,0 +1,175 @@
+package run
+
+import (
+	"context"
+	"maps"
+	"path/filepath"
+	"strconv"
+
+	"belay/steps"
+	"belay/steps/journal"
+	"belay/steps/plan"
+)
+
+// The methods of Session.
+
+// Plan is the run's copy of the plan.
+func (r *Run) Plan() *plan.Plan { return r.plan }
+
+// Dir is the run directory.
+func (r *Run) Dir() string { return r.dir }
+
+// State is the newest snapshot.
+func (r *Run) State() *journal.State { return r.journal.State() }
+
+// Live is a snapshot of what is not journaled.
+func (r *Run) Live() Live {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.live
+	l.Lights = maps.Clone(l.Lights)
+	l.Progress = make(map[string]map[string]steps.Progress, len(r.live.Progress))
+	for step, hosts := range r.live.Progress {
+		l.Progress[step] = maps.Clone(hosts)
+	}
+	return l
+}
+
+// Log opens the log of a step on a host; see Session.
+func (r *Run) Log(step, host string) Log {
+	dir := filepath.Join(r.dir, "logs")
+	if s := r.plan.Step(step); step != "" && (host != "" || s != nil && len(s.On) <= 1) {
+		if host == "" && len(s.On) == 1 {
+			host = s.On[0]
+		}
+		return fileLog{filepath.Join(dir, logName(step, host)), step, host}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m := r.merged[step]
+	if m == nil {
+		m = &mergedLog{find: func() []fileLog { return findLogs(dir, step) }}
+		r.merged[step] = m
+	}
+	return m
+}
+
+// Events returns the journal's events after seq.
+func (r *Run) Events(seq uint64) []journal.Event { return r.journal.Events(seq) }
+
+// ErrNotWaiting says that a question is open but the engine is not at it yet.
+var ErrNotWaiting = journal.Refuse("belay is not waiting for an answer at this very moment; try again")
+
+// Ask waits for an answer to an open question: engine.Operator.
+func (r *Run) Ask(ctx context.Context, q journal.Question) (journal.Answer, error) {
+	ch := make(chan journal.Answer, 1)
+	r.mu.Lock()
+	r.answers[q.ID] = ch
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		delete(r.answers, q.ID)
+		r.mu.Unlock()
+	}()
+	select {
+	case a := <-ch:
+		return a, nil
+	case <-ctx.Done():
+		return journal.Answer{}, context.Cause(ctx)
+	}
+}
+
+// Answer hands an answer to the engine, if its question waits for one and the
+// answer can be taken. The first of two answers wins; the other is stale.
+func (r *Run) Answer(_ context.Context, a journal.Answer) error {
+	for _, q := range r.State().Questions {
+		if q.ID != a.Question {
+			continue
+		}
+		if err := r.engine.Judge(q, a); err != nil {
+			return err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		ch := r.answers[q.ID]
+		if ch == nil {
+			return ErrNotWaiting
+		}
+		select {
+		case ch <- a:
+			return nil
+		default:
+			return &StaleError{a.Question}
+		}
+	}
+	return &StaleError{a.Question}
+}
+
+// Request asks the engine for something outside of any question.
+func (r *Run) Request(ctx context.Context, req Request) error {
+	switch req.What {
+	case WantStop:
+		r.engine.Stop()
+	case WantCancel:
+		r.engine.Cancel()
+	case WantRollback:
+		r.engine.WantRollback()
+	case WantRecheck:
+		for _, q := range r.State().Questions {
+			if _, ok := q.Option("recheck"); ok {
+				return r.Answer(ctx, journal.Answer{Question: q.ID, Choice: "recheck", By: req.By})
+			}
+		}
+		return journal.Refuse("nothing waits to be checked again")
+	}
+	return nil
+}
+
+// Prompt is the oldest question that is never written down; nil without one.
+func (r *Run) Prompt() *Prompt {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.prompts) == 0 {
+		return nil
+	}
+	return r.prompts[0]
+}
+
+// Prompted shows p on the screens and waits for the reply; ok is false when it
+// was refused or ctx has ended.
+func (r *Run) Prompted(ctx context.Context, p Prompt) (text string, ok bool) {
+	type reply struct {
+		text string
+		ok   bool
+	}
+	got := make(chan reply, 1)
+	p.Reply = func(text string, ok bool) {
+		select {
+		case got <- reply{text, ok}:
+		default: // two screens replied: the first wins
+		}
+	}
+	r.mu.Lock()
+	r.nextID++
+	p.ID = "p" + strconv.Itoa(r.nextID)
+	r.prompts = append(r.prompts, &p)
+	r.mu.Unlock()
+	defer r.unprompt(&p)
+	select {
+	case a := <-got:
+		return a.text, a.ok
+	case <-ctx.Done():
+		return "", false
+	}
+}
+
+func (r *Run) unprompt(p *Prompt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, q := range r.prompts {
+		if q == p {
+			r.prompts = append(r.prompts[:i:i], r.prompts[i+1:]...)
+			return
+		}
+	}
+}
