@@ -168,13 +168,18 @@ func (c *HTTPCheck) curlConfig(auth, secs string) string {
 	return b.String()
 }
 
-var statusLine = regexp.MustCompile(`HTTP/\d(?:\.\d)? (\d{3})\b`)
+var statusLine = regexp.MustCompile(`HTTP/\d(?:\.\d)? ([1-5]\d\d)\b`)
 
 // parseAnswer reads what curl -i or the wget branch printed. Of curl, interim
 // answers (100 Continue) come first, each with headers of its own.
 func parseAnswer(out []byte) (answer, error) {
+	// Of wget, its messages come first. They may hold HTTP/… of a redirect too:
+	// the first status is the answer to what was asked.
 	if said, body, ok := bytes.Cut(out, []byte("\n--belay-body--\n")); ok && !bytes.HasPrefix(out, []byte("HTTP/")) {
 		m := statusLine.FindSubmatch(said)
+		if m == nil && len(bytes.TrimSpace(said)) == 0 {
+			return answer{}, cannotAsk("the host passes no connections on, and its wget said nothing")
+		}
 		if m == nil {
 			return answer{}, errors.New(OneLine(string(said), 200))
 		}
