@@ -63,14 +63,29 @@ func (s *sudoPlain) Run(ctx context.Context, c Cmd) error {
 		return withArgv(err, argv)
 	}
 	// Status 1 is sudo's no, or the command's own. Once sudo let something
-	// pass, take it for the command's; else ask whether it may run.
-	if !s.worked.Load() {
-		ask := Cmd{Argv: append([]string{"sudo", "-n", "-l", "--"}, argv...), Pure: true}
-		if no, ok := s.r.Run(ctx, ask).(*ExitError); ok && no.Status == 1 {
-			return &SudoError{Stderr: exit.Stderr}
-		}
+	// pass and does not speak up, take it for the command's; else ask.
+	if s.worked.Load() && !strings.Contains(exit.Stderr, "sudo") {
+		return withArgv(err, argv)
+	}
+	if s.says(ctx, Sh(`PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; command -v "$1" >/dev/null`, argv[0])) > 0 {
+		return &ExitError{Argv: argv, Status: 127, Stderr: exit.Stderr}
+	}
+	if s.says(ctx, Cmd{Argv: append([]string{"sudo", "-n", "-l", "--"}, argv...)}) == 1 {
+		return &SudoError{Stderr: exit.Stderr}
 	}
 	return withArgv(err, argv)
+}
+
+// says returns the status of a question; -1 when there was no answer.
+func (s *sudoPlain) says(ctx context.Context, c Cmd) int {
+	c.Pure = true
+	switch e := s.r.Run(ctx, c).(type) {
+	case nil:
+		return 0
+	case *ExitError:
+		return e.Status
+	}
+	return -1
 }
 
 func withArgv(err error, argv []string) error {
@@ -99,6 +114,10 @@ func (s *sudoPassword) Run(ctx context.Context, c Cmd) error {
 	if strings.ContainsAny(s.password.Reveal(), "\n\x00") {
 		return errors.New("sudo password holds a line break or a NUL byte, which sudo cannot be given")
 	}
+	if same(c.Stdout, c.Stderr) { // after this they look different
+		w := &locked{w: c.Stdout}
+		c.Stdout, c.Stderr = w, w
+	}
 	talk := newSudoTalk(s.password, c.Stdin, c.Stderr)
 	defer talk.end()
 	inner := Cmd{
@@ -124,6 +143,17 @@ func (s *sudoPassword) Run(ctx context.Context, c Cmd) error {
 		return &SudoError{WrongPassword: asked > 1, Stderr: e.Stderr}
 	}
 	return &e
+}
+
+type locked struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 // sudoTalk is the conversation with sudo and the inner script. Read gives them
