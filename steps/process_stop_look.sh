@@ -24,12 +24,13 @@ for d in /proc/[0-9]*; do
 	printf 'proc\t%s\t%s\t%s\t%s\t%s\t%.4096s\n' "$p" "$parent" "$u" "$start" "$state" "$a"
 done
 
-# Every tmux server that listens here, whatever TMUX_TMPDIR its user had.
+# Every tmux server that listens here, whatever TMUX_TMPDIR its user had. Without
+# -u, in the C locale that a login over SSH often has, tmux prints _ for a tab.
 if command -v tmux >/dev/null; then
 	while read -r _ _ _ flags _ _ _ path; do
 		case $flags$path in 00010000*/tmux-[0-9]*/*) ;; *) continue ;; esac
-		tmux -S "$path" list-sessions -F "tmux	$path	#{session_id}	#{session_created}	#{session_name}" </dev/null 2>/dev/null
-		tmux -S "$path" list-panes -a -F "pane	$path	#{session_id}	#{pane_pid}" </dev/null 2>/dev/null
+		tmux -u -S "$path" list-sessions -F "tmux	$path	#{session_id}	#{session_created}	#{session_name}" </dev/null 2>/dev/null
+		tmux -u -S "$path" list-panes -a -F "pane	$path	#{session_id}	#{pane_pid}" </dev/null 2>/dev/null
 	done </proc/net/unix
 fi
 
