@@ -76,8 +76,10 @@
 // The far side looks at the log every 20 to 200 ms while it grows and for two
 // seconds after, then every 500 ms and 1 s, and sends frames: data with its
 // offset, a heartbeat when there was nothing to say, the state at the end. A
-// quiet look costs the host two short processes (wc, sleep). The near side takes a link for dead when
-// no frame came for Options.Silence, and asks again from the last byte it has.
+// quiet look costs the host two short processes (wc, sleep); a quiet link
+// carries 21 bytes a second (measured with OpenSSH). The near side takes a
+// link for dead when no frame came for Options.Silence, and asks again from
+// the last byte it has.
 //
 // # Ending
 //

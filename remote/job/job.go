@@ -49,7 +49,7 @@ type Result struct {
 
 // Run starts the job, or attaches to it, and follows it to its end. nil is
 // status 0. Any other outcome is *remote.ExitError (with the end of the log as
-// Stderr), *CancelledError, *UnknownError, *ConflictError or *RefusedError.
+// Stderr, as it stands there: the caller takes secrets out), *CancelledError, *UnknownError, *ConflictError or *RefusedError.
 //
 // While the link is broken, or the host not to be reached, Run tries again
 // with back-off until there was no answer for o.Patience; then it returns what

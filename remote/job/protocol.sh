@@ -21,19 +21,20 @@ make() { # directory $1/$2, ours and private
 	mine "$1" && mine "$1/$2" || fail "refused $1/$2 is a link or belongs to someone else"
 	chmod 700 "$1" "$1/$2"
 }
+at() { # J: directory $1/$2, if it is there
+	J=$1/$2
+	[ -e "$J" ] || [ -L "$J" ] || return 1
+	mine "$1" && mine "$J" || fail "refused $J is a link or belongs to someone else"
+}
 place() { # sets J for job $1. Both places are looked at before one is made, so
 	# that a home which turned unwritable (or back) never hides a claim.
 	h=${HOME:-/nonexistent}/.local/state
 	case ${XDG_STATE_HOME:-} in /*) h=$XDG_STATE_HOME ;; esac
 	case $h in /*) ;; *) h=/nonexistent ;; esac
 	h=$h/belay/jobs
+	at "$h" "$1" && return
 	w=/var/tmp/belay-$(id -u)
-	for b in "$h" "$w"; do
-		J=$b/$1
-		[ -e "$J" ] || [ -L "$J" ] || continue
-		mine "$b" && mine "$J" || fail "refused $J is a link or belongs to someone else"
-		return
-	done
+	at "$w" "$1" && return
 	J=$h/$1
 	[ "$2" = make ] || return
 	if usable "$h"; then
@@ -101,8 +102,11 @@ flush() { # files; an error is real when sync understands arguments at all
 	sync "$@" 2>/dev/null || { ! sync / 2>/dev/null && sync; }
 }
 flushdir() { sync "$@" 2>/dev/null || sync; } # some file systems refuse it for directories
-take() { # the one fence: claim, written whole, comes to be by a hard link
-	e=$({ printf '%s\n' "$1" >"$J/.k.$$" && flush "$J/.k.$$" && ln "$J/.k.$$" "$J/claim" && flushdir "$J" "${J%/*}"; } 2>&1)
+take() { # the one fence: claim, written whole, comes to be by a hard link; files
+	# $2 … are made durable before it
+	m=$1
+	shift
+	e=$({ printf '%s\n' "$m" >"$J/.k.$$" && flush "$J/.k.$$" "$@" && ln "$J/.k.$$" "$J/claim" && flushdir "$J" "${J%/*}"; } 2>&1)
 	set -- $?
 	rm -f "$J/.k.$$"
 	return "$1"
@@ -174,7 +178,7 @@ same() { # conflict unless it is the command whose hash is $1
 }
 start() { # CMDLEN SECRETLEN SUM; stdin: the command, the secret as printf %b takes it
 	command -v setsid >/dev/null || command -v perl >/dev/null || fail 'lacking setsid(1), and perl as well'
-	case $2,$(command -v printf) in 0,*) ;; */*) fail 'lacking a shell with its own printf: a secret would show on a command line' ;; esac
+	[ "$2" = 0 ] || case $(command -v printf) in /*) fail 'lacking a shell with its own printf: a secret would show on a command line' ;; esac
 	if [ -f "$J/claim" ]; then # attach, which must work on a full disk, too
 		dd ibs=1 obs=65536 count=$(($1 + $2)) >/dev/null 2>&1
 		same "$3"
@@ -195,11 +199,12 @@ start() { # CMDLEN SECRETLEN SUM; stdin: the command, the secret as printf %b ta
 	case $T in ready*) fail io "${E:-the minder did not come up}" ;; esac
 }
 run() { # the minder: SECRETLEN UMASK; 3 tells the starter, by its end, that all is claimed
-	S=$(cat)
+	S=
+	[ "$1" = 0 ] || S=$(cat)
 	[ ${#S} -eq "$1" ] || exit 75 # the starter died on the way: nothing claimed
 	me
 	# Room for what must be written at the end, even on a disk that is full by then.
-	e=$({ printf '%127s\n' '' >"$J/.pid.$$" && printf '%127s\n' '' >"$J/.rc.$$" && flush "$J/cmd" "$J/sum" "$J/.rc.$$"; } 2>&1) && take "$M" || {
+	e=$({ printf '%127s\n' '' >"$J/.pid.$$" && printf '%127s\n' '' >"$J/.rc.$$"; } 2>&1) && take "$M" "$J/cmd" "$J/sum" "$J/.rc.$$" || {
 		rm -f "$J/.pid.$$" "$J/.rc.$$"
 		[ -f "$J/claim" ] || echo $e >&3
 		exit 0
