@@ -19,10 +19,10 @@ var fluxerParts = strings.Fields("postgres cassandra redis minio meilisearch cla
 // stoatServer is the server of scenario 1: Stoat Chat serves 8088 from a tmux
 // session, nginx stands before it, and Fluxer waits in a git repository. change
 // is a shell script that may alter Fluxer before it is committed there.
-func stoatServer(t *testing.T, change string) *dockerlab.Lab {
+func stoatServer(t *testing.T, with dockerlab.Docker, change string) *dockerlab.Lab {
 	t.Helper()
 	files := dockerlab.Tree(t, "testdata/scenario1")
-	l := dockerlab.Up(t, dockerlab.Server{Name: "chat", Docker: true, Files: files})
+	l := dockerlab.Up(t, dockerlab.Server{Name: "chat", Docker: with, Files: files})
 	l.Exec("chat", `set -e; cd /srv/fluxer; `+change+`
 git init -q -b main .; git add -A
 git -c user.name=lab -c user.email=lab@localhost commit -q -m "Fluxer"; git clone -q --bare . /srv/fluxer.git
@@ -49,7 +49,8 @@ vars:
   room: 1GiB
   memory: 100MiB
   start_limit: 90s
-  soak: 6s
+  soak: 5s
+  look_every: 500ms
   bad_for: 3s
 `
 
@@ -97,7 +98,7 @@ answers:
 )
 
 func TestScenario1Forward(t *testing.T) {
-	l := stoatServer(t, "")
+	l := stoatServer(t, dockerlab.ComposeV2, "")
 	if before := served(t, l); !strings.Contains(before, "Stoat Chat is here") {
 		t.Fatalf("before: %s", before)
 	}
@@ -121,7 +122,7 @@ curl -fsS http://127.0.0.1:9042/migrations | tr , '\n' | wc -l; ls -d /root/stoa
 }
 
 func TestScenario1RollsBack(t *testing.T) {
-	l := stoatServer(t, "sed -i 's/^API_FLAGS=.*/API_FLAGS=--sick/' dev/.env.example")
+	l := stoatServer(t, dockerlab.ComposeV1, "sed -i 's/^API_FLAGS=.*/API_FLAGS=--sick/' dev/.env.example")
 	before := l.Exec("chat", `cd /root/stoatchat && find . -type f ! -path './data/*.log' -exec sha256sum {} + | sort`)
 	code, out := runBelay(t, l, toRollback)
 	if code != exitRolledBack {

@@ -2,7 +2,7 @@
 // nginx and, where asked for, a Docker engine of their own inside. Each is
 // reached over loopback by the name that SSHConfig gives it.
 //
-//	l := dockerlab.Up(t, dockerlab.Server{Name: "chat", Docker: true})
+//	l := dockerlab.Up(t, dockerlab.Server{Name: "chat", Docker: dockerlab.ComposeV1})
 //	l.Exec("chat", "nginx")
 //	// ssh -F l.SSHConfig() chat …
 //

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +29,9 @@ type recipe struct {
 	name  string
 	files map[string][]byte // Dockerfile and what it copies
 	base  string            // build argument BASE
+	// late makes further files that are too dear to be made for the hash; the
+	// files above must tell their version.
+	late func(testing.TB) map[string][]byte
 }
 
 func (r recipe) tag() string {
@@ -60,26 +64,63 @@ func (r recipe) build(t testing.TB) string {
 	if exec.Command("docker", "image", "inspect", tag).Run() == nil {
 		return tag
 	}
+	files := maps.Clone(r.files)
+	if r.late != nil {
+		maps.Copy(files, r.late(t))
+	}
 	cmd := exec.Command("docker", "build", "--network=host", "--tag", tag, "--build-arg", "BASE="+r.base, "-")
 	cmd.Env = append(os.Environ(), "DOCKER_BUILDKIT=0")
-	cmd.Stdin = archive(t, r.files)
+	cmd.Stdin = archive(t, files)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("image %s: docker build: %v\n%s", tag, err, out)
 	}
 	return tag
 }
 
-func serverImage(t testing.TB, docker bool) string {
+func serverImage(t testing.TB, with Docker) string {
 	t.Helper()
-	plain := recipe{name: "belay-lab-server", files: map[string][]byte{
+	tag := recipe{name: "belay-lab-server", files: map[string][]byte{
 		"Dockerfile": source(t, "server.Dockerfile"), "boot": source(t, "boot"),
 	}}.build(t)
-	if !docker {
-		return plain
+	if with == NoDocker {
+		return tag
 	}
-	return recipe{name: "belay-lab-docker", base: plain, files: map[string][]byte{
+	tag = recipe{name: "belay-lab-docker", base: tag, files: map[string][]byte{
 		"Dockerfile": source(t, "docker.Dockerfile"), "dockerd-boot": source(t, "dockerd-boot"),
 	}}.build(t)
+	if with == ComposeV1 {
+		return tag
+	}
+	return recipe{name: "belay-lab-compose", base: tag, late: composePlugin, files: map[string][]byte{
+		"Dockerfile": []byte("# " + composeModule + "\nARG BASE\nFROM $BASE\nRUN dpkg --remove docker-compose\n" +
+			"COPY docker-compose /usr/libexec/docker/cli-plugins/docker-compose\n"),
+	}}.build(t)
+}
+
+// composeModule is Compose v2, which Debian 12 does not have.
+const composeModule = "github.com/docker/compose/v2/cmd@v2.40.3"
+
+// composePlugin builds Compose v2 in a module of its own; it takes minutes.
+func composePlugin(t testing.TB) map[string][]byte {
+	t.Helper()
+	dir := t.TempDir()
+	path, _, _ := strings.Cut(composeModule, "@")
+	for _, args := range [][]string{
+		{"mod", "init", "compose"}, {"get", composeModule},
+		{"build", "-trimpath", "-ldflags=-s -w -X github.com/docker/compose/v2/internal.Version=v2.40.3", "-o", "docker-compose", path},
+	} {
+		cmd := exec.Command("go", args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH, "GOFLAGS=-mod=mod")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	program, err := os.ReadFile(filepath.Join(dir, "docker-compose"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string][]byte{"docker-compose": program}
 }
 
 // standinImage is a scratch image of the program standin, static, under the

@@ -23,9 +23,19 @@ import (
 // Server is one server to start.
 type Server struct {
 	Name   string            // its host name, its name in SSHConfig and on the lab's network
-	Docker bool              // with a Docker engine and docker-compose inside
+	Docker Docker            // what of Docker is inside
 	Files  map[string]string // by absolute path, there before it boots; executable
 }
+
+// Docker says what of Docker a server has.
+type Docker int
+
+// The zero Docker is none.
+const (
+	NoDocker  Docker = iota
+	ComposeV1        // an engine, and docker-compose 1.29
+	ComposeV2        // an engine, and the docker compose plugin
+)
 
 // Lab is a set of running servers.
 type Lab struct {
@@ -88,7 +98,7 @@ func (l *Lab) create(s Server, client ssh.PublicKey) ssh.PublicKey {
 	port := freePort(t)
 	args := []string{"create", "--init", "--hostname", s.Name, "--network", l.network(), "--network-alias", s.Name,
 		"--label", l.label(), "--env", "LAB_ID=" + l.id + "-" + s.Name, "--cap-add", "NET_ADMIN", "--publish", "127.0.0.1:" + port + ":22"}
-	if s.Docker { // an engine inside, without --privileged, which is more than some machines may give
+	if s.Docker != NoDocker { // an engine inside, without --privileged, which is more than some machines may give
 		args = append(args, "--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE", "--cap-add", "SYSLOG",
 			"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
 			"--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--volume", "/var/lib/docker")

@@ -57,7 +57,13 @@ func TestTwoServers(t *testing.T) {
 }
 
 func TestDockerInside(t *testing.T) {
-	l := dockerlab.Up(t, dockerlab.Server{Name: "chat", Docker: true})
+	for name, with := range map[string]dockerlab.Docker{"docker-compose": dockerlab.ComposeV1, "docker compose": dockerlab.ComposeV2} {
+		t.Run(name, func(t *testing.T) { composeUp(t, name, with) })
+	}
+}
+
+func composeUp(t *testing.T, compose string, with dockerlab.Docker) {
+	l := dockerlab.Up(t, dockerlab.Server{Name: "chat", Docker: with})
 	l.Standins("chat", "ghcr.io/fluxerapp/fluxer-server:v1.2.3")
 	l.Exec("chat", `mkdir /app && cat >/app/docker-compose.yml <<'END'
 version: "2.4"
@@ -68,9 +74,10 @@ services:
     healthcheck: {test: [CMD, /bin/standin, probe, "http://127.0.0.1:8080/_health"], interval: 1s}
     ports: ["127.0.0.1:8088:8080"]
 END
-cd /app && docker-compose up -d 2>&1`)
-	out := l.Exec("chat", `for i in $(seq 60); do [ "$(docker inspect -f '{{.State.Health.Status}}' app_api_1)" = healthy ] && break; sleep 0.5; done
-curl -fsS -X POST http://127.0.0.1:8088/_rpc; docker inspect -f '{{.State.Health.Status}}' app_api_1`)
+cd /app && `+compose+` up -d 2>&1`)
+	out := l.Exec("chat", `id=$(docker ps -q)
+for i in $(seq 60); do [ "$(docker inspect -f '{{.State.Health.Status}}' $id)" = healthy ] && break; sleep 0.5; done
+curl -fsS -X POST http://127.0.0.1:8088/_rpc; docker inspect -f '{{.State.Health.Status}}' $id`)
 	if out != "{\"result\":\"pong\",\"from\":\"api\"}\nhealthy\n" {
 		t.Errorf("%q", out)
 	}
