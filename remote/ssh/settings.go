@@ -90,12 +90,12 @@ func fill(name string, spec Spec, o Options, v values, home string) (settings, e
 		return s, fmt.Errorf("host %q: ProxyCommand (%s) is not supported; belay starts no programs to reach a host: use ProxyJump, or the plan's jump",
 			name, v["proxycommand"][0][1])
 	}
-	if j := first(spec.Jump, v.first("proxyjump")); j != "" && !strings.EqualFold(j, "none") {
-		s.Jumps = strings.Split(j, ",")
-	}
 	tokens := map[byte]string{
 		'd': home, 'h': s.HostName, 'n': name, 'p': strconv.Itoa(s.Port), 'r': s.User, 'u': me,
 		'k': first(s.KnownAs, name), 'i': strconv.Itoa(os.Getuid()),
+	}
+	if j := first(spec.Jump, expand(v.first("proxyjump"), tokens)); j != "" && !strings.EqualFold(j, "none") {
+		s.Jumps = strings.Split(j, ",")
 	}
 	path := func(p string) string { return expandPath(p, home, tokens) }
 	paths := func(keyword, deflt string) []string {
