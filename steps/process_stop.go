@@ -151,15 +151,12 @@ func (s *processStop) tooMuch(l *stopLook, procs []stopProc) error {
 
 func (s *processStop) chooseSessions(l *stopLook) ([]stopSession, error) {
 	var chosen []stopSession
-	above := map[int]bool{} // what we ourselves hang on
-	for up := l.self; up > 0 && !above[up]; up = l.procs[up].PPID {
-		above[up] = true
-	}
+	above := l.above(l.self)
 	for _, t := range l.sessions {
 		if fits, _ := path.Match(s.Tmux, t.Name); s.Tmux == "" || !fits {
 			continue
 		}
-		if slices.ContainsFunc(t.panes, func(pid int) bool { return above[pid] }) {
+		if slices.ContainsFunc(t.panes, func(pid int) bool { return slices.Contains(above, pid) }) {
 			return nil, fmt.Errorf("tmux session %q is the one that belay itself runs in: start belay in another one, or make the pattern %q narrower; nothing was stopped", t.Name, s.Tmux)
 		}
 		chosen = append(chosen, t)

@@ -171,11 +171,21 @@ func (l *stopLook) protected() map[int]bool {
 				safe[child] = true
 			}
 		}
-		for up := pid; up > 0 && !(safe[up] && up != pid); up = l.procs[up].PPID {
+		for _, up := range l.above(pid) {
 			safe[up] = true
 		}
 	}
 	return safe
+}
+
+// above is pid and all that it descends from. Processes that came and went
+// while the list was read may make a ring of it.
+func (l *stopLook) above(pid int) []int {
+	var all []int
+	for up := pid; up > 0 && !slices.Contains(all, up); up = l.procs[up].PPID {
+		all = append(all, up)
+	}
+	return all
 }
 
 // family is the given processes and all that descend from them, parents

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"belay/checks"
 	"belay/remote/job"
 )
 
@@ -55,6 +56,14 @@ func (r *run) Validate() error {
 
 func (r *run) with(script string) runScript {
 	return runScript{Script: script, Dir: r.Dir, Env: r.Env, Secrets: r.Secrets}
+}
+
+// Needs what detaches a script: setsid, or perl in its place.
+func (r *run) Needs(on string) []checks.Check {
+	if r.IsAttached {
+		return nil
+	}
+	return []checks.Check{&checks.ToolCheck{On: []string{on}, Name: "setsid", Any: []string{"perl"}}}
 }
 
 // Repeatable is what the plan says of its script.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"belay/checks"
 	"belay/remote"
 )
 
@@ -41,6 +42,11 @@ func (s *service) Validate() error {
 
 // Repeatable: each of the states can be asked for any number of times.
 func (s *service) Repeatable() bool { return true }
+
+// Needs systemd, as far as a program tells.
+func (s *service) Needs(on string) []checks.Check {
+	return []checks.Check{&checks.ToolCheck{On: []string{on}, Name: "systemctl"}}
+}
 
 // unitNow is how systemd sees a unit; also what is remembered for Undo.
 type unitNow struct {
@@ -244,5 +250,6 @@ func (s *service) Undo(ctx context.Context, e Env) error {
 	return back.Verify(ctx, Env{Host: e.Host, Memory: MapMemory{}, Log: e.Log})
 }
 
-// serviceSettle is how long a unit must go on running to count as started.
-const serviceSettle = time.Second
+// serviceSettle is how long a unit must go on running to count as started;
+// tests shorten it.
+var serviceSettle = time.Second

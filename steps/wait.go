@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,18 +54,26 @@ func (w *wait) Validate() error {
 // Repeatable: looking can be done any number of times.
 func (w *wait) Repeatable() bool { return true }
 
-// look asks the check once. Facts are read only for a check that cannot judge
-// without them, and afresh each time.
+// look asks the check once: about the hosts that it names, or else the step's
+// own, or else all. Facts are read for a check that judges by them, afresh.
 func (w *wait) look(ctx context.Context, e Env) (passed bool, answer string, err error) {
-	world := checks.World{Hosts: remote.Hosts{}}
+	var named []string
+	if h, ok := w.For.(checks.Hoster); ok {
+		named = h.HostNames()
+	}
+	if len(named) == 0 && e.Host.Name != "" {
+		named = []string{e.Host.Name}
+	}
+	world := checks.World{Hosts: remote.Hosts{}, Secret: e.Secret}
 	for name, h := range e.Hosts {
-		world.Hosts[name] = remote.ReadOnly(h)
+		if len(named) == 0 || slices.Contains(named, name) {
+			world.Hosts[name] = remote.ReadOnly(h)
+		}
+	}
+	if f, ok := w.For.(checks.FactReader); ok && f.NeedsFacts() {
+		world.Facts, world.Unreached = checks.GatherAll(ctx, world.Hosts)
 	}
 	found, err := w.For.Assess(ctx, world)
-	if lacking := unknownHosts(found, world.Hosts); err == nil && len(lacking) > 0 {
-		world.Facts, _ = checks.GatherAll(ctx, lacking) // a host without facts is Unknown again
-		found, err = w.For.Assess(ctx, world)
-	}
 	if err != nil {
 		return false, err.Error(), context.Cause(ctx)
 	}
@@ -78,23 +87,6 @@ func (w *wait) look(ctx context.Context, e Env) (passed bool, answer string, err
 		said = []string{"the check found nothing to judge"}
 	}
 	return passed, strings.Join(said, "; "), context.Cause(ctx)
-}
-
-// unknownHosts are the hosts of findings that could not be judged; all hosts,
-// when such a finding names none.
-func unknownHosts(found []checks.Finding, all remote.Hosts) remote.Hosts {
-	some := remote.Hosts{}
-	for _, f := range found {
-		if f.Level != checks.Unknown {
-			continue
-		}
-		h, ok := all[f.Host]
-		if !ok {
-			return all
-		}
-		some[f.Host] = h
-	}
-	return some
 }
 
 // Pending is what the check says now. One look cannot tell that a state is
