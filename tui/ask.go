@@ -99,7 +99,7 @@ func (a *ask) typed(m *model, msg tea.Msg) tea.Cmd {
 		return nil
 	}
 	for i, letter := range a.keys {
-		if letter == k.String() && a.off(m.sc.plan.Approvers, i) == "" {
+		if letter == k.String() && a.off(&m.sc, i) == "" {
 			a.choose(&m.sc, i)
 		}
 	}
@@ -126,12 +126,12 @@ func (a *ask) choose(sc *scene, i int) {
 		a.form.add(newField("reason", "Reason"))
 	}
 	signs := strings.Contains(o.Needs, "name")
-	if signs || sc.name == "" && (o.Needs != "" || o.Type != "" || o.Danger) {
+	if signs || !a.free && sc.name == "" && (o.Needs != "" || o.Type != "" || o.Danger) {
 		f := newField("name", "Your name")
 		f.in.SetValue(sc.name)
 		a.form.add(f)
 	}
-	if signs && !strings.Contains(o.Needs, "reason") {
+	if signs && a.q.Kind == journal.AskSignoff && !strings.Contains(o.Needs, "reason") {
 		f := newField("reason", "Remark")
 		f.optional = true
 		a.form.add(f)
@@ -140,10 +140,15 @@ func (a *ask) choose(sc *scene, i int) {
 }
 
 // off says why an option cannot be chosen now.
-func (a *ask) off(_ int, i int) string {
+func (a *ask) off(sc *scene, i int) string {
 	c := a.q.Options[i].Choice
-	if (c == "sign" || c == "accept") && a.item == "" && len(a.q.Items) > 0 {
-		return "choose a row first (esc, then ↓)"
+	switch {
+	case a.q.Kind == journal.AskFindings && c == "accept" && !sc.acceptable(a.item):
+		return "choose a warning first: esc, then ↓"
+	case a.q.Kind == journal.AskFindings && c == "go":
+		return sc.inTheWay()
+	case a.q.Kind == journal.AskSignoff && c == "sign" && !sc.signable(a.item):
+		return "choose a person's item first: esc, then ↓"
 	}
 	return ""
 }
@@ -173,15 +178,15 @@ func (a *ask) send(m *model) tea.Cmd {
 	}
 	a.sent = true
 	return m.answer(journal.Answer{
-		Question: a.q.ID, Choice: o.Choice, Item: about(o.Choice, a.item), Text: text,
+		Question: a.q.ID, Choice: o.Choice, Item: a.itemFor(o.Choice), Text: text,
 		Reason: a.form.value("reason"), By: by, Time: m.o.Now(),
 	}, o.Label)
 }
 
-// about leaves the item out of answers that are not about one.
-func about(choice, item string) string {
-	if choice == "sign" || choice == "accept" {
-		return item
+// itemFor leaves the item out of answers that are not about one.
+func (a *ask) itemFor(choice string) string {
+	if choice == "sign" && a.q.Kind == journal.AskSignoff || choice == "accept" && a.q.Kind == journal.AskFindings {
+		return a.item
 	}
 	return ""
 }
@@ -278,7 +283,7 @@ func (a *ask) options(sc *scene, w int) []string {
 		if len(needs) > 0 {
 			cs[i].Note = "asks for " + strings.Join(needs, ", ")
 		}
-		if off := a.off(sc.plan.Approvers, i); off != "" {
+		if off := a.off(sc, i); off != "" {
 			cs[i].Off, cs[i].Note = true, off
 		}
 	}

@@ -163,7 +163,7 @@ func TestAcceptAFinding(t *testing.T) {
 	f := findingsMoment()
 	r := drive(t, f, 80, 24, Options{})
 	r.press("a").shows("only a warning or an unknown can be accepted") // the block is on top
-	r.press("down", "a").shows("sudo asked for a password", "accept this finding")
+	r.press("down", "a").shows("sudo asked for a password", "accept a finding")
 	r.write("known").press("tab").write("V").press("ctrl+y")
 	r.sent(journal.Answer{Question: "q1", Choice: "accept", Item: "tools:db", Reason: "known", By: by("V")})
 	r.press("r")

@@ -192,9 +192,9 @@ func findingsMoment() *fakeSession {
 		{ID: "tools:db", Check: "tools", Host: "db", Level: "unknown", Text: "sudo asked for a password: what db listens on is not known"},
 		{ID: "mem:chat", Check: "memory", Host: "chat", Level: "pass", Text: "5.2 GiB of 8 GiB available"},
 	}
-	f.st.Questions = []journal.Question{{ID: "q1", Kind: journal.AskFindings, Title: "1 block, 1 unknown and 1 warning stand in the way",
-		Text: "Nothing has been changed on any host.", Options: []journal.Option{{Choice: "accept", Label: "accept this finding", Needs: "reason"},
-			{Choice: "recheck", Label: "check all hosts again"}, {Choice: "stop", Label: "stop here"}}}}
+	f.st.Questions = []journal.Question{{ID: "q1", Kind: journal.AskFindings, Title: "Begin to prepare?",
+		Text: "Nothing has been changed so far. Prepare makes changes, while the old service stays up.", Options: []journal.Option{{Choice: "go", Label: "begin to prepare"},
+			{Choice: "accept", Label: "accept a finding", Needs: "reason"}, {Choice: "recheck", Label: "assess again"}, {Choice: "stop", Label: "stop here; resume later"}}}}
 	return f
 }
 
@@ -249,9 +249,9 @@ func signoffMoment() *fakeSession {
 	s.Items["prepared"] = &journal.ItemState{ID: "prepared", Machine: true, OK: true, Evidence: "4 of 4 steps passed", Time: noon.Add(-2 * time.Minute)}
 	s.Items["team"] = &journal.ItemState{ID: "team", OK: true, Signed: []journal.Answer{{Item: "team", Choice: "sign", By: journal.Author{Name: "Vish", Login: "vish"}, Time: noon.Add(-time.Minute)}}}
 	s.Items["backup"] = &journal.ItemState{ID: "backup"}
-	s.Questions = []journal.Question{{ID: "q3", Kind: journal.AskSignoff, Title: "Sign off the cutover",
-		Text: "1 item is open. Nothing has been switched; the old service serves.", Items: []string{"backup"},
-		Options: []journal.Option{{Choice: "sign", Label: "sign this item", Needs: "name"}, {Choice: "go", Label: "go: cut over", Needs: "name", Danger: true}, {Choice: "no-go", Label: "no-go", Needs: "reason"}}}}
+	s.Questions = []journal.Question{{ID: "q3", Kind: journal.AskSignoff, Title: "Go or no-go?",
+		Text: "Plan 9f2c51d07ab3. One go is needed.", Items: []string{"prepared", "team", "backup"},
+		Options: []journal.Option{{Choice: "sign", Label: "sign an item", Needs: "name"}, {Choice: "go", Label: "go", Needs: "name"}, {Choice: "no-go", Label: "no-go", Needs: "reason"}}}}
 	return f
 }
 

@@ -107,7 +107,7 @@ func (m *model) off() map[action]bool {
 	off := map[action]bool{"answer": len(m.sc.st.Questions) == 0 || m.sc.live.Ended}
 	if a, ok := m.screen().(*assessScreen); ok {
 		fs := m.sc.findings()
-		if m.sc.question(journal.AskFindings) == nil || len(fs) == 0 || badness[m.sc.level(fs[a.cursor])] > 2 {
+		if m.sc.question(journal.AskFindings) == nil || len(fs) == 0 || !m.sc.acceptable(fs[a.cursor].ID) {
 			off["accept"] = true
 		}
 	}

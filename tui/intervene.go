@@ -16,8 +16,8 @@ func (m *model) intervene() {
 		Text: "Nothing is cut short unless you end the running commands. belay asks again before it undoes anything.",
 		Options: []journal.Option{
 			{Choice: run.WantStop, Label: "stop after the step that runs now"},
-			{Choice: run.WantCancel, Label: "end the running commands now, then ask", Needs: "reason", Danger: true},
-			{Choice: run.WantRollback, Label: "ask to roll back", Needs: "reason", Danger: true},
+			{Choice: run.WantCancel, Label: "end the running commands now, then ask what next", Danger: true},
+			{Choice: run.WantRollback, Label: "roll back: belay shows the list and asks again"},
 		}}, "", nil)
 	a.free = true
 	m.top = a

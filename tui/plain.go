@@ -19,8 +19,13 @@ import (
 
 // Plain is the wizard line by line, for screen readers, pipes and CI: it says
 // what happens as it happens and asks by number. It returns as Run does;
-// ErrDetached too when a question waits and in has come to its end.
-func Plain(ctx context.Context, s run.Session, in io.Reader, out io.Writer, o Options) error {
+// ErrDetached too when a question waits and in has come to its end. Of opts the
+// first is taken: Author and Resume matter here.
+func Plain(ctx context.Context, s run.Session, in io.Reader, out io.Writer, opts ...Options) error {
+	var o Options
+	if len(opts) > 0 {
+		o = opts[0]
+	}
 	o.Input, o.Output = in, out
 	o = o.filled(s.Dir())
 	p := &plainView{s: s, o: o, out: out, seen: map[string]string{}, in: newReader(in),

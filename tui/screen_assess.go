@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"strings"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -57,7 +58,7 @@ func (s *assessScreen) press(m *model, do action, _ string) tea.Cmd {
 		switch {
 		case q == nil:
 			m.toast("nothing is asked about findings now")
-		case len(f) == 0 || m.sc.level(f[s.cursor]) != "warn" && m.sc.level(f[s.cursor]) != "unknown":
+		case len(f) == 0 || !m.sc.acceptable(f[s.cursor].ID):
 			m.toast("only a warning or an unknown can be accepted")
 		default:
 			a := m.open(*q, f[s.cursor].ID)
@@ -133,6 +134,34 @@ func (sc *scene) tallies(fs []journal.Finding) string {
 		}
 	}
 	return out
+}
+
+// acceptable tells whether the finding is one that a person may accept.
+func (sc *scene) acceptable(id string) bool {
+	for _, f := range sc.st.Findings {
+		if f.ID == id {
+			return sc.level(f) == "warn" || sc.level(f) == "unknown"
+		}
+	}
+	return false
+}
+
+// inTheWay says which findings keep the run from going on; "" for none.
+func (sc *scene) inTheWay() string {
+	n := map[string]int{}
+	for _, f := range sc.st.Findings {
+		n[sc.level(f)]++
+	}
+	var parts []string
+	for _, l := range []string{"block", "unknown", "warn"} {
+		if n[l] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[l], l))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "not yet: " + strings.Join(parts, ", ") + " to mend or accept"
 }
 
 // findingCard is one finding with what to do about it and its evidence.

@@ -42,6 +42,16 @@ func (s *signoffScreen) item(sc *scene) string {
 	return ""
 }
 
+// signable tells whether the item is one that people sign.
+func (sc *scene) signable(id string) bool {
+	for _, it := range sc.plan.Signoff {
+		if it.ID == id {
+			return !it.Machine()
+		}
+	}
+	return false
+}
+
 // checkItem is one line of the checklist as it stands: what the machine saw and
 // when, or who signed.
 func (sc *scene) checkItem(it plan.Item) widget.Item {

@@ -129,11 +129,18 @@ func stripSequences(s string) string {
 		return s
 	}
 	var b strings.Builder
+	endless := 0 // no control string that begins before here has an end: do not look again
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		switch {
+		case r == 0x1b && i < endless && opensString(s[i:]):
+			i += 2
 		case r == 0x1b:
-			i += escape(s[i:])
+			n := escape(s[i:])
+			if n == 2 && opensString(s[i:]) {
+				endless = i + maxSequence
+			}
+			i += n
 		case r == 0x9b:
 			i += n + csi(s[i+n:])
 		case r == 0x90, r == 0x98, r == 0x9d, r == 0x9e, r == 0x9f:
@@ -144,6 +151,11 @@ func stripSequences(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// opensString tells whether s opens an OSC, DCS, SOS, PM or APC.
+func opensString(s string) bool {
+	return len(s) > 1 && strings.IndexByte("]PX^_", s[1]) >= 0
 }
 
 // escape returns the length of the sequence that s, starting with ESC, opens with.

@@ -40,6 +40,13 @@ type LogPane struct {
 	left int // n when following was given up
 	hit  int // line that a search came to, plus 1
 	rows []row
+	drew drawn // what rows was made from
+}
+
+// drawn is all that rows depends on, besides lines that never change.
+type drawn struct {
+	n, w, h, top, sub, tag, x int
+	follow, wrap, times       bool
 }
 
 type row struct {
@@ -78,6 +85,10 @@ func (p *LogPane) Refresh() bool {
 	}
 	was, news := p.rows, p.New()
 	p.n = p.Source.Len()
+	now := drawn{p.n, p.w, p.h, p.top, p.sub, p.Tag, p.X, p.Follow, p.Wrap, p.Times}
+	if p.rows != nil && now == p.drew {
+		return false
+	}
 	if p.Follow {
 		p.rows = p.last(p.n)
 	} else {
@@ -90,6 +101,7 @@ func (p *LogPane) Refresh() bool {
 	if len(p.rows) > 0 {
 		p.top, p.sub = p.rows[0].line, p.rows[0].sub
 	}
+	p.drew = drawn{p.n, p.w, p.h, p.top, p.sub, p.Tag, p.X, p.Follow, p.Wrap, p.Times}
 	return news != p.New() || !same(was, p.rows)
 }
 

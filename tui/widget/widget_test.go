@@ -1,0 +1,179 @@
+package widget
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/google/go-cmp/cmp"
+)
+
+func bare(lines []string) string { return ansi.Strip(strings.Join(lines, "\n")) }
+
+func fits(t *testing.T, lines []string, w int) {
+	t.Helper()
+	for _, l := range lines {
+		if Width(l) > w {
+			t.Errorf("%d cells, want at most %d: %q", Width(l), w, ansi.Strip(l))
+		}
+	}
+}
+
+func TestTextFits(t *testing.T) {
+	for w := 1; w < 40; w++ {
+		for _, s := range []string{"", "short", "日本語のテキスト", Dark.Paint(Fail, "a coloured text that is long"), "/a/very/long/path/without/any/spaces/in/it"} {
+			if got := Width(Fit(s, w)); got != w {
+				t.Errorf("Fit(%q, %d) is %d wide", s, w, got)
+			}
+			if got := Width(FitRight(s, w)); got != w {
+				t.Errorf("FitRight(%q, %d) is %d wide", s, w, got)
+			}
+			fits(t, []string{Spread(s, "right", w), Rule(Dark, s, "note", w), Rule(Dark, Focused+s, "", w)}, w)
+			if w > 1 {
+				fits(t, Wrap(ansi.Strip(s), w), w)
+				fits(t, Chop(ansi.Strip(s), w), w)
+			}
+		}
+	}
+}
+
+func TestChopLosesNothing(t *testing.T) {
+	for _, s := range []string{strings.Repeat("abc ", 50), "日本語" + strings.Repeat("é", 40)} {
+		if got := strings.Join(Chop(s, 7), ""); got != s {
+			t.Errorf("Chop(%q) joined is %q", s, got)
+		}
+	}
+}
+
+func TestTable(t *testing.T) {
+	tb := Table{Cols: []Col{{Title: "host"}, {Title: "gone", Width: Hidden}, {Title: "text", Grow: true}, {Title: "n", Width: 4, Right: true}}, Cursor: 40}
+	for i := range 50 {
+		tb.Rows = append(tb.Rows, []Cell{{Text: "chat"}, {Text: "secret"}, {Text: fmt.Sprintf("row %d", i), Role: Warn}, {Text: fmt.Sprint(i)}})
+	}
+	lines, at := tb.Lines(None, 30, 8)
+	if len(lines) != 8 || at < 0 || !strings.Contains(ansi.Strip(lines[at]), "row 40") {
+		t.Errorf("cursor line %d of:\n%s", at, bare(lines))
+	}
+	fits(t, lines, 30)
+	if want := "  host  text                n"; !strings.HasPrefix(bare(lines), want[:12]) || strings.Contains(bare(lines), "secret") {
+		t.Errorf("table:\n%s", bare(lines))
+	}
+	for w := 5; w < 60; w++ {
+		lines, _ = tb.Lines(Dark, w, 8)
+		fits(t, lines, w)
+	}
+}
+
+func TestBarIsFullOnlyWhenDone(t *testing.T) {
+	for w := 1; w < 50; w++ {
+		if s := ansi.Strip(Bar(Dark, 999, 1000, w)); w > 1 && !strings.Contains(s, "─") {
+			t.Errorf("w %d: bar is full at 999 of 1000: %s", w, s)
+		}
+		if s := ansi.Strip(Bar(Dark, 1000, 1000, w)); strings.Contains(s, "─") {
+			t.Errorf("w %d: bar is not full at the end: %s", w, s)
+		}
+		if w > 1 && !strings.Contains(ansi.Strip(Bar(Dark, 1, 1e9, w)), "━") {
+			t.Errorf("w %d: bar is empty though something is done", w)
+		}
+	}
+	if Bar(Dark, 5, 0, 10) != "" {
+		t.Error("a bar without a total says something")
+	}
+}
+
+func TestFigures(t *testing.T) {
+	got := []string{Span(42 * time.Second), Span(65 * time.Minute), Span(-76 * time.Hour), Rough(31*time.Minute + 10*time.Second), Rough(9*time.Minute + 5*time.Second),
+		Ago(10 * time.Second), Ago(3 * time.Minute), Amount(1536, "B"), Amount(1234567, "rows"), Bytes(5 << 30), Thousands(-1234)}
+	want := []string{"0:42", "1h 05m", "3d 4h", "31m", "9:05", "just now", "3 min ago", "1.5 KiB", "1,234,567 rows", "5.0 GiB", "-1,234"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestSpark(t *testing.T) {
+	got := ansi.Strip(Spark(Dark, []float64{99, 1, 2, 8, -1, 1}, 5))
+	if want := "▁▂█✗▁"; got != want {
+		t.Errorf("spark %q, want %q", got, want)
+	}
+	if got := ansi.Strip(Spark(Dark, []float64{10, 11, 10, 12}, 6)); got != "▁▁▁▁  " {
+		t.Errorf("jitter looks like peaks: %q", got)
+	}
+}
+
+func TestRailKeepsWhereWeAre(t *testing.T) {
+	stops := []Stop{{"assess", "passed", ""}, {"prepare", "passed", ""}, {"sign-off", "passed", ""}, {"cutover", "running", "1/3"}, {"soak", "pending", ""}, {"close", "pending", ""}}
+	for w := 80; w > 15; w-- {
+		s := ansi.Strip(Rail(Dark, stops, w))
+		if Width(s) > w || w > 24 && !strings.Contains(s, "▸ cutover 1/3") {
+			t.Errorf("w %d: %q", w, s)
+		}
+	}
+}
+
+func TestKeyBarKeepsTheWayToAllKeys(t *testing.T) {
+	hints := []Hint{{"f", "follow"}, {"/", "search"}, {"?", "all keys"}}
+	for w := 10; w < 60; w++ {
+		if s := ansi.Strip(KeyBar(Dark, hints, w)); !strings.HasSuffix(s, "? all keys") || Width(s) > w {
+			t.Errorf("w %d: %q", w, s)
+		}
+	}
+}
+
+func TestTyped(t *testing.T) {
+	for got, want := range map[string]string{"": "pending", "ch": "running", "chat": "passed", "chats": "failed", "db": "failed"} {
+		if ok, state, _ := Typed("chat", got); state != want || ok != (want == "passed") {
+			t.Errorf("Typed(chat, %q) = %v, %s", got, ok, state)
+		}
+	}
+}
+
+func TestDiffKeepsSigns(t *testing.T) {
+	d := "--- a\n+++ b\n@@ -1 +1 @@\n-PORT=3000\n+PORT=8088\x1b[2J\n"
+	if got, want := bare(Diff(Dark, d, 40)), "--- a\n+++ b\n@@ -1 +1 @@\n-PORT=3000\n+PORT=8088"; got != want {
+		t.Errorf("diff %q, want %q", got, want)
+	}
+}
+
+func TestMarksAreOneCellAndHaveASCIITwins(t *testing.T) {
+	for word, m := range marks {
+		if Width(m.Glyph) != 1 {
+			t.Errorf("%s: mark %q is %d cells", word, m.Glyph, Width(m.Glyph))
+		}
+		if a := ASCII(m.Glyph); a == "?" && m.Glyph != "?" || len(a) != 1 {
+			t.Errorf("%s: mark %q has no ASCII twin", word, m.Glyph)
+		}
+	}
+	if s := Rule(Dark, "title", "note", 30); Width(ASCII(s)) != Width(s) {
+		t.Error("ASCII changes widths")
+	}
+}
+
+func TestChecklist(t *testing.T) {
+	items := []Item{{Text: "one", State: "passed", Note: "seen"}, {Text: "two", State: "waiting for you", Note: "waits", Role: Warn}}
+	lines, at := Checklist(Dark, items, 1, 40, 10)
+	if want := "  ✓ one\n    seen\n▌ ◆ two\n▌   waits"; bare(lines) != want || at != 2 {
+		t.Errorf("at %d:\n%s", at, bare(lines))
+	}
+}
+
+func TestSVGIsWellFormedAndSteady(t *testing.T) {
+	screen := Rule(Dark, "steps <&>", "", 40) + "\n" + Dark.Paint(Danger, " PRODUCTION ") + " plan \x1b[38;5;2mx\x1b[0m\x1b[1;93;104my\x1b[m"
+	a := SVG(screen, 40, 2, "belay \"demo\"")
+	if string(a) != string(SVG(screen, 40, 2, "belay \"demo\"")) {
+		t.Error("two pictures of one screen differ")
+	}
+	for dec := xml.NewDecoder(strings.NewReader(string(a))); ; {
+		if _, err := dec.Token(); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatalf("%v in\n%s", err, a)
+		}
+	}
+	if !strings.Contains(string(a), "PRODUCTION") || !strings.Contains(string(a), palette[1]) {
+		t.Errorf("picture lacks its text or colour:\n%s", a)
+	}
+}
