@@ -1,0 +1,433 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"belay/remote"
+	"belay/remote/remotetest"
+)
+
+// service scripts of an old chat in a directory of its own: one ends on TERM,
+// one takes it for nothing, one holds the port through a child that does not
+// have the directory's name in its arguments.
+type oldChat struct {
+	dir  string
+	port int
+	cmds []*exec.Cmd
+}
+
+func startOldChat(t *testing.T) *oldChat {
+	t.Helper()
+	c := &oldChat{dir: filepath.Join(t.TempDir(), "oldchat"), port: remotetest.FreePort(t)}
+	if err := os.Mkdir(c.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"events": "while :; do sleep .1; done",
+		"files":  "trap '' TERM HUP; while :; do sleep .1; done",
+		"proxy":  `"$STEPS_TEST_BINARY" -test.run='^TestStopListen$'`,
+	} {
+		if err := os.WriteFile(c.dir+"/"+name, []byte("echo $$ >"+c.dir+"/"+name+".up\n"+text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.start(t, name)
+	}
+	for c.answers() != nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	for _, name := range []string{"events", "files"} {
+		for content(t, c.dir+"/"+name+".up") == "" {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+	return c
+}
+
+func (c *oldChat) start(t *testing.T, name string) {
+	t.Helper()
+	cmd := exec.Command("sh", c.dir+"/"+name)
+	cmd.Env = append(os.Environ(), "STEPS_TEST_BINARY="+os.Args[0], "STEPS_TEST_PORT="+strconv.Itoa(c.port))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c.cmds = append(c.cmds, cmd)
+	ended := make(chan struct{})
+	go func() { cmd.Wait(); close(ended) }()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		<-ended
+	})
+}
+
+func (c *oldChat) answers() error {
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", c.port))
+	if err == nil {
+		conn.Close()
+	}
+	return err
+}
+
+// alive are the scripts that still run.
+func (c *oldChat) alive() []string {
+	var up []string
+	for _, cmd := range c.cmds {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid))
+		if err == nil && !strings.Contains(string(stat), ") Z ") {
+			up = append(up, filepath.Base(cmd.Args[1]))
+		}
+	}
+	return up
+}
+
+// TestStopListen is a program that holds a port, when it is started as one.
+func TestStopListen(t *testing.T) {
+	port := os.Getenv("STEPS_TEST_PORT")
+	if port == "" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
+		return
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+	}
+}
+
+func TestProcessStop(t *testing.T) {
+	inShells(t, func(t *testing.T, b *runBox) {
+		c := startOldChat(t)
+		s := &processStop{Match: c.dir + "/", Grace: remote.Duration(500 * time.Millisecond), FreePort: c.port, Children: true}
+		if err := s.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		e, log := runEnv(b.host())
+		todo, err := s.Pending(t.Context(), looking(e))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text []string
+		for _, c := range todo {
+			text = append(text, c.Text)
+		}
+		all := strings.Join(text, "\n")
+		for _, want := range []string{"sh " + c.dir + "/events", "sh " + c.dir + "/files", "sh " + c.dir + "/proxy", "-test.run=^TestStopListen$",
+			fmt.Sprintf("wait until port %d is free (now held by pid ", c.port)} {
+			if !strings.Contains(all, want) {
+				t.Errorf("pending does not name %q:\n%s", want, all)
+			}
+		}
+		if len(c.alive()) != 3 {
+			t.Fatal("looking has stopped something")
+		}
+		if err := s.Verify(t.Context(), looking(e)); err == nil {
+			t.Error("verify passes before")
+		}
+		mustApply(t, s, e)
+		if up := c.alive(); len(up) > 0 || c.answers() == nil {
+			t.Errorf("still up: %v", up)
+		}
+		if !strings.Contains(log.String(), "not ended after 500ms: KILL to pid") {
+			t.Errorf("log says nothing of KILL:\n%s", log)
+		}
+		if todo, err := s.Pending(t.Context(), looking(e)); err != nil || len(todo) != 0 {
+			t.Errorf("pending afterwards: %v, %v", todo, err)
+		}
+		var was stops
+		if found, err := e.Memory.Get("stopped", &was); !found || err != nil || len(was.All) < 4 || was.All[0].Dir == "" {
+			t.Errorf("memory: %+v, %v", was, err)
+		}
+	})
+}
+
+// TestProcessStopCrash kills belay before and after each of its acts, going
+// forward and going back.
+func TestProcessStopCrash(t *testing.T) {
+	t.Parallel()
+	b := &runBox{home: t.TempDir(), over: remote.Local("chat")}
+	t.Cleanup(func() { endJobs(t, b.home) })
+	for _, after := range []bool{false, true} {
+		for at, crashed := 1, true; crashed; at++ {
+			dir := t.TempDir()
+			cmd := exec.Command("sh", "-c", "while :; do sleep .05; done", dir)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() { cmd.Wait(); close(ended) }()
+			s := &processStop{Match: dir, Grace: remote.Duration(5 * time.Second), Start: "echo started >>" + dir + "/effects"}
+			e, _ := runEnv(b.host())
+			e.ID = fmt.Sprintf("stop-%v-%d", after, at)
+			crashed = crashing(t, e, at, after, s.Apply)
+			select {
+			case <-ended:
+			default: // belay died before it stopped anything; a rollback has nothing to start
+				if err := s.Undo(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+				if got := content(t, dir+"/effects"); got != "" {
+					select {
+					case <-ended: // it did end, a moment later
+					default:
+						t.Errorf("act %d: started what was never stopped: %q", at, got)
+					}
+				}
+				e.Memory = MapMemory{}
+				e.ID += "b"
+				_ = os.Remove(dir + "/effects")
+			}
+			resume(t, s, e, func() {})
+			<-ended
+			back := crashing(t, e, at, after, s.Undo)
+			for range 2 {
+				if err := s.Undo(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Stopped by the Apply that died, the process was not there for the
+			// second one to remember; the memory of the first is what counts.
+			if got := content(t, dir+"/effects"); got != "started\n" {
+				t.Errorf("act %d, after %v: effects %q", at, after, got)
+			}
+			crashed = crashed || back
+		}
+	}
+}
+
+func TestProcessStopTmux(t *testing.T) {
+	remotetest.Need(t, "tmux")
+	inShells(t, func(t *testing.T, b *runBox) {
+		if strings.HasSuffix(t.Name(), "busybox") {
+			b.env[0] += ":/usr/bin" // for tmux
+		}
+		sockets, err := os.MkdirTemp("", "b") // short: a socket's path holds 107 bytes
+		if err != nil {
+			t.Fatal(err)
+		}
+		tmux := func(args ...string) error {
+			cmd := exec.Command("tmux", append([]string{"-f", "/dev/null"}, args...)...)
+			cmd.Env = append(os.Environ(), "TMUX_TMPDIR="+sockets, "TMUX=")
+			return cmd.Run()
+		}
+		t.Cleanup(func() {
+			_ = tmux("kill-server")
+			os.RemoveAll(sockets)
+		})
+		dir := t.TempDir()
+		// A pane whose loop starts its program again, as people do it.
+		loop := fmt.Sprintf("while :; do sh -c 'echo up >>%[1]s/starts; while :; do sleep .1; done' %[1]s/program; done", dir)
+		name := "openhands-" + filepath.Base(sockets)
+		for _, args := range [][]string{{"new-session", "-d", "-s", name, loop}, {"new-session", "-d", "-s", "other-" + name, "sleep 1000"}} {
+			if err := tmux(args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for content(t, dir+"/starts") == "" {
+			time.Sleep(10 * time.Millisecond)
+		}
+		s := &processStop{Match: dir + "/program$", Tmux: name[:len(name)-1] + "?", Grace: remote.Duration(5 * time.Second), Children: true}
+		e, log := runEnv(b.host())
+		todo, err := s.Pending(t.Context(), looking(e))
+		if err != nil || !strings.Contains(fmt.Sprint(todo), "end tmux session \""+name+"\" of root") && os.Getuid() == 0 {
+			t.Fatalf("pending: %v, %v", todo, err)
+		}
+		mustApply(t, s, e)
+		if tmux("has-session", "-t", "="+name) == nil {
+			t.Errorf("the session is still there:\n%s", log)
+		}
+		if tmux("has-session", "-t", "=other-"+name) != nil {
+			t.Errorf("another session was ended too:\n%s", log)
+		}
+	})
+}
+
+// TestProcessStopSpares runs a belay command that has the searched word in its
+// arguments, and a script of a job: neither is seen.
+func TestProcessStopSpares(t *testing.T) {
+	inShells(t, func(t *testing.T, b *runBox) {
+		word := "spared-" + strconv.Itoa(os.Getpid()) + strings.ReplaceAll(t.Name(), "/", "-")
+		ready := filepath.Join(t.TempDir(), "ready")
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+		go func() {
+			ended <- b.Run(ctx, remote.Sh("echo >"+ready+"1; sleep 1000; : "+word, word))
+		}()
+		e, _ := runEnv(b.host())
+		e.ID = word
+		r := &run{Script: "echo >" + ready + "2; sleep 1000"}
+		go func() { ended <- r.Apply(ctx, e) }()
+		for content(t, ready+"1") == "" || content(t, ready+"2") == "" {
+			time.Sleep(10 * time.Millisecond)
+		}
+		s := &processStop{Match: word, Children: true}
+		todo, err := s.Pending(t.Context(), looking(e))
+		if err != nil || len(todo) != 0 {
+			t.Errorf("pending: %v, %v", todo, err)
+		}
+		cancel()
+		<-ended
+		<-ended
+	})
+}
+
+// TestProcessStopForeignPort: what matches is gone, somebody else has the port.
+func TestProcessStopForeignPort(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	port := l.Addr().(*net.TCPAddr).Port
+	e, _ := runEnv(remote.Local("chat"))
+	s := &processStop{Match: "no-such-process-anywhere-[z]", FreePort: port}
+	todo, err := s.Pending(t.Context(), looking(e))
+	if err != nil || len(todo) != 1 || !strings.Contains(todo[0].Text, fmt.Sprintf("held by pid %d (", os.Getpid())) {
+		t.Errorf("pending: %v, %v", todo, err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	e.Say = func(p Progress) {
+		if strings.Contains(p.Text, fmt.Sprintf("port %d is held by pid %d", port, os.Getpid())) {
+			cancel(errors.New("seen"))
+		}
+	}
+	if err := s.Apply(ctx, e); err == nil || err.Error() != "seen" {
+		t.Errorf("apply: %v", err)
+	}
+	if err := s.Verify(t.Context(), looking(e)); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("port %d is held by pid ", port)) {
+		t.Errorf("verify: %v", err)
+	}
+}
+
+func lookOf(lines ...string) string {
+	return strings.ReplaceAll(strings.Join(append([]string{"self\t50\t"}, lines...), "\n"), "|", "\x01") + "\n"
+}
+
+func TestProcessStopChoose(t *testing.T) {
+	base := []string{
+		"user\t0\troot", "user\t33\twww",
+		"proc\t1\t0\t0\t1\tS\t/sbin/init|", "proc\t10\t1\t0\t5\tS\tsshd: /usr/sbin/sshd -D [listener]|",
+		"proc\t40\t10\t0\t7\tS\tsshd: root@notty|", "proc\t50\t40\t0\t9\tS\tsh|-c|look|belay|chat|",
+		"proc\t51\t50\t0\t9\tR\ttr|chat|",
+		"proc\t60\t1\t33\t9\tS\tchat-events|", "proc\t61\t60\t33\t9\tS\tsleep|1|", "proc\t62\t60\t33\t9\tZ\tchat-gone|",
+		"proc\t70\t1\t0\t9\tS\ttmux|new|-d|-s|chat|", "proc\t71\t70\t0\t9\tS\t-bash|",
+		"proc\t80\t1\t0\t9\tS\tchat-proxy|",
+		"proc\t90\t1\t0\t9\tS\tsh|/root/.local/state/belay/jobs/move.chat.1/rb|run|", "proc\t91\t90\t0\t9\tS\tchat-migrate|",
+		"proc\t95\t1\t0\t9\tS\t/usr/local/bin/belay|run|chat.yaml|", "proc\t96\t95\t0\t9\tS\tchat-lab|",
+	}
+	many := base
+	for i := range 60 {
+		many = append(many, fmt.Sprintf("proc\t%d\t1\t0\t9\tS\tworker %d|", 1000+i, i))
+	}
+	for name, c := range map[string]struct {
+		step  processStop
+		lines []string
+		want  string // pids, or the beginning of the error
+	}{
+		"name":           {processStop{Match: "chat"}, base, "60 80 96"},
+		"with children":  {processStop{Match: "chat", Children: true}, base, "60 80 96 61"},
+		"of a user":      {processStop{Match: "chat", User: "www"}, append([]string{"self\t50\t33"}, base...), "60"},
+		"own shell only": {processStop{Match: "look"}, base, ""},
+		"everything":     {processStop{Match: "."}, base, `match "." also matches PID 1 (/sbin/init)`},
+		"sshd":           {processStop{Match: "[s]shd"}, append(base, "proc\t41\t10\t0\t7\tS\tsshd: bob [priv]|"), `match "[s]shd" takes in pid 41 (root): sshd: bob [priv], which belay never stops`},
+		"too many":       {processStop{Match: "^worker"}, many, `match "^worker" takes in 60 processes, more than the 50`},
+	} {
+		l, err := parseStopLook(lookOf(c.lines...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		procs, _, err := c.step.choose(l)
+		var got []string
+		for _, p := range procs {
+			got = append(got, strconv.Itoa(p.PID))
+		}
+		text := strings.Join(got, " ")
+		if err != nil {
+			text = err.Error()
+		}
+		if err == nil && text != c.want || err != nil && (c.want == "" || !strings.HasPrefix(text, c.want)) {
+			t.Errorf("%s: %q, want %q", name, text, c.want)
+		}
+	}
+}
+
+func TestProcessStopOwnSession(t *testing.T) {
+	l, err := parseStopLook(lookOf("proc\t1\t0\t0\t1\tS\tinit|", "proc\t20\t1\t0\t1\tS\ttmux|", "proc\t30\t20\t0\t1\tS\t-bash|",
+		"proc\t50\t30\t0\t1\tS\tsh|", "user\t1000\tbob",
+		"tmux\t/tmp/tmux-0/default\t$1\t99\twork", "pane\t/tmp/tmux-0/default\t$1\t30",
+		"tmux\t/tmp/tmux-1000/default\t$1\t98\twork", "tmux\t/tmp/tmux-1000/default\t$1\t98\twork"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := processStop{Tmux: "wor*"}
+	if _, _, err := s.choose(l); err == nil || !strings.HasPrefix(err.Error(), `tmux session "work" is the one that belay itself runs in`) {
+		t.Errorf("choose: %v", err)
+	}
+	want := []stopSession{
+		{Socket: "/tmp/tmux-0/default", ID: "$1", Name: "work", User: "uid 0", Created: "99"},
+		{Socket: "/tmp/tmux-1000/default", ID: "$1", Name: "work", User: "bob", Created: "98"},
+	}
+	for i := range l.sessions {
+		l.sessions[i].panes = nil
+	}
+	if diff := cmp.Diff(want, l.sessions, cmp.AllowUnexported(stopSession{})); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestProcessStopValidate(t *testing.T) {
+	for want, s := range map[string]processStop{
+		"match: one of match and tmux is needed": {FreePort: 80},
+		`match: "x*" matches every process`:      {Match: "x*"},
+		"match: error parsing regexp":            {Match: "("},
+		`tmux: "[a" is not a pattern`:            {Tmux: "[a"},
+		"free_port: 70000 is not a port":         {Match: "x", FreePort: 70000},
+	} {
+		if err := s.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+func FuzzStopLook(f *testing.F) {
+	f.Add(lookOf("proc\t1\t0\t0\t1\tS\tinit|", "tmux\t/tmp/tmux-0/default\t$1\t99\twork", "port\t77\t0", "hold\t1"))
+	f.Add(lookOf("proc\t1\t1\t0\t1\tS\t", "proc\t50\t50\t0\t1\tS\tsh|-c|x|belay"))
+	f.Fuzz(func(t *testing.T, out string) {
+		l, err := parseStopLook(out)
+		if err != nil {
+			return
+		}
+		s := processStop{Match: "a", Tmux: "*", Children: true}
+		procs, _, err := s.choose(l)
+		if err != nil {
+			return
+		}
+		for _, p := range procs {
+			if p.PID <= 1 || p.PID == l.self || len(procs) > stopAtMost {
+				t.Fatalf("would stop %+v", p)
+			}
+		}
+	})
+}
