@@ -65,26 +65,6 @@ type Needer interface {
 // it twice equals doing it once.
 type Repeater interface{ Repeatable() bool }
 
-// Reattacher is a step whose work may go on while nobody looks (a detached
-// job). After a crash or a lost link the engine asks it before anything else.
-type Reattacher interface {
-	// Reattach looks for what an earlier attempt left. Found: it was followed to
-	// its end, and err is how it ended (nil: well). NotStarted: the earlier
-	// attempt never began, so that Apply is safe. Lost: nobody can tell; err
-	// says what is known.
-	Reattach(ctx context.Context, e Env) (Trace, error)
-}
-
-// Trace is what Reattach found.
-type Trace int
-
-// The traces. Lost is the zero value: who does not know says so.
-const (
-	Lost Trace = iota
-	NotStarted
-	Found
-)
-
 // ErrDetach is the cause of a context that ends because belay goes away: work
 // that can go on by itself shall go on. Any other cause means that the work
 // shall be ended.

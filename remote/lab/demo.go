@@ -64,7 +64,13 @@ func StartDemo(ctx context.Context, dir, program, fail string) (*Demo, error) {
 // furnish puts the chat's program and data where the plan expects them.
 func (d *Demo) furnish(program, addr string) error {
 	for _, host := range []string{"old", "new"} {
-		wrapper := "#!/bin/sh\nexec '" + strings.ReplaceAll(program, "'", `'\''`) + "' lab-chat \"$@\"\n"
+		// Under a name of its own, or it would pass for belay itself, which
+		// no step stops.
+		server := filepath.Join(d.Home(host), "bin", "chat-server")
+		if err := os.Symlink(program, server); err != nil {
+			return err
+		}
+		wrapper := "#!/bin/sh\nexec '" + strings.ReplaceAll(server, "'", `'\''`) + "' lab-chat \"$@\"\n"
 		if err := os.WriteFile(filepath.Join(d.Home(host), "bin", "chat"), []byte(wrapper), 0o700); err != nil {
 			return err
 		}

@@ -80,6 +80,11 @@ func (s *State) applyStep(e Event) {
 	}
 	switch e.Type {
 	case StepStarted:
+		for h, now := range st.Hosts {
+			if now == Undone {
+				delete(st.Hosts, h)
+			}
+		}
 		var d Started
 		_ = json.Unmarshal(e.Data, &d)
 		st.Status, st.Attempt, st.Changes, st.Started, st.Ended, st.Err = Running, d.Attempt, d.Changes, e.Time, time.Time{}, ""
@@ -130,7 +135,12 @@ func (s *State) applyUndo(st *StepState, e Event) {
 		st.Undoing, st.Status, st.UndoStarted = true, Running, e.Time
 	case UndoDone:
 		s.settleDebt(e.Step, e.Host)
-		if e.Host == "" {
+		if e.Host != "" {
+			if st.Hosts == nil {
+				st.Hosts = map[string]Status{}
+			}
+			st.Hosts[e.Host] = Undone
+		} else {
 			st.Undoing, st.Status, st.UndoEnded = false, Undone, e.Time
 		}
 	case UndoFailed:

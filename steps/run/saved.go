@@ -59,3 +59,6 @@ func writeSynced(path string, b []byte) error {
 	_, err = f.Write(b)
 	return errors.Join(err, f.Sync(), f.Close())
 }
+
+// Plan reads the run directory's copy of the plan.
+func Plan(dir string, kinds plan.Kinds) (*plan.Plan, error) { return saved(dir, kinds) }

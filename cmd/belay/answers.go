@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"belay/steps/journal"
+)
+
+// answers are what a headless run says when it is asked: a YAML file of
+//
+//	name: Ada Lovelace           # who answers
+//	answers:
+//	  - {question: sign-off, choice: sign, item: "*"}   # "*": every open item
+//	  - {question: sign-off, choice: go}
+//	  - {question: cutover, choice: go, text: chat}
+//	  - {question: failed, step: start-fluxer, choice: retry, times: 2}
+//	  - {question: close, choice: close, text: chat}
+//
+// An answer is used once, or as often as times says. The first that fits the
+// kind of question, and the step when it names one, is taken.
+type answers struct {
+	Name    string   `yaml:"name"`
+	Answers []prefab `yaml:"answers"`
+}
+
+type prefab struct {
+	Question string `yaml:"question"`
+	Step     string `yaml:"step"`
+	Choice   string `yaml:"choice"`
+	Item     string `yaml:"item"`
+	Text     string `yaml:"text"`
+	Reason   string `yaml:"reason"`
+	Name     string `yaml:"name"`
+	Times    int    `yaml:"times"`
+}
+
+var askKinds = []string{
+	journal.AskFindings, journal.AskFailed, journal.AskUnknown, journal.AskManual, journal.AskSignoff,
+	journal.AskCutover, journal.AskSoak, journal.AskClose, journal.AskRollback,
+}
+
+// readAnswers reads an answers file; "" is an empty one.
+func readAnswers(path string) (*answers, error) {
+	a := &answers{}
+	if path == "" {
+		return a, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("answers: %w; nothing was done", err)}
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(b))
+	dec.KnownFields(true)
+	if err := dec.Decode(a); err != nil {
+		return nil, usageError{fmt.Errorf("answers %s: %w; nothing was done", path, err)}
+	}
+	for i := range a.Answers {
+		p := &a.Answers[i]
+		if !slices.Contains(askKinds, p.Question) {
+			return nil, usageError{fmt.Errorf("answers %s: answer %d: %q is no kind of question; there are %q; nothing was done", path, i+1, p.Question, askKinds)}
+		}
+		if p.Choice == "" {
+			return nil, usageError{fmt.Errorf("answers %s: answer %d: choice is missing; nothing was done", path, i+1)}
+		}
+		p.Times = max(p.Times, 1)
+	}
+	return a, nil
+}
+
+// next takes the answer to q, or says that there is none. A gate of findings
+// where nothing stands in the way needs no answer.
+func (as *answers) next(q journal.Question, s *journal.State, by journal.Author) (journal.Answer, bool) {
+	by.Name = as.Name
+	for i := range as.Answers {
+		p := &as.Answers[i]
+		if p.Times == 0 || p.Question != q.Kind || p.Step != "" && p.Step != q.Step {
+			continue
+		}
+		a := journal.Answer{Question: q.ID, Choice: p.Choice, Item: p.Item, Text: p.Text, Reason: p.Reason, By: by}
+		if p.Name != "" {
+			a.By.Name = p.Name
+		}
+		if p.Item == "*" {
+			item, more := openItem(q, s)
+			if item == "" {
+				p.Times = 0
+				continue
+			}
+			a.Item = item
+			if more {
+				return a, true
+			}
+		}
+		p.Times--
+		return a, true
+	}
+	if blocks, open := s.Standing(); q.Kind == journal.AskFindings && len(blocks)+len(open) == 0 {
+		return journal.Answer{Question: q.ID, Choice: "go", By: by}, true
+	}
+	return journal.Answer{}, false
+}
+
+// openItem returns the first item of the question that "*" stands for, and
+// whether more are left: unsigned people's items, or findings to accept.
+func openItem(q journal.Question, s *journal.State) (item string, more bool) {
+	var open []string
+	if q.Kind == journal.AskFindings {
+		_, standing := s.Standing()
+		for _, f := range standing {
+			open = append(open, f.ID)
+		}
+	}
+	for _, id := range q.Items {
+		if it := s.Items[id]; q.Kind == journal.AskSignoff && it != nil && !it.Machine && !it.OK {
+			open = append(open, id)
+		}
+	}
+	if len(open) == 0 {
+		return "", false
+	}
+	return open[0], len(open) > 1
+}

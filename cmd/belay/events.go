@@ -1,0 +1,87 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"belay/steps/journal"
+	"belay/steps/plan"
+)
+
+// eventLine says an event in one line; "" when it is not worth one.
+func eventLine(p *plan.Plan, e journal.Event) string {
+	title := e.Step
+	if s := p.Step(e.Step); s != nil {
+		title = s.Title
+	}
+	first, _, _ := strings.Cut(e.Err, "\n")
+	switch e.Type {
+	case journal.RunOpened:
+		return fmt.Sprintf("run opened: %s", p.Name)
+	case journal.RunResumed:
+		return "run resumed"
+	case journal.StageEntered:
+		return "== " + e.Key + " =="
+	case journal.Assessed:
+		return findingsLine(e.Data)
+	case journal.StepStarted:
+		return "   start   " + title
+	case journal.StepPassed:
+		return "   passed  " + title
+	case journal.StepFailed:
+		return "   FAILED  " + title + ": " + first
+	case journal.StepUnknown:
+		return "   UNKNOWN " + title + ": " + first
+	case journal.StepSkipped:
+		return "   skipped " + title
+	case journal.UndoDone:
+		return "   undone  " + title + " " + e.Host
+	case journal.UndoFailed:
+		return "   UNDO FAILED " + title + ": " + first
+	case journal.Asked:
+		var q journal.Question
+		_ = json.Unmarshal(e.Data, &q)
+		return "   asked   " + q.Title
+	case journal.Answered, journal.Signed, journal.Accepted, journal.RollbackBegun:
+		return answerLine(e)
+	case journal.Verdict:
+		return "   verdict " + e.Key + ": " + first
+	case journal.RunEnded:
+		return "run ended: " + e.Key
+	case journal.Noted:
+		return "   note    " + e.Key
+	}
+	return ""
+}
+
+func findingsLine(data json.RawMessage) string {
+	var fs []journal.Finding
+	_ = json.Unmarshal(data, &fs)
+	n := map[string]int{}
+	var bad strings.Builder
+	for _, f := range fs {
+		n[f.Level]++
+		if f.Level != "pass" {
+			fmt.Fprintf(&bad, "\n            %-7s %s: %s", f.Level, f.Host, f.Text)
+		}
+	}
+	return fmt.Sprintf("   findings: %d pass, %d warn, %d block, %d unknown", n["pass"], n["warn"], n["block"], n["unknown"]) + bad.String()
+}
+
+func answerLine(e journal.Event) string {
+	var a journal.Answer
+	_ = json.Unmarshal(e.Data, &a)
+	who := a.By.Name
+	if who == "" {
+		who = a.By.Login
+	}
+	line := fmt.Sprintf("   answer  %s by %s", a.Choice, who)
+	if a.Item != "" {
+		line += " for " + a.Item
+	}
+	if a.Reason != "" {
+		line += ": " + a.Reason
+	}
+	return line
+}

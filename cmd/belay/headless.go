@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"belay/steps/journal"
+	"belay/steps/run"
+)
+
+// headless is a screen without a terminal: it prints events as they come and
+// answers questions from a file. It returns the question that it could not
+// answer, after having asked the run to stop; nil when the run has ended.
+type headless struct {
+	run     *run.Run
+	answers *answers
+	author  journal.Author
+	out     io.Writer
+	json    bool
+
+	seq    uint64
+	failed map[string]int // answers refused, by question
+}
+
+// follow returns when the engine has returned.
+func (h *headless) follow(ctx context.Context) (unanswered *journal.Question) {
+	h.failed = map[string]int{}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		ended := h.run.Live().Ended
+		h.print()
+		if ended {
+			return unanswered
+		}
+		if unanswered == nil {
+			unanswered = h.answer(ctx)
+			if unanswered != nil {
+				_ = h.run.Request(ctx, run.Request{What: run.WantStop, By: h.author})
+			}
+		}
+		if p := h.run.Prompt(); p != nil {
+			p.Reply("", false) // nobody is here to be asked
+		}
+		<-tick.C
+	}
+}
+
+// answer answers one open question.
+func (h *headless) answer(ctx context.Context) *journal.Question {
+	s := h.run.State()
+	for _, q := range s.Questions {
+		a, ok := h.answers.next(q, s, h.author)
+		if !ok {
+			return &q
+		}
+		err := h.run.Answer(ctx, a)
+		for errors.Is(err, run.ErrNotWaiting) && !h.run.Live().Ended {
+			time.Sleep(5 * time.Millisecond)
+			err = h.run.Answer(ctx, a)
+		}
+		var stale *run.StaleError
+		if err != nil && !errors.As(err, &stale) {
+			fmt.Fprintf(h.out, "answer %q to %q refused: %v\n", a.Choice, q.Title, err)
+			return &q
+		}
+		return nil
+	}
+	return nil
+}
+
+func (h *headless) print() {
+	for _, e := range h.run.Events(h.seq) {
+		h.seq = e.Seq
+		if h.json {
+			b, err := json.Marshal(e)
+			if err == nil {
+				fmt.Fprintf(h.out, "%s\n", b)
+			}
+		} else if line := eventLine(h.run.Plan(), e); line != "" {
+			fmt.Fprintf(h.out, "%s  %s\n", e.Time.Local().Format("15:04:05"), line)
+		}
+	}
+}
+
+// printQuestion shows an unanswered question in full, with what to do.
+func printQuestion(w io.Writer, q *journal.Question, dir string) {
+	fmt.Fprintf(w, "\nNot answered: %s (question: %s", q.Title, q.Kind)
+	if q.Step != "" {
+		fmt.Fprintf(w, ", step: %s", q.Step)
+	}
+	fmt.Fprintf(w, ")\n")
+	if q.Text != "" {
+		fmt.Fprintf(w, "%s\n", q.Text)
+	}
+	for _, it := range q.Items {
+		fmt.Fprintf(w, "  - %s\n", it)
+	}
+	fmt.Fprintln(w, "It takes one of:")
+	for _, o := range q.Options {
+		fmt.Fprintf(w, "  choice: %-9s %s", o.Choice, o.Label)
+		if o.Type != "" {
+			fmt.Fprintf(w, " (text: %s)", o.Type)
+		}
+		if o.Needs != "" {
+			fmt.Fprintf(w, " (needs %s)", o.Needs)
+		}
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "The run waits; nothing is lost. Resume it with: belay resume %s\n", dir)
+}

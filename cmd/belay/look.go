@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"belay/remote/secret"
+	"belay/steps/engine"
+	"belay/steps/plan"
+)
+
+// looker is an engine for looking only: no run directory, no journal.
+func looker(p *plan.Plan) (*engine.Engine, func(), error) {
+	red := &secret.Redactor{}
+	w, err := wire(p, red, onTerminal(), nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &engine.Engine{
+		Run: "dry-run", Version: version(), Plan: p, Hosts: w.hosts, Secret: w.secrets.Get, Author: author(),
+		Output: func(string, string) io.Writer { return io.Discard },
+	}, w.close, nil
+}
+
+func newAssess() *cobra.Command {
+	var with []string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "assess PLAN",
+		Short: "Read facts from every host and judge them; changes nothing",
+		Long:  "Read facts from every host and judge them; changes nothing.\nExit code 0 when nothing blocks and nothing is unknown, else 3.",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := plan.LoadFile(args[0], with...)
+			if err != nil {
+				return err
+			}
+			e, done, err := looker(p)
+			if err != nil {
+				return err
+			}
+			defer done()
+			found, err := e.Assess(cmd.Context())
+			if err != nil {
+				return err
+			}
+			code := exit(exitClosed)
+			for _, f := range found {
+				if f.Level == "block" || f.Level == "unknown" {
+					code = exitNoGo
+				}
+				if asJSON {
+					continue
+				}
+				fmt.Printf("%-8s %-12s %s\n", f.Level, f.Host, f.Text)
+				if f.Fix != "" && f.Level != "pass" {
+					fmt.Printf("%-21s fix: %s\n", "", f.Fix)
+				}
+			}
+			if asJSON {
+				enc := json.NewEncoder(os.Stdout)
+				enc.SetIndent("", "  ")
+				if err := enc.Encode(found); err != nil {
+					return err
+				}
+			}
+			return code.orNil()
+		},
+	}
+	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file`")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
+	return c
+}
+
+func newPlan() *cobra.Command {
+	var with []string
+	c := &cobra.Command{
+		Use:   "plan PLAN",
+		Short: "Dry run: ask every step on the real hosts what it would change",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := plan.LoadFile(args[0], with...)
+			if err != nil {
+				return err
+			}
+			e, done, err := looker(p)
+			if err != nil {
+				return err
+			}
+			defer done()
+			var d dryRun
+			if err := e.DryRun(cmd.Context(), d.show); err != nil {
+				return err
+			}
+			fmt.Printf("\n%d steps, %d changes would be made, %d steps are done already, %d can only be told later. Nothing was changed.\n",
+				len(p.Steps()), d.changes, d.done, d.later)
+			return nil
+		},
+	}
+	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file`")
+	return c
+}

@@ -1,0 +1,128 @@
+// Command belay moves services between servers with a rope on: it assesses
+// them, prepares while the old service stays up, has people sign off, cuts
+// over, watches, and at every moment knows the way back.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"belay/steps/journal"
+	"belay/steps/plan"
+	"belay/steps/run"
+)
+
+// The exit codes are a contract with scripts.
+const (
+	exitClosed      = 0
+	exitFailed      = 1
+	exitBadPlan     = 2
+	exitNoGo        = 3
+	exitRolledBack  = 4
+	exitIncomplete  = 5
+	exitInterrupted = 6
+)
+
+// exit is an error that has been shown already, or needs no words.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit %d", int(e)) }
+
+func main() { os.Exit(realMain()) }
+
+func realMain() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cmd := newRoot()
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return exitClosed
+	}
+	var code exit
+	if errors.As(err, &code) {
+		return int(code)
+	}
+	fmt.Fprintf(os.Stderr, "belay: %v\n", err)
+	return codeOf(err)
+}
+
+func codeOf(err error) int {
+	var problems *plan.Problems
+	var usage usageError
+	var locked *run.LockedError
+	switch {
+	case errors.As(err, &problems), errors.As(err, &usage):
+		return exitBadPlan
+	case errors.As(err, &locked), errors.Is(err, context.Canceled):
+		return exitInterrupted
+	}
+	return exitFailed
+}
+
+// usageError is a wrong flag or argument.
+type usageError struct{ error }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "belay",
+		Short: "Move services between servers with a rope on",
+		Long: `belay moves services between servers with a rope on: it assesses the servers,
+prepares while the old service stays up, has people sign off, cuts over,
+watches, and at every moment knows the way back.
+
+Exit codes: 0 closed, 1 failed, 2 bad plan or flags, 3 no-go, 4 rolled back,
+5 rollback incomplete, 6 interrupted (resumable).`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return listRuns(cmd, true) },
+		Args:          cobra.NoArgs,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; `%s --help` lists the flags; nothing was done", err, c.CommandPath())}
+	})
+	root.AddCommand(
+		newCheck(), newPlan(), newAssess(), newRun(), newResume(), newRollback(), newRuns(),
+		newInit(), newKinds(), newSchema(), newDemo(), newMan(), newLabChat(),
+	)
+	for _, c := range root.Commands() {
+		wrapArgs(c)
+	}
+	return root
+}
+
+// wrapArgs makes a wrong number of arguments a usageError.
+func wrapArgs(c *cobra.Command) {
+	check := c.Args
+	if check == nil {
+		return
+	}
+	c.Args = func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{fmt.Errorf("%w; usage: %s; nothing was done", err, cmd.UseLine())}
+		}
+		return nil
+	}
+}
+
+// codeOfStatus is the exit code of a run that ended.
+func codeOfStatus(s *journal.State) int {
+	switch s.Status {
+	case journal.Closed:
+		return exitClosed
+	case journal.NoGo:
+		return exitNoGo
+	case journal.RolledBack:
+		if len(s.Debts) > 0 {
+			return exitIncomplete
+		}
+		return exitRolledBack
+	}
+	return exitInterrupted
+}

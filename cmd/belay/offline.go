@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"belay/steps/plan"
+)
+
+func newCheck() *cobra.Command {
+	var with []string
+	c := &cobra.Command{
+		Use:   "check PLAN",
+		Short: "Read a plan strictly and tell every problem in it; contacts nothing",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := plan.LoadFile(args[0], with...)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: no problems. %d hosts, %d steps, %d sign-off items. Nothing was contacted.\n",
+				args[0], len(p.Hosts), len(p.Steps()), len(p.Signoff))
+			for _, s := range p.Steps() {
+				if !s.HasWayBack() {
+					fmt.Fprintf(cmd.OutOrStdout(), "%s:%d: note: %q has no way back\n", args[0], s.Line, s.Title)
+				}
+			}
+			return nil
+		},
+	}
+	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file`")
+	return c
+}
+
+func newSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of a plan, for editors",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := os.Stdout.Write(plan.Schema(plan.All()))
+			return err
+		},
+	}
+}
+
+func newKinds() *cobra.Command {
+	var markdown bool
+	c := &cobra.Command{
+		Use:   "kinds [NAME]",
+		Short: "List the kinds of step and of check, or print the manual of one",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if markdown {
+				fmt.Print(plan.MarkdownTable(plan.All()))
+				return nil
+			}
+			if len(args) == 0 {
+				fmt.Print(plan.Index(plan.All()))
+				return nil
+			}
+			text, err := plan.Manual(plan.All(), args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			fmt.Print(text)
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&markdown, "markdown", false, "as the table of the README")
+	return c
+}

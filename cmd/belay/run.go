@@ -1,0 +1,229 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"belay/remote/secret"
+	"belay/steps"
+	"belay/steps/engine"
+	"belay/steps/journal"
+	"belay/steps/plan"
+	"belay/steps/run"
+	"belay/tui"
+)
+
+// driveFlags are how a run is shown and answered.
+type driveFlags struct {
+	headless bool
+	json     bool
+	plain    bool
+	slow     bool
+	guide    bool
+	theme    string
+	answers  string
+}
+
+func (f *driveFlags) add(c *cobra.Command) {
+	c.Flags().BoolVar(&f.headless, "headless", false, "no screen: print what happens, answer from --answers")
+	c.Flags().BoolVar(&f.json, "json", false, "with --headless: print events as JSON lines")
+	c.Flags().StringVar(&f.answers, "answers", "", "with --headless: `file` of answers")
+	c.Flags().BoolVar(&f.plain, "plain", false, "line by line, for screen readers and pipes")
+	c.Flags().BoolVar(&f.slow, "slow", false, "refresh half as often, for very slow links")
+	c.Flags().BoolVar(&f.guide, "guide", false, "explain every screen in a sentence")
+	c.Flags().StringVar(&f.theme, "theme", "auto", "dark, light or auto")
+}
+
+func newRun() *cobra.Command {
+	var f driveFlags
+	var with []string
+	c := &cobra.Command{
+		Use:   "run PLAN",
+		Short: "Carry out a plan: assess, prepare, sign off, cut over, watch, close",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := plan.LoadFile(args[0], with...)
+			if err != nil {
+				return err
+			}
+			return runPlan(cmd.Context(), p, f)
+		},
+	}
+	f.add(c)
+	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file` that replaces hosts, vars, secrets, window or environment")
+	return c
+}
+
+// runPlan opens a new run of p and drives it to an end.
+func runPlan(ctx context.Context, p *plan.Plan, f driveFlags) error {
+	root, err := run.Root()
+	if err != nil {
+		return err
+	}
+	said, err := readAnswers(f.answers)
+	if err != nil {
+		return err
+	}
+	red := &secret.Redactor{}
+	r, err := run.Create(root, run.NewID(p.Name, time.Now()), p, red, author())
+	if err != nil {
+		return fmt.Errorf("run directory: %w; nothing was contacted or changed", err)
+	}
+	return drive(ctx, r, p, red, said, f, (*engine.Engine).Walk)
+}
+
+func newResume() *cobra.Command {
+	var f driveFlags
+	c := &cobra.Command{
+		Use:   "resume [RUN]",
+		Short: "Take up a run that stopped or broke off, from wherever it was",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return reopen(cmd.Context(), args, "resume", f, (*engine.Engine).Walk)
+		},
+	}
+	f.add(c)
+	return c
+}
+
+func newRollback() *cobra.Command {
+	var f driveFlags
+	c := &cobra.Command{
+		Use:   "rollback [RUN]",
+		Short: "Undo what a run has done, last first; or take up its debts",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return reopen(cmd.Context(), args, "rollback", f, (*engine.Engine).Rollback)
+		},
+	}
+	f.add(c)
+	return c
+}
+
+// reopen opens an existing run and drives it.
+func reopen(ctx context.Context, args []string, why string, f driveFlags, walk walkFunc) error {
+	root, err := run.Root()
+	if err != nil {
+		return err
+	}
+	said, err := readAnswers(f.answers)
+	if err != nil {
+		return err
+	}
+	dir, err := run.Find(root, first(args))
+	if err != nil {
+		return err
+	}
+	red := &secret.Redactor{}
+	r, err := run.Open(dir, plan.All(), red, author(), why)
+	if err != nil {
+		return err
+	}
+	if s := r.State(); s.Over() {
+		r.Close()
+		fmt.Printf("run %s is over: %s; there is nothing to %s\n", r.ID(), s.Status, why)
+		return exit(codeOfStatus(s)).orNil()
+	}
+	return drive(ctx, r, r.Plan(), red, said, f, walk)
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+type walkFunc func(*engine.Engine, context.Context) (journal.Status, error)
+
+// drive runs the engine, shows it, and turns the end into an exit code.
+func drive(ctx context.Context, r *run.Run, p *plan.Plan, red *secret.Redactor, said *answers, f driveFlags, walk walkFunc) error {
+	defer r.Close()
+	w, err := wire(p, red, r.Prompted, r.Light)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	e := r.Engine(run.Spec{Version: version(), Hosts: w.hosts, Secret: w.secrets.Get, Author: author()})
+	working, leave := context.WithCancel(ctx)
+	defer leave()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := walk(e, working)
+		r.Ended(err)
+		ended <- err
+	}()
+	unanswered, err := show(ctx, r, said, f)
+	leave() // whoever looked has gone: end at the next safe point
+	if werr := <-ended; werr != nil && !errors.Is(werr, steps.ErrDetach) {
+		return werr
+	}
+	if err != nil {
+		return err
+	}
+	return outcome(r, unanswered, f)
+}
+
+// show lets a screen follow the run until the run has ended or the operator
+// leaves it. It returns the question that a headless run could not answer.
+func show(ctx context.Context, r *run.Run, said *answers, f driveFlags) (*journal.Question, error) {
+	switch {
+	case f.headless:
+		h := &headless{run: r, answers: said, author: author(), out: os.Stdout, json: f.json}
+		return h.follow(ctx), nil
+	}
+	o := tui.Options{
+		Author: author(), Slow: f.slow, Theme: f.theme, Guide: f.guide,
+		Resume: "belay resume " + r.ID(),
+		Detach: "belay stops after the commands that run now; jobs on the hosts go on. Come back with: belay resume " + r.ID(),
+	}
+	if f.plain {
+		return nil, tui.Plain(ctx, r, os.Stdin, os.Stdout, o)
+	}
+	return nil, tui.Run(ctx, r, o)
+}
+
+// outcome says how the run ended and gives the exit code.
+func outcome(r *run.Run, unanswered *journal.Question, f driveFlags) error {
+	s := r.State()
+	if f.json {
+		return exitFor(s, unanswered).orNil()
+	}
+	if unanswered != nil {
+		printQuestion(os.Stdout, unanswered, r.ID())
+	}
+	for _, d := range s.Debts {
+		fmt.Printf("Not undone yet: %s on %s: %s\n", d.Step, d.Host, d.Why)
+	}
+	fmt.Printf("Run %s: %s. Record: %s\n", r.ID(), s.Status, r.Dir())
+	if !s.Over() && unanswered == nil {
+		fmt.Printf("Take it up again with: belay resume %s\n", r.ID())
+	}
+	return exitFor(s, unanswered).orNil()
+}
+
+// exitFor is the exit code of a run; a gate that nobody answered is a no-go,
+// any other question an interruption.
+func exitFor(s *journal.State, unanswered *journal.Question) exit {
+	if unanswered != nil {
+		switch unanswered.Kind {
+		case journal.AskFailed, journal.AskUnknown, journal.AskManual:
+			return exitInterrupted
+		}
+		return exitNoGo
+	}
+	return exit(codeOfStatus(s))
+}
+
+// orNil is nil for success.
+func (e exit) orNil() error {
+	if e == exitClosed {
+		return nil
+	}
+	return e
+}
