@@ -39,6 +39,13 @@ func encode(e Event) (line []byte, sum string, err error) {
 	return append(line, '"', '}', '\n'), sum, nil
 }
 
+// Sum returns the checksum of the line that Append writes for e: what the next
+// event holds as Prev.
+func Sum(e Event) (string, error) {
+	_, sum, err := encode(e)
+	return sum, err
+}
+
 // decode reads one line without its newline and proves its checksum.
 func decode(line []byte) (e Event, sum string, err error) {
 	const tail = len(sumMark) + 64 + 2
