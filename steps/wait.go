@@ -31,7 +31,7 @@ func init() {
 
 // wait looks until it likes what it sees, and changes nothing.
 type wait struct {
-	For     checks.Check    `yaml:"for" scalar:"" required:"" doc:"the check that shall pass, as under assess"`
+	For     checks.Check    `yaml:"for" required:"" doc:"the check that shall pass, as under assess"`
 	Timeout remote.Duration `yaml:"timeout" default:"5m" doc:"how long to wait before the step fails"`
 	Every   remote.Duration `yaml:"every" default:"2s" doc:"time between two looks"`
 	Stable  int             `yaml:"stable" default:"1" doc:"how many looks in a row must pass"`
