@@ -37,7 +37,9 @@ const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 // timeout(1) is not used: busybox's leaves a watcher behind that holds the
 // output open. lim's own watcher and its sleep end with the program, and write
 // nowhere. It kills only a child that was not waited for yet, so never a
-// stranger under a reused pid.
+// stranger under a reused pid. (Until the watcher has started its sleep, $! is
+// still what the shell around it started last; and only KILL is not lost on a
+// child that is a shell yet, about to become sleep.)
 const prelude = `LC_ALL=C; export LC_ALL
 nl='
 '
@@ -49,10 +51,9 @@ lim() {
 	"$@" &
 	lim_p=$!
 	{
-		trap 'kill "$lim_q"; exit' TERM
+		trap '[ "$!" = "$lim_p" ] || kill -9 "$!"; exit' TERM
 		sleep "$lim_s" &
-		lim_q=$!
-		wait "$lim_q" && kill -9 "$lim_p"
+		wait "$!" && kill -9 "$lim_p"
 	} >/dev/null 2>&1 &
 	lim_w=$!
 	wait "$lim_p"

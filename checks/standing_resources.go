@@ -2,6 +2,7 @@ package checks
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"belay/remote"
@@ -28,8 +29,11 @@ func judgeDiskSpace(f *Facts) []Finding {
 		}
 	}
 	var all []Finding
+	seen := map[string]bool{} // devices: bind mounts and subvolumes are told of once
 	for _, d := range f.Disks {
-		if d.ReadOnly {
+		again := strings.HasPrefix(d.Device, "/dev/") && seen[d.Device]
+		seen[d.Device] = true
+		if d.ReadOnly || again && !system[d.Mount] {
 			continue
 		}
 		if found := judgeSpace(d, system[d.Mount]); found.Level != Pass {
