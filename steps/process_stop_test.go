@@ -293,6 +293,54 @@ func TestProcessStopSpares(t *testing.T) {
 	})
 }
 
+// TestProcessStopComesBack: what does not match starts it again and again.
+func TestProcessStopComesBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/restarter", []byte("cd ${0%/*}; while :; do sh -c 'echo x >>starts; while :; do sleep .05; done' program"+filepath.Base(dir)+filepath.Base(filepath.Dir(dir))+"; done"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", dir+"/restarter")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
+	for content(t, dir+"/starts") == "" {
+		time.Sleep(5 * time.Millisecond)
+	}
+	e, _ := runEnv(remote.Local("chat"))
+	s := &processStop{Match: "^sh .* program" + filepath.Base(dir) + filepath.Base(filepath.Dir(dir)), Grace: remote.Duration(5 * time.Second)}
+	s.Match = strings.Replace(s.Match, "^sh .* ", "^sh -c .* ", 1)
+	err := s.Apply(t.Context(), e)
+	if err == nil || !strings.Contains(err.Error(), "is there again: pid ") || !strings.Contains(err.Error(), fmt.Sprintf("by pid %d (", cmd.Process.Pid)) {
+		t.Errorf("%v", err)
+	}
+	if got := len(content(t, dir+"/starts")); got > 2*(stopPasses+1) {
+		t.Errorf("stopped %d times", got/2)
+	}
+}
+
+// TestProcessStopOverSSH: the session that carries the step is spared.
+func TestProcessStopOverSSH(t *testing.T) {
+	remotetest.Need(t, "ssh")
+	t.Parallel()
+	b := &runBox{home: t.TempDir()}
+	d := remotetest.StartSSHD(t, remotetest.SSHDOptions{Extra: []string{"SetEnv HOME=" + b.home}})
+	b.over = openSSH{d.Config}
+	c := startOldChat(t)
+	s := &processStop{Match: c.dir + "/", Grace: remote.Duration(500 * time.Millisecond), FreePort: c.port, Children: true}
+	e, _ := runEnv(b.host())
+	mustApply(t, s, e)
+	if up := c.alive(); len(up) > 0 {
+		t.Errorf("still up: %v", up)
+	}
+	wide := &processStop{Match: "sshd"}
+	if _, err := wide.Pending(t.Context(), looking(e)); err == nil || !strings.Contains(err.Error(), "nothing was stopped") {
+		t.Errorf("sshd itself: %v", err)
+	}
+}
+
 // TestProcessStopForeignPort: what matches is gone, somebody else has the port.
 func TestProcessStopForeignPort(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -71,7 +71,9 @@ func endJobs(t *testing.T, home string) {
 		if _, err := os.Stat(filepath.Join(filepath.Dir(file), "rc")); err == nil {
 			continue
 		}
-		if pid, err := strconv.Atoi(first); err == nil && pid > 1 {
+		pid, err := strconv.Atoi(first)
+		whose, _ := os.ReadFile("/proc/" + first + "/environ")
+		if err == nil && pid > 1 && bytes.Contains(whose, []byte("BELAY_JOB="+home)) {
 			t.Logf("ending job of %s", filepath.Dir(file))
 			_ = syscall.Kill(-pid, syscall.SIGKILL)
 		}

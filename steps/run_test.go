@@ -10,12 +10,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"belay/remote"
+	"belay/remote/job"
 	"belay/remote/secret"
 )
 
@@ -398,3 +400,73 @@ func TestRunValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestRunUnknown kills the process that waits for the script's end: nobody
+// knows then how it ends, and that is said, once; it is not run again while it
+// still runs.
+func TestRunUnknown(t *testing.T) {
+	b := &runBox{home: t.TempDir(), over: remote.Local("chat")}
+	t.Cleanup(func() { endJobs(t, b.home) })
+	dir := t.TempDir()
+	r := &run{Script: "echo x >>effects; until [ -e go ]; do sleep .05; done", Dir: dir, UndoBy: "echo u >>undone"}
+	e, _ := runEnv(b.host())
+	done := make(chan error, 1)
+	go func() { done <- r.Apply(t.Context(), e) }()
+	for content(t, dir+"/effects") == "" {
+		time.Sleep(5 * time.Millisecond)
+	}
+	var minder int
+	if _, err := fmt.Sscan(content(t, b.home+"/.local/state/belay/jobs/"+e.ID+".1/claim"), &minder); err != nil || minder < 2 {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(minder, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	err := <-done
+	if unknown, ok := errors.AsType[*job.UnknownError](err); !ok || unknown.State != job.Orphaned {
+		t.Fatalf("told: %v", err)
+	}
+	if on, err := r.Underway(e); on || err != nil {
+		t.Errorf("underway, so that no person is asked: %v", err)
+	}
+	if todo, err := r.Pending(t.Context(), looking(e)); err != nil || len(todo) != 1 {
+		t.Errorf("pending: %v, %v", todo, err)
+	}
+	if err := r.Apply(t.Context(), e); err == nil || !strings.Contains(err.Error(), "still runs") {
+		t.Errorf("again while it runs: %v", err)
+	}
+	if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if err := r.Apply(t.Context(), e); err == nil {
+			break
+		} else if !strings.Contains(err.Error(), "still runs") {
+			t.Fatal(err)
+		}
+	}
+	if got := content(t, dir+"/effects"); got != "x\nx\n" {
+		t.Errorf("effects %q", got)
+	}
+}
+
+// TestRunBrokenMemory: when the journal cannot be written, nothing is begun.
+func TestRunBrokenMemory(t *testing.T) {
+	b := &runBox{home: t.TempDir(), over: remote.Local("chat")}
+	dir := t.TempDir()
+	r := &run{Script: "echo x >>effects", Dir: dir}
+	e, _ := runEnv(b.host())
+	e.Memory = brokenMemory{}
+	if err := r.Apply(t.Context(), e); !errors.Is(err, errBrokenMemory) {
+		t.Errorf("%v", err)
+	}
+	if got := content(t, dir+"/effects"); got != "" {
+		t.Errorf("effects %q", got)
+	}
+}
+
+var errBrokenMemory = errors.New("disk full")
+
+type brokenMemory struct{ MapMemory }
+
+func (brokenMemory) Put(string, any) error { return errBrokenMemory }
