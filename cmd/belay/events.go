@@ -43,7 +43,9 @@ func eventLine(p *plan.Plan, e journal.Event) string {
 		var q journal.Question
 		_ = json.Unmarshal(e.Data, &q)
 		return "   asked   " + q.Title
-	case journal.Answered, journal.Signed, journal.Accepted, journal.RollbackBegun:
+	case journal.RollbackBegun:
+		return "== rollback =="
+	case journal.Answered, journal.Signed, journal.Accepted:
 		return answerLine(e)
 	case journal.Verdict:
 		return "   verdict " + e.Key + ": " + first

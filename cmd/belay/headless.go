@@ -22,13 +22,11 @@ type headless struct {
 	out     io.Writer
 	json    bool
 
-	seq    uint64
-	failed map[string]int // answers refused, by question
+	seq uint64
 }
 
 // follow returns when the engine has returned.
 func (h *headless) follow(ctx context.Context) (unanswered *journal.Question) {
-	h.failed = map[string]int{}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -54,15 +52,14 @@ func (h *headless) follow(ctx context.Context) (unanswered *journal.Question) {
 func (h *headless) answer(ctx context.Context) *journal.Question {
 	s := h.run.State()
 	for _, q := range s.Questions {
+		if !h.run.Waiting(q.ID) {
+			continue
+		}
 		a, ok := h.answers.next(q, s, h.author)
 		if !ok {
 			return &q
 		}
 		err := h.run.Answer(ctx, a)
-		for errors.Is(err, run.ErrNotWaiting) && !h.run.Live().Ended {
-			time.Sleep(5 * time.Millisecond)
-			err = h.run.Answer(ctx, a)
-		}
 		var stale *run.StaleError
 		if err != nil && !errors.As(err, &stale) {
 			fmt.Fprintf(h.out, "answer %q to %q refused: %v\n", a.Choice, q.Title, err)

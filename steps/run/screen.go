@@ -79,6 +79,15 @@ func (r *Run) Ask(ctx context.Context, q journal.Question) (journal.Answer, erro
 	}
 }
 
+// Waiting tells whether the engine waits for an answer to that question now,
+// and none is on its way.
+func (r *Run) Waiting(question string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ch := r.answers[question]
+	return ch != nil && len(ch) == 0
+}
+
 // Answer hands an answer to the engine, if its question waits for one and the
 // answer can be taken. The first of two answers wins; the other is stale.
 func (r *Run) Answer(_ context.Context, a journal.Answer) error {
