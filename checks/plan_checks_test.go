@@ -110,6 +110,7 @@ func full() *Facts {
 			{Name: "web-1", Project: "web", Service: "api", Image: "api:1.2", State: "running", Status: "Up (healthy)", Health: "healthy", Ports: "0.0.0.0:81->80/tcp"},
 			{Name: "web-2", Project: "web", Service: "job", Image: "job:1.2", State: "exited", Status: "Exited (1)"},
 			{Name: "plain", Image: "x", State: "running", Status: "Up"},
+			{Name: "web-3", Image: "x", State: "running", Status: "Up", Ports: "0.0.0.0:82->80/tcp"},
 		},
 		Units: []Unit{
 			{"nginx.service", "loaded", "active", "running", "enabled"}, {"old.service", "loaded", "inactive", "dead", "disabled"},
@@ -134,6 +135,9 @@ func TestChecksThatLookAtFacts(t *testing.T) {
 		{&PortCheck{Port: 53}, Pass, "port 53 is free"},
 		{&PortCheck{Port: 53, Proto: "udp"}, Block, "port 53 is held by dnsmasq (pid 8)"},
 		{&PortCheck{Port: 81, Owner: "^web-1$"}, Pass, "port 81 is held by container web-1"},
+		{&PortCheck{Port: 82, Owner: "^web-3$"}, Pass, "port 82 is published by container web-3"},
+		{&PortCheck{Port: 82, Owner: "^web-1$"}, Block, "nobody listens on port 82"},
+		{&PortCheck{Port: 82}, Block, "port 82 is published by container web-3"},
 		{&PortCheck{Port: 111, Owner: "rpcbind"}, Unknown, "port 111 is held, but by whom is hidden from user root"},
 		{&PortCheck{Port: 9, Owner: "x"}, Block, "nobody listens on port 9"},
 		{&MemoryCheck{Free: 1 << 30}, Pass, "2.0 GiB of 4.0 GiB available"},
