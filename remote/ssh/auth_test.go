@@ -43,7 +43,7 @@ func TestEncryptedKeyIsAskedForOnce(t *testing.T) {
 		t.Run(format, func(t *testing.T) {
 			s := remotetest.StartSSHD(t, remotetest.SSHDOptions{})
 			key := filepath.Join(s.Dir, "locked")
-			args := []string{"-q", "-t", "rsa", "-b", "2048", "-N", "the passphrase", "-f", key}
+			args := []string{"-q", "-t", "rsa", "-b", "2048", "-a", "1", "-N", "the passphrase", "-f", key}
 			if format == "pem" {
 				args = append(args, "-m", "PEM")
 			}

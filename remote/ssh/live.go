@@ -100,19 +100,20 @@ func (v *live) keepalive() (time.Duration, int) {
 	return interval, max(count, 2) // one missing tick is no silence yet
 }
 
-// end closes the connection for a reason; the first one counts.
+// end closes the connection for a reason; the first one counts. When it
+// returns, the link gives this connection to nobody any more.
 func (v *live) end(reason error) {
 	v.mu.Lock()
 	first := v.reason == nil
 	if first {
 		v.reason = reason
-		close(v.ended)
 	}
 	v.mu.Unlock()
+	v.link.lost(v, reason)
 	if first {
+		close(v.ended)
 		v.conn.Close()
 		v.client.Close()
-		v.link.lost(v, reason)
 	}
 }
 
