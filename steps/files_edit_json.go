@@ -206,11 +206,11 @@ func fileJSONInsert(text string, n fileJSONNode, key string, v any) (string, err
 		m := n.members[last]
 		at = m.value.end
 		lead = text[len(strings.TrimRight(text[:m.start], " \t\r\n")):m.start]
-		if last == 0 && !strings.Contains(lead, "\n") && strings.Contains(text[:m.start], " ") {
-			lead = " "
-		}
 		if n.kind == '{' {
 			colon = text[m.keyEnd:m.value.start]
+			if last == 0 && lead == "" && strings.HasSuffix(colon, " ") {
+				lead = " "
+			}
 		}
 	case many || strings.TrimSpace(text) == "{}":
 		br = fileBreak(text)

@@ -159,7 +159,7 @@ func (y *fileYAMLFile) dash(s fileYAMLSpot) (line, col int, ok bool) {
 	if s.in.Anchor != "" || s.in.Style&yaml.TaggedStyle != 0 {
 		return 0, 0, false
 	}
-	for line = item.Line; line >= s.in.Line && line >= 1; line-- {
+	for line = min(item.Line, len(y.lines)); line >= s.in.Line && line >= 1; line-- {
 		l := y.lines[line-1]
 		if len(l) >= col && l[col-1] == '-' && (line < item.Line || col < item.Column || item.Value == "") {
 			return line, col, true

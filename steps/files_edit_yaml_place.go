@@ -133,7 +133,7 @@ func (y *fileYAMLFile) blockEnd(line, indent int, v *yaml.Node) int {
 	end := line
 	floor := line // the entry reaches at least to where its last node begins
 	if v != nil {
-		floor = max(line, fileYAMLLast(v))
+		floor = min(max(line, fileYAMLLast(v)), len(y.lines))
 	}
 	for i := line + 1; i <= len(y.lines); i++ {
 		l := y.lines[i-1]
@@ -167,7 +167,7 @@ func fileYAMLLast(n *yaml.Node) int {
 func (y *fileYAMLFile) lineSpan(from, to int) (start, end int) {
 	start = y.offset(from, 1)
 	end = start
-	for _, l := range y.lines[from-1 : to] {
+	for _, l := range y.lines[min(from-1, len(y.lines)):min(to, len(y.lines))] {
 		end += len(l)
 	}
 	return start, end
@@ -181,7 +181,7 @@ func (y *fileYAMLFile) replace(from, to int, s string) string {
 // and leaves a missing break at the end of the file missing.
 func (y *fileYAMLFile) insertAfter(n int, s string) string {
 	at := 0
-	for _, l := range y.lines[:n] {
+	for _, l := range y.lines[:min(n, len(y.lines))] {
 		at += len(l)
 	}
 	if n > 0 && !strings.HasSuffix(y.text[:at], "\n") {

@@ -54,8 +54,8 @@ func (c *filesRestore) swap(e Env) fileSwap {
 	return fileSwap{To: to, Aside: to + ".before-" + e.ID, Stage: path.Join(path.Dir(to), "."+path.Base(to)+".belay-"+e.ID+".part")}
 }
 
-func (c *filesRestore) list(ctx context.Context, e Env) (fileTarList, error) {
-	var l fileTarList
+func (c *filesRestore) list(ctx context.Context, e Env) (*fileTarList, error) {
+	l := &fileTarList{}
 	if err := l.read(ctx, e, path.Clean(c.From), filePacker(c.From, c.Compress), c.Links == "keep"); err != nil {
 		return l, err
 	}
@@ -85,7 +85,7 @@ elif [ -e "$to" ] || [ -L "$to" ]; then echo full; fi`
 }
 
 // check says what stands in the way.
-func (c *filesRestore) check(ctx context.Context, e Env) (l fileTarList, there string, err error) {
+func (c *filesRestore) check(ctx context.Context, e Env) (l *fileTarList, there string, err error) {
 	if l, err = c.list(ctx, e); err != nil {
 		return l, "", err
 	}

@@ -5,10 +5,12 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"io"
 	"path"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"belay/remote"
 )
@@ -27,6 +29,7 @@ type fileTarList struct {
 	keepLinks bool
 	links     map[string]string // symbolic links: name → target
 	under     map[string]string // directory that entries lie in → one of them
+	mu        sync.Mutex
 	bad       []string
 	ended     bool
 	part      []byte
@@ -39,7 +42,7 @@ var fileTarLine = regexp.MustCompile(`^([-a-zA-Z])[-rwxsStTlL]{9}\S* +\S+ +(\d+)
 func (l *fileTarList) read(ctx context.Context, e Env, archive, packer string, keepLinks bool) error {
 	l.keepLinks, l.links, l.under = keepLinks, map[string]string{}, map[string]string{}
 	c := remote.Sh(fileArchiveListScript, archive, packer)
-	c.Pure, c.Stdout, c.Stderr = true, l, e.Log
+	c.Pure, c.Stdout, c.Stderr = true, l, &fileTarMeter{log: fileTarComplaints{l, e.Log}, say: e.Say}
 	if err := e.Host.Run(ctx, c); err != nil {
 		return fmt.Errorf("%s: %w", archive, err)
 	}
@@ -158,9 +161,26 @@ func (l *fileTarList) inside(name, format string, args ...any) bool {
 }
 
 func (l *fileTarList) refuse(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(l.bad) < 20 {
 		l.bad = append(l.bad, fmt.Sprintf(format, args...))
 	}
+}
+
+// fileTarComplaints listens to what tar says on stderr. GNU tar and busybox
+// make unsafe names harmless, also in their listings, and say so ("Removing
+// leading `../' from member names"); nobody needs an archive with such names.
+type fileTarComplaints struct {
+	l   *fileTarList
+	log io.Writer
+}
+
+func (c fileTarComplaints) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "emoving leading") {
+		c.l.refuse("%s", strings.TrimSpace(string(p)))
+	}
+	return c.log.Write(p)
 }
 
 // judge says why the archive may not be unpacked.
