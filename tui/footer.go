@@ -84,7 +84,10 @@ func (m *model) inDialog() (string, widget.Role) {
 	case inForm:
 		return "Fill in what is asked, then ctrl-y. Enter sends nothing; esc goes back.", widget.Warn
 	case inPrompt:
-		return "belay waits for YOU: type the answer.", widget.Warn
+		if p := m.top.(*prompt).p; p.Type != "" {
+			return "Type " + oneLine(p.Type) + ", then ctrl-y; or esc twice to refuse.", widget.Warn
+		}
+		return "Type the answer, then enter; or esc twice to refuse.", widget.Warn
 	case inQuit:
 		return "Choose by letter.", widget.Warn
 	}

@@ -112,6 +112,9 @@ func (p *plainView) look() {
 	}
 	for _, s := range sc.steps {
 		word := sc.status(s.ID)
+		if word == journal.WaitingYou { // the question comes next; first what led to it
+			word = sc.st.Step(s.ID).Status
+		}
 		if word == journal.Pending || word == journal.WaitingYou {
 			continue
 		}

@@ -1,11 +1,7 @@
 package tui
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
-	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -49,23 +45,45 @@ func (m *model) pulled() tea.Cmd {
 	if m.screen().name() == "steps" && m.logs.pane.Refresh() {
 		m.dirty = true
 	}
+	if m.ring {
+		m.ring = false
+		return tea.Batch(m.tick(), tea.Raw("\a"))
+	}
 	return m.tick()
 }
 
 // look takes a snapshot of the session.
 func (m *model) look() {
 	st, live := m.s.State(), m.s.Live()
-	first := m.sc.st == nil
+	first, seq := m.sc.st == nil, uint64(0)
+	if !first {
+		seq = m.sc.st.Seq
+	}
 	if first || st.Seq != m.sc.st.Seq || !reflect.DeepEqual(live, m.sc.live) {
 		m.sc.now, m.dirty = m.o.Now(), true
 	}
 	m.sc.st, m.sc.live = st, live
+	if first || m.sc.counts == nil || seq != st.Seq {
+		m.sc.tally()
+	}
+	m.news(first)
 	m.prompt()
 	m.withdrawn()
 	if !m.pinned && m.top == nil && !m.logs.typing {
 		m.show(m.home())
 	}
 	m.settle()
+}
+
+// news rings the terminal's bell once for every question that comes up while
+// somebody looks on: they may be looking at another window by now.
+func (m *model) news(first bool) {
+	for _, q := range m.sc.st.Questions {
+		if !m.known[q.ID] {
+			m.known[q.ID] = true
+			m.ring = !first
+		}
+	}
 }
 
 // prompt opens the dialog of a secret or host key that is asked for, in front
@@ -189,18 +207,4 @@ func (m *model) wheel(msg tea.MouseWheelMsg) {
 		return
 	}
 	m.screen().press(m, do, "")
-}
-
-// copyOut puts text on the clipboard (OSC 52, which terminals may ignore
-// without a word) and into a file, which is named.
-func (m *model) copyOut(text string) tea.Cmd {
-	text = strings.TrimRight(text, " \n") + "\n"
-	path := filepath.Join(m.sc.dir, "copy-"+m.o.Now().Format("150405")+".txt")
-	n := strings.Count(text, "\n")
-	return tea.Batch(tea.SetClipboard(text), func() tea.Msg {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			return remark("copied to the clipboard only: " + err.Error())
-		}
-		return remark(fmt.Sprintf("copied %s to the clipboard and to %s", plural(n, "line"), path))
-	})
 }

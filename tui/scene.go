@@ -13,15 +13,18 @@ import (
 
 // scene is all that a screen draws from: one moment of the run.
 type scene struct {
-	th    widget.Theme
-	plan  *plan.Plan
-	steps []*plan.Step // of the plan, in order
-	st    *journal.State
-	live  run.Live
-	now   time.Time
-	dir   string
-	name  string // typed by whoever sits here; "" until the first signature
-	opt   Options
+	th     widget.Theme
+	plan   *plan.Plan
+	steps  []*plan.Step             // of the plan, in order
+	lanes  map[string]string        // by step: the mark of its lane
+	hostW  int                      // cells for the hosts of a step
+	counts map[journal.Stage][2]int // steps done, steps there are
+	st     *journal.State
+	live   run.Live
+	now    time.Time
+	dir    string
+	name   string // typed by whoever sits here; "" until the first signature
+	opt    Options
 }
 
 // point is where the hardware cursor goes, so that screen readers and
@@ -95,17 +98,20 @@ func (sc *scene) current() int {
 
 // count tells how many steps of a stage are behind us, and how many it has.
 func (sc *scene) count(stage journal.Stage) (done, all int) {
+	return sc.counts[stage][0], sc.counts[stage][1]
+}
+
+// tally counts the steps of all stages, once for a state.
+func (sc *scene) tally() {
+	sc.counts = map[journal.Stage][2]int{}
 	for _, s := range sc.steps {
-		if s.Stage != stage {
-			continue
+		c := sc.counts[s.Stage]
+		c[1]++
+		if st := sc.st.Steps[s.ID]; st != nil && (st.Status == journal.PassedStatus || st.Status == journal.Skipped) {
+			c[0]++
 		}
-		all++
-		switch sc.st.Step(s.ID).Status {
-		case journal.PassedStatus, journal.Skipped:
-			done++
-		}
+		sc.counts[s.Stage] = c
 	}
-	return done, all
 }
 
 // question returns the first open question of one of these kinds; of any kind

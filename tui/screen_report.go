@@ -63,7 +63,7 @@ func (s *reportScreen) view(m *model, w, h int) ([]string, point) {
 	lines := []string{widget.Rule(sc.th, widget.Focused+"report", sc.th.MarkWord(string(st.Status)), w), ""}
 	lines = append(lines, widget.Pairs(sc.th, drop(pairs), w)...)
 	lines = append(append(lines, debtLines(sc, w)...), "")
-	tb := widget.Table{Cursor: -1, Cols: []widget.Col{{Width: 1}, {Title: "step", Grow: true}, {Title: "host", Width: hostCols(sc)}, {Title: "outcome", Width: 12}, {Title: "took", Width: 7, Right: true}}}
+	tb := widget.Table{Cursor: -1, Cols: []widget.Col{{Width: 1}, {Title: "step", Grow: true}, {Title: "host", Width: sc.hostW}, {Title: "outcome", Width: 12}, {Title: "took", Width: 7, Right: true}}}
 	for _, p := range sc.steps {
 		word := string(sc.status(p.ID))
 		mk, took := widget.MarkOf(word), ""

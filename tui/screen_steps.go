@@ -162,32 +162,54 @@ func (s *stepsScreen) rule(sc *scene, w int) string {
 // list draws the steps; with room, a line names each stage.
 func (s *stepsScreen) list(sc *scene, w, h int, heads bool) (lines []string, at int) {
 	tb := widget.Table{Cursor: -1, NoHead: true, Cols: []widget.Col{
-		{Width: 1}, {Grow: true}, {Width: hostCols(sc)}, {Width: 7, Right: true}}}
-	var stage journal.Stage
-	lanes := lanesOf(sc.plan)
-	for i, st := range sc.steps {
-		if heads && st.Stage != stage {
-			if i > 0 {
-				tb.Rows = append(tb.Rows, []widget.Cell{{}, {}, {}, {}})
-			}
-			tb.Rows = append(tb.Rows, []widget.Cell{{}, {Text: strings.ToUpper(string(st.Stage)), Role: widget.Dim}, {}, {}})
-			stage = st.Stage
-		}
-		if i == s.cursor {
-			tb.Cursor = len(tb.Rows)
-		}
-		tb.Rows = append(tb.Rows, sc.stepRow(st, lanes[st.ID]))
-	}
-	if len(tb.Rows) == 0 {
+		{Width: 1}, {Grow: true}, {Width: sc.hostW}, {Width: 7, Right: true}}}
+	if len(sc.steps) == 0 {
 		return []string{sc.th.Paint(widget.Dim, "  This plan has no steps.")}, 0
+	}
+	rows, cursor := s.layout(sc, heads)
+	from := widget.From(cursor, len(rows), h)
+	tb.Cursor = cursor - from
+	for _, i := range rows[from:min(len(rows), from+h)] { // only what is seen: plans have thousands of steps
+		switch {
+		case i == gap:
+			tb.Rows = append(tb.Rows, []widget.Cell{{}, {}, {}, {}})
+		case i < 0:
+			tb.Rows = append(tb.Rows, []widget.Cell{{}, {Text: strings.ToUpper(string(sc.steps[head0-i].Stage)), Role: widget.Dim}, {}, {}})
+		default:
+			tb.Rows = append(tb.Rows, sc.stepRow(sc.steps[i], sc.lanes[sc.steps[i].ID]))
+		}
 	}
 	lines, at = tb.Lines(sc.th, w, h)
 	return widget.Fill(lines, h), at
 }
 
-func hostCols(sc *scene) int {
+// Rows of the list that are not steps: an empty one, and the head of a stage,
+// counted down from head0 by the index of its first step.
+const gap, head0 = -1, -2
+
+// layout gives the rows of the list by step index, and where the cursor is.
+func (s *stepsScreen) layout(sc *scene, heads bool) (rows []int, cursor int) {
+	var stage journal.Stage
+	for i, st := range sc.steps {
+		if heads && st.Stage != stage {
+			if i > 0 {
+				rows = append(rows, gap)
+			}
+			rows = append(rows, head0-i)
+			stage = st.Stage
+		}
+		if i == s.cursor {
+			cursor = len(rows)
+		}
+		rows = append(rows, i)
+	}
+	return rows, cursor
+}
+
+// hostCols is how wide the column of hosts has to be.
+func hostCols(steps []*plan.Step) int {
 	n := 4
-	for _, s := range sc.steps {
+	for _, s := range steps {
 		n = max(n, len(where(s)))
 	}
 	return min(n, 12)

@@ -1,9 +1,6 @@
 package tui
 
 import (
-	"context"
-	"errors"
-	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -50,6 +47,8 @@ type model struct {
 	left    error
 	ticks   int
 	wheeled time.Time
+	known   map[string]bool // questions that have been announced
+	ring    bool
 
 	dirty  bool // what is on screen is old
 	frame  string
@@ -60,10 +59,10 @@ type model struct {
 const minW, minH = 60, 20
 
 func newModel(s run.Session, o Options) *model {
-	m := &model{s: s, o: o, dark: true, dirty: true, cursor: nowhere,
+	m := &model{s: s, o: o, dark: true, known: map[string]bool{}, dirty: true, cursor: nowhere,
 		screens: []screen{&assessScreen{}, &stepsScreen{}, &signoffScreen{}, &cutoverScreen{}, &soakScreen{}, &rollbackScreen{}, &reportScreen{}}}
 	m.logs.pane.Wrap = true
-	m.sc = scene{plan: s.Plan(), steps: s.Plan().Steps(), dir: s.Dir(), opt: o, name: o.Author.Name, th: o.theme(true)}
+	m.sc = scene{plan: s.Plan(), steps: s.Plan().Steps(), lanes: lanesOf(s.Plan()), hostW: hostCols(s.Plan().Steps()), dir: s.Dir(), opt: o, name: o.Author.Name, th: o.theme(true)}
 	m.look()
 	return m
 }
@@ -266,60 +265,3 @@ func (m *model) place() place {
 }
 
 func (m *model) toast(s string) { m.said = s }
-
-// answer sends an answer from the background.
-func (m *model) answer(a journal.Answer, label string) tea.Cmd {
-	s := m.s
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		return answered{a.Question, label, s.Answer(ctx, a)}
-	}
-}
-
-// answeredWith closes the dialog of an answer that arrived, or says in it what
-// went wrong.
-func (m *model) answeredWith(msg answered) {
-	m.dirty = true
-	a, ok := m.top.(*ask)
-	if !ok || a.q.ID != msg.question {
-		if msg.err != nil {
-			m.toast("“" + msg.label + "” did not arrive: " + msg.err.Error())
-		}
-		return
-	}
-	if msg.err == nil {
-		m.close()
-		m.toast("answered: " + msg.label)
-		m.look()
-		return
-	}
-	var stale *run.StaleError
-	a.failed(msg.err, errors.As(msg.err, &stale))
-}
-
-// request asks the engine for something, from the background.
-func (m *model) request(what, reason string) tea.Cmd {
-	s, by := m.s, m.o.Author
-	by.Name = m.sc.name
-	return func() tea.Msg {
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		if err := s.Request(ctx, run.Request{What: what, Reason: reason, By: by}); err != nil {
-			return remark("the engine was not asked: " + err.Error())
-		}
-		return pull{}
-	}
-}
-
-// copyView copies the log in view, or the details of the chosen row.
-func (m *model) copyView() tea.Cmd {
-	if s, ok := m.screen().(*stepsScreen); ok && (s.logged || s.zoom) {
-		return m.copyOut(m.logs.pane.Text())
-	}
-	lines, _ := m.screen().view(m, m.w, 1000)
-	if s, ok := m.screen().(*stepsScreen); ok && len(m.sc.steps) > 0 {
-		lines = m.sc.detail(m.sc.steps[s.cursor], 100)
-	}
-	return m.copyOut(ansi.Strip(strings.Join(lines, "\n")))
-}

@@ -18,7 +18,10 @@ func (m *model) View() tea.View {
 	}
 	v := tea.NewView(m.frame)
 	v.AltScreen = true
-	v.WindowTitle = "belay: " + widget.CleanLine(m.sc.plan.Name)
+	v.WindowTitle = "belay: " + oneLine(m.sc.plan.Name)
+	if m.sc.question() != nil && !m.sc.live.Ended {
+		v.WindowTitle = "belay waits for you: " + oneLine(m.sc.plan.Name)
+	}
 	if m.mouse {
 		v.MouseMode = tea.MouseModeCellMotion
 	}
@@ -118,6 +121,10 @@ func questionWord(kind string) string {
 // small is the one line of a terminal that is too small; keys still work.
 func (m *model) small() string {
 	text, role := m.sc.next()
+	if m.top != nil {
+		text, role = m.inDialog()
+		text = m.top.title() + ". " + text
+	}
 	lines := []string{m.sc.th.Paint(widget.Strong, widget.Cut(fmt.Sprintf("belay needs %d×%d, has %d×%d; keys work", minW, minH, m.w, m.h), m.w))}
 	if m.h > 1 {
 		for _, l := range widget.Wrap(text, m.w) {

@@ -1,0 +1,143 @@
+package tui
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"belay/steps/journal"
+	"belay/steps/run"
+)
+
+// sheet is an output that may be read while it is written.
+type sheet struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *sheet) Write(p []byte) (int, error) { s.mu.Lock(); defer s.mu.Unlock(); return s.b.Write(p) }
+func (s *sheet) String() string              { s.mu.Lock(); defer s.mu.Unlock(); return s.b.String() }
+
+func plainRun(t *testing.T, f *fakeSession, input string) (string, error) {
+	t.Helper()
+	out := &sheet{}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	err := Plain(ctx, f, strings.NewReader(input), out, Options{Now: func() time.Time { return noon }, Author: journal.Author{Login: "vish", From: "10.0.0.7"}})
+	return out.String(), err
+}
+
+// closes ends the run once its question is answered.
+func closes(f *fakeSession) *fakeSession {
+	f.onAnswer = func(journal.Answer) {
+		st := *f.st
+		st.Seq++
+		st.Questions = nil
+		f.st = &st
+		f.live.Ended = true
+	}
+	return f
+}
+
+func TestPlainAnswersByNumberAndText(t *testing.T) {
+	f := closes(failedMoment())
+	out, err := plainRun(t, f, "9\n3\nnot needed\nVish\nno\n3\nnot needed\nVish\nyes\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []journal.Answer{{Question: "q2", Choice: "skip", Reason: "not needed", By: by("Vish"), Time: noon}}
+	if diff := cmp.Diff(want, f.answers); diff != "" {
+		t.Errorf("answers (-want +got):\n%s", diff)
+	}
+	golden(t, "plain.failed", out)
+}
+
+func TestPlainTypedHost(t *testing.T) {
+	f := closes(cutoverMoment())
+	out, err := plainRun(t, f, "1\ndb\nVish\n1\nchat\nVish\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []journal.Answer{{Question: "q4", Choice: "go", Text: "chat", By: by("Vish"), Time: noon}}
+	if diff := cmp.Diff(want, f.answers); diff != "" {
+		t.Errorf("answers (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(out, "“chat” has to be typed exactly; nothing was sent") || !strings.Contains(out, "NO WAY BACK") {
+		t.Errorf("output:\n%s", out)
+	}
+}
+
+func TestPlainSignsAnItem(t *testing.T) {
+	f := signoffMoment()
+	closes(f)
+	if _, err := plainRun(t, f, "1\nVish\n\nyes\n"); err != nil {
+		t.Fatal(err)
+	}
+	want := []journal.Answer{{Question: "q3", Choice: "sign", Item: "backup", By: by("Vish"), Time: noon}}
+	if diff := cmp.Diff(want, f.answers); diff != "" {
+		t.Errorf("answers (-want +got):\n%s", diff)
+	}
+}
+
+func TestPlainWithoutAnybodyDetaches(t *testing.T) {
+	out, err := plainRun(t, failedMoment(), "")
+	if !errors.Is(err, ErrDetached) || !strings.Contains(out, "belay resume") {
+		t.Errorf("returned %v after:\n%s", err, out)
+	}
+}
+
+func TestPlainTellsARunWithoutQuestions(t *testing.T) {
+	f := rollbackMoment()
+	f.live.Ended, f.live.Err = true, errors.New("1 debt")
+	out, err := plainRun(t, f, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "plain.rollback", out)
+}
+
+func TestPlainPrompt(t *testing.T) {
+	f := hostKeyMoment()
+	got := make(chan string, 1)
+	f.prompt.Reply = func(s string, ok bool) {
+		got <- s + map[bool]string{true: "+", false: "-"}[ok]
+		defer f.lock()()
+		f.prompt, f.live.Ended = nil, true
+	}
+	if _, err := plainRun(t, f, "yes\n"); err != nil {
+		t.Fatal(err)
+	}
+	if s := <-got; s != "yes+" {
+		t.Errorf("reply %q", s)
+	}
+}
+
+func TestPlainQuestionAnsweredElsewhere(t *testing.T) {
+	f := failedMoment()
+	in, far := io.Pipe()
+	out := &sheet{}
+	done := make(chan error, 1)
+	go func() {
+		done <- Plain(context.Background(), f, in, out, Options{Now: func() time.Time { return noon }})
+	}()
+	until(t, "the question", func() bool { return strings.Contains(out.String(), "Number:") })
+	f.edit(func(s *journal.State) { s.Questions = nil })
+	until(t, "the notice", func() bool { return strings.Contains(out.String(), "press enter") })
+	if _, err := io.WriteString(far, "1\n"); err != nil {
+		t.Fatal(err)
+	}
+	f.mu.Lock()
+	f.live = run.Live{Ended: true}
+	f.mu.Unlock()
+	if err := <-done; err != nil || len(f.answers) > 0 {
+		t.Errorf("returned %v, sent %v", err, f.answers)
+	}
+	far.Close()
+}
