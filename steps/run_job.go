@@ -79,7 +79,12 @@ func execute(ctx context.Context, e Env, key string, fresh runTrace, s runScript
 }
 
 // undoOnce executes a way back unless the one of the same number ended well.
+// A host that is not reached at once is an error at once: a rollback lists it
+// and goes on to the others.
 func undoOnce(ctx context.Context, e Env, fresh runTrace, s runScript) error {
+	if _, err := job.Look(ctx, e.Host, fresh.id(e, undoKey)); err != nil {
+		return err
+	}
 	for {
 		t, _, err := traceOf(e, undoKey)
 		if err != nil || t.OK && t.Of == fresh.Of {

@@ -470,3 +470,26 @@ var errBrokenMemory = errors.New("disk full")
 type brokenMemory struct{ MapMemory }
 
 func (brokenMemory) Put(string, any) error { return errBrokenMemory }
+
+// TestRunUndoUnreachable: a rollback must not wait for a host that is down.
+func TestRunUndoUnreachable(t *testing.T) {
+	b := &runBox{home: t.TempDir(), over: remote.Local("chat")}
+	r := &run{Script: "true", UndoBy: "true"}
+	e, _ := runEnv(b.host())
+	mustApply(t, r, e)
+	b.over = downRunner{}
+	err := r.Undo(t.Context(), e)
+	if _, ok := errors.AsType[*remote.UnreachableError](err); !ok {
+		t.Errorf("%v", err)
+	}
+	b.over = remote.Local("chat")
+	if err := r.Undo(t.Context(), e); err != nil {
+		t.Error(err)
+	}
+}
+
+type downRunner struct{}
+
+func (downRunner) Run(context.Context, remote.Cmd) error {
+	return &remote.UnreachableError{Host: "chat", Err: errors.New("no route to host")}
+}
