@@ -75,7 +75,7 @@ func (r *run) Pending(ctx context.Context, e Env) ([]Change, error) {
 	whole := Change{Text: "run " + r.with(r.Script).title(), Cmd: r.with(r.Script).shown()}
 	if r.PendingBy != "" {
 		var out strings.Builder
-		if err := r.with(r.PendingBy).look(ctx, e, &out); err != nil {
+		if err := r.pendingScript().look(ctx, e, &out); err != nil {
 			return nil, fmt.Errorf("pending script (it prints what is to be done, and ends with 0): %w", err)
 		}
 		return runChanges(out.String(), whole), nil
@@ -92,6 +92,18 @@ func (r *run) Pending(ctx context.Context, e Env) ([]Change, error) {
 		}
 	}
 	return nil, nil
+}
+
+// pendingScript says by itself what is to be done while there is no directory
+// to ask in: in a dry run, the steps that make it have not run yet.
+func (r *run) pendingScript() runScript {
+	s := r.with(r.PendingBy)
+	if r.Dir != "" {
+		s.Dir = ""
+		s.Script = fmt.Sprintf(`cd -- %[1]s 2>/dev/null || { [ ! -e %[1]s ] || exit 125; echo %[2]s; exit 0; }; %[3]s`,
+			quoted(r.Dir), quoted("everything: "+r.Dir+" is not there yet"), r.PendingBy)
+	}
+	return s
 }
 
 // runChanges are the lines of a pending script, of which 100 are shown.
