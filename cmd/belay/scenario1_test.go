@@ -135,6 +135,10 @@ func TestScenario1RollsBack(t *testing.T) {
 	if before != after {
 		t.Errorf("Stoat Chat's files before:\n%s\nafter:\n%s", before, after)
 	}
+	// A copy of what one moved away from is never taken back.
+	if left := l.Exec("chat", "ls -d /root/fluxer /var/backups/*.zst 2>/dev/null || :"); left != "/var/backups/stoatchat-before-fluxer.tar.zst\n" {
+		t.Errorf("left behind: %s", left)
+	}
 	state := l.Exec("chat", `curl -fsS http://127.0.0.1:8088/; tmux ls; docker ps -q | wc -l; pgrep -fc '^bash /root/stoatchat/scripts/'`)
 	lines := bytes.Fields([]byte(state))
 	if n := len(lines); n < 2 || string(lines[n-2]) != "0" || string(lines[n-1]) != "4" || !strings.Contains(state, "openhands-None-") {
