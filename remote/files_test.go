@@ -166,9 +166,7 @@ func (r busybox) Run(ctx context.Context, c Cmd) error {
 }
 
 func TestFilesWithBusybox(t *testing.T) {
-	if _, err := exec.LookPath("busybox"); err != nil {
-		t.Skip("needs busybox, which is not installed")
-	}
+	need(t, "busybox")
 	r, ctx, path := busybox{Local("here")}, context.Background(), filepath.Join(t.TempDir(), "it's")
 	if _, err := ReadFile(ctx, r, path); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
@@ -179,5 +177,19 @@ func TestFilesWithBusybox(t *testing.T) {
 		if err != nil || string(got) != data {
 			t.Errorf("read back %q, %v", got, err)
 		}
+	}
+}
+
+// need is remotetest.Need, which this package's own tests cannot import.
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err == nil {
+			continue
+		}
+		if os.Getenv("BELAY_TEST_ALL") == "1" {
+			t.Fatalf("%s is not installed, and BELAY_TEST_ALL=1 forbids to skip", p)
+		}
+		t.Skipf("needs %s, which is not installed (`make test` installs it)", p)
 	}
 }

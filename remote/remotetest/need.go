@@ -36,3 +36,13 @@ func Find(program string) string {
 	}
 	return ""
 }
+
+// NeedMachine skips t unless this machine was given to the tests: root, and
+// BELAY_TEST_ALL=1 as `make test` and CI set it. It is for tests that make
+// accounts or change files under /etc.
+func NeedMachine(t testing.TB) {
+	t.Helper()
+	if os.Getuid() != 0 || os.Getenv("BELAY_TEST_ALL") != "1" {
+		t.Skip("changes this machine (an account, sudo rules); run as root with BELAY_TEST_ALL=1")
+	}
+}

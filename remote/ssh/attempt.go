@@ -101,6 +101,9 @@ func (l *link) dialServer(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.set.ConnectTimeout, fmt.Errorf("no answer from %s by way of %q within %v", l.set.address(), l.via.name(), l.set.ConnectTimeout))
 	defer cancel()
 	c, err := v.dial(ctx, "tcp", l.set.address())
+	if broken, ok := err.(*linkError); ok {
+		v.end(broken)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("by way of %q: %w", l.via.name(), err)
 	}

@@ -171,10 +171,8 @@ func TestCertificate(t *testing.T) {
 }
 
 func TestPassword(t *testing.T) {
+	remotetest.NeedMachine(t)
 	remotetest.Need(t, "useradd", "userdel", "chpasswd")
-	if os.Getuid() != 0 {
-		t.Skip("needs root to make an account")
-	}
 	const name, password = "belay-test-ssh", "correct horse"
 	drop := func() { _ = exec.Command("userdel", "-r", name).Run() }
 	drop()
@@ -195,6 +193,7 @@ func TestPassword(t *testing.T) {
 	if err != nil || string(out) != name+"\n" {
 		t.Errorf("id: %q, %v", out, err)
 	}
+	cancelUnderSudo(t, h, name)
 	// A new connection uses the password that was right.
 	s.KillSessions()
 	until(t, "it comes back", func() bool { return runTrue(t, h) == nil })
@@ -202,3 +201,31 @@ func TestPassword(t *testing.T) {
 		t.Errorf("asked %q", person.asked)
 	}
 }
+
+// cancelUnderSudo: what runs as root is ended too, where sudo needs no password.
+func cancelUnderSudo(t *testing.T, h remote.Host, name string) {
+	t.Helper()
+	remotetest.Need(t, "sudo")
+	file := filepath.Join("/etc/sudoers.d", name)
+	t.Cleanup(func() { os.Remove(file) })
+	must(t, os.WriteFile(file, []byte(name+" ALL=(ALL) NOPASSWD: ALL\n"), 0o440))
+	r := remote.Sudo(h.Runner, secret.Value{})
+	pids := make(chan string, 1)
+	c := remote.Sh("echo $$; exec sleep 1000")
+	c.Stdout = lineTo(pids)
+	ctx, cancel := context.WithCancel(ctxFor(t))
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx, c) }()
+	pid := <-pids
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled under sudo: %v", err)
+	}
+	until(t, "root's process "+pid+" is gone", func() bool {
+		return r.Run(ctxFor(t), remote.Cmd{Argv: []string{"kill", "-0", pid}}) != nil
+	})
+}
+
+type lineTo chan<- string
+
+func (l lineTo) Write(p []byte) (int, error) { l <- strings.TrimSpace(string(p)); return len(p), nil }

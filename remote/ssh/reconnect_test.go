@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,23 @@ func TestServerRestart(t *testing.T) {
 	})
 }
 
+func TestJumpHostLostMidCommandAndBack(t *testing.T) {
+	s := remotetest.StartSSHD(t, remotetest.SSHDOptions{})
+	gate := remotetest.StartSSHD(t, remotetest.SSHDOptions{})
+	write(t, s.Config, "Host server\n ProxyJump gate\n"+read(t, s.Config)+strings.Replace(read(t, gate.Config), "Host server", "Host gate", 1))
+	var l lights
+	h := open(t, s, func(o *Options) { o.Light = l.tell })
+	ended := begin(t, h)
+	gate.KillSessions()
+	if lost, ok := errors.AsType[*remote.LostError](<-ended); !ok || lost.Host != "server" {
+		t.Errorf("error %v", lost)
+	}
+	must(t, runTrue(t, h))
+	if !l.has("gate reconnecting") || !l.has("server reconnecting") {
+		t.Errorf("lights: %s", &l)
+	}
+}
+
 func TestPatienceEnds(t *testing.T) {
 	s := remotetest.StartSSHD(t, remotetest.SSHDOptions{})
 	h := open(t, s, func(o *Options) { o.Patience = 700 * time.Millisecond })
@@ -86,7 +104,7 @@ func TestPatienceEnds(t *testing.T) {
 func TestDeadLinkIsNoticed(t *testing.T) {
 	s := remotetest.StartSSHD(t, remotetest.SSHDOptions{})
 	var l lights
-	h := open(t, s, func(o *Options) { o.Light, o.KeepaliveInterval = l.tell, 100*time.Millisecond })
+	h := open(t, s, func(o *Options) { o.Light, o.KeepaliveInterval = l.tell, 500*time.Millisecond })
 	addr := listen(t, func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
 	conn, err := h.Dial(ctxFor(t), "tcp", addr)
 	must(t, err)
@@ -109,8 +127,8 @@ func TestDeadLinkIsNoticed(t *testing.T) {
 func TestQuietLinkStaysUp(t *testing.T) {
 	s := remotetest.StartSSHD(t, remotetest.SSHDOptions{})
 	var l lights
-	h := open(t, s, func(o *Options) { o.Light, o.KeepaliveInterval = l.tell, 20*time.Millisecond })
-	must(t, h.Run(ctxFor(t), remote.Sh("sleep 1")))
+	h := open(t, s, func(o *Options) { o.Light, o.KeepaliveInterval = l.tell, 300*time.Millisecond })
+	must(t, h.Run(ctxFor(t), remote.Sh("sleep 1.5")))
 	if l.has("server reconnecting") {
 		t.Errorf("lights: %s", &l)
 	}
