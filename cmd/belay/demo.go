@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"belay/remote/lab"
+	"belay/steps/engine"
 	"belay/steps/plan"
 	"belay/steps/plan/shipped"
 )
@@ -86,11 +87,20 @@ func demo(ctx context.Context, f driveFlags, fail string) (err error) {
 	if !f.json {
 		fmt.Printf("The chat that will be moved: %s\n", d.URL)
 	}
-	err = runPlan(ctx, p, f)
+	err = demoRun(ctx, p, f)
 	if !f.json {
 		fmt.Printf("The pretend servers and all they held are gone again; nothing is left of the demo.\n")
 	}
 	return err
+}
+
+// demoRun drives the demo from this process: its servers end with it.
+func demoRun(ctx context.Context, p *plan.Plan, f driveFlags) error {
+	r, red, said, err := create(p, f)
+	if err != nil {
+		return err
+	}
+	return drive(ctx, r, p, red, said, f, (*engine.Engine).Walk)
 }
 
 // demoPlan is the shipped plan with the lab's port and directories laid over.

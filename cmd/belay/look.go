@@ -35,7 +35,7 @@ func newAssess() *cobra.Command {
 		Long:  "Read facts from every host and judge them; changes nothing.\nExit code 0 when nothing blocks and nothing is unknown, else 3.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := plan.LoadFile(args[0], with...)
+			p, err := readPlan(args[0], with)
 			if err != nil {
 				return err
 			}
@@ -83,7 +83,7 @@ func newPlan() *cobra.Command {
 		Short: "Dry run: ask every step on the real hosts what it would change",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := plan.LoadFile(args[0], with...)
+			p, err := readPlan(args[0], with)
 			if err != nil {
 				return err
 			}

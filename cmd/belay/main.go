@@ -82,19 +82,31 @@ Exit codes: 0 closed, 1 failed, 2 bad plan or flags, 3 no-go, 4 rolled back,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return listRuns(cmd, true) },
-		Args:          cobra.NoArgs,
+		Args:          unknownCommand,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; `%s --help` lists the flags; nothing was done", err, c.CommandPath())}
 	})
 	root.AddCommand(
-		newCheck(), newPlan(), newAssess(), newRun(), newResume(), newRollback(), newRuns(),
-		newInit(), newKinds(), newSchema(), newDemo(), newMan(), newLabChat(),
+		newCheck(), newPlan(), newAssess(), newRun(), newAttach(), newResume(), newRollback(), newRuns(),
+		newReport(), newInit(), newKinds(), newSchema(), newDemo(), newMan(), newLabChat(), newKeep(),
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)
 	}
 	return root
+}
+
+// unknownCommand refuses what the root finds left over.
+func unknownCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "`belay --help` lists the commands"
+	if near := root.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = fmt.Sprintf("did you mean %q?", near[0])
+	}
+	return usageError{fmt.Errorf("unknown command %q; %s", args[0], hint)}
 }
 
 // wrapArgs makes a wrong number of arguments a usageError.

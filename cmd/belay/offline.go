@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -16,7 +18,7 @@ func newCheck() *cobra.Command {
 		Short: "Read a plan strictly and tell every problem in it; contacts nothing",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := plan.LoadFile(args[0], with...)
+			p, err := readPlan(args[0], with)
 			if err != nil {
 				return err
 			}
@@ -32,6 +34,16 @@ func newCheck() *cobra.Command {
 	}
 	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file`")
 	return c
+}
+
+// readPlan reads a plan and its overlays; a file that cannot be read is a wrong
+// argument.
+func readPlan(path string, with []string) (*plan.Plan, error) {
+	p, err := plan.LoadFile(path, with...)
+	if unread := (*fs.PathError)(nil); errors.As(err, &unread) {
+		return nil, usageError{fmt.Errorf("%w; nothing was done", err)}
+	}
+	return p, err
 }
 
 func newSchema() *cobra.Command {

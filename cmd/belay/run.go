@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -33,6 +34,11 @@ func (f *driveFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.headless, "headless", false, "no screen: print what happens, answer from --answers")
 	c.Flags().BoolVar(&f.json, "json", false, "with --headless: print events as JSON lines")
 	c.Flags().StringVar(&f.answers, "answers", "", "with --headless: `file` of answers")
+	f.addScreen(c)
+}
+
+// addScreen adds the flags of a screen that a person sits at.
+func (f *driveFlags) addScreen(c *cobra.Command) {
 	c.Flags().BoolVar(&f.plain, "plain", false, "line by line, for screen readers and pipes")
 	c.Flags().BoolVar(&f.slow, "slow", false, "refresh half as often, for very slow links")
 	c.Flags().BoolVar(&f.guide, "guide", false, "explain every screen in a sentence")
@@ -47,7 +53,7 @@ func newRun() *cobra.Command {
 		Short: "Carry out a plan: assess, prepare, sign off, cut over, watch, close",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := plan.LoadFile(args[0], with...)
+			p, err := readPlan(args[0], with)
 			if err != nil {
 				return err
 			}
@@ -59,22 +65,47 @@ func newRun() *cobra.Command {
 	return c
 }
 
-// runPlan opens a new run of p and drives it to an end.
-func runPlan(ctx context.Context, p *plan.Plan, f driveFlags) error {
+// create makes the directory of a new run of p.
+func create(p *plan.Plan, f driveFlags) (*run.Run, *secret.Redactor, *answers, error) {
 	root, err := run.Root()
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	said, err := readAnswers(f.answers)
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	red := &secret.Redactor{}
 	r, err := run.Create(root, run.NewID(p.Name, time.Now()), p, red, author())
 	if err != nil {
-		return fmt.Errorf("run directory: %w; nothing was contacted or changed", err)
+		return nil, nil, nil, fmt.Errorf("run directory: %w; nothing was contacted or changed", err)
 	}
-	return drive(ctx, r, p, red, said, f, (*engine.Engine).Walk)
+	return r, red, said, nil
+}
+
+// runPlan opens a new run of p and drives it to an end: by a keeper when a
+// person looks on, so that the run outlives the terminal; from this process
+// when nobody does.
+func runPlan(ctx context.Context, p *plan.Plan, f driveFlags) error {
+	r, red, said, err := create(p, f)
+	if err != nil {
+		return err
+	}
+	if f.headless {
+		return drive(ctx, r, p, red, said, f, (*engine.Engine).Walk)
+	}
+	if err := r.Close(); err != nil {
+		return err
+	}
+	return keepAndWatch(ctx, r.Dir(), "run", f)
+}
+
+// keepAndWatch has a keeper drive the run and shows it.
+func keepAndWatch(ctx context.Context, dir, walk string, f driveFlags) error {
+	if err := startKeeper(dir, walk); err != nil {
+		return err
+	}
+	return watch(ctx, dir, f)
 }
 
 func newResume() *cobra.Command {
@@ -84,7 +115,7 @@ func newResume() *cobra.Command {
 		Short: "Take up a run that stopped or broke off, from wherever it was",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return reopen(cmd.Context(), args, "resume", f, (*engine.Engine).Walk)
+			return reopen(cmd.Context(), args, "resume", f)
 		},
 	}
 	f.add(c)
@@ -98,7 +129,7 @@ func newRollback() *cobra.Command {
 		Short: "Undo what a run has done, last first; or take up its debts",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return reopen(cmd.Context(), args, "rollback", f, (*engine.Engine).Rollback)
+			return reopen(cmd.Context(), args, "rollback", f)
 		},
 	}
 	f.add(c)
@@ -106,7 +137,7 @@ func newRollback() *cobra.Command {
 }
 
 // reopen opens an existing run and drives it.
-func reopen(ctx context.Context, args []string, why string, f driveFlags, walk walkFunc) error {
+func reopen(ctx context.Context, args []string, why string, f driveFlags) error {
 	root, err := run.Root()
 	if err != nil {
 		return err
@@ -117,19 +148,29 @@ func reopen(ctx context.Context, args []string, why string, f driveFlags, walk w
 	}
 	dir, err := run.Find(root, first(args))
 	if err != nil {
-		return err
+		return usageError{fmt.Errorf("%w; nothing was done", err)}
 	}
 	red := &secret.Redactor{}
 	r, err := run.Open(dir, plan.All(), red, author(), why)
 	if err != nil {
 		return err
 	}
-	if s := r.State(); s.Over() {
+	if s := r.State(); s.Over() && (why != "rollback" || s.Status == journal.RolledBack) {
 		r.Close()
 		fmt.Printf("run %s is over: %s; there is nothing to %s\n", r.ID(), s.Status, why)
 		return exit(codeOfStatus(s)).orNil()
 	}
-	return drive(ctx, r, r.Plan(), red, said, f, walk)
+	if f.headless {
+		if err := standWhere(r); err != nil {
+			r.Close()
+			return err
+		}
+		return drive(ctx, r, r.Plan(), red, said, f, walks[why])
+	}
+	if err := r.Close(); err != nil {
+		return err
+	}
+	return keepAndWatch(ctx, dir, why, f)
 }
 
 func first(args []string) string {
@@ -149,7 +190,7 @@ func drive(ctx context.Context, r *run.Run, p *plan.Plan, red *secret.Redactor, 
 		return err
 	}
 	defer w.close()
-	e := r.Engine(run.Spec{Version: version(), Hosts: w.hosts, Secret: w.secrets.Get, Author: author()})
+	e := r.Engine(spec(w))
 	working, leave := context.WithCancel(ctx)
 	defer leave()
 	ended := make(chan error, 1)
@@ -166,43 +207,50 @@ func drive(ctx context.Context, r *run.Run, p *plan.Plan, red *secret.Redactor, 
 	if err != nil {
 		return err
 	}
-	return outcome(r, unanswered, f)
+	return outcome(r.State(), r.Dir(), unanswered, f)
 }
 
 // show lets a screen follow the run until the run has ended or the operator
 // leaves it. It returns the question that a headless run could not answer.
 func show(ctx context.Context, r *run.Run, said *answers, f driveFlags) (*journal.Question, error) {
-	switch {
-	case f.headless:
+	if f.headless {
 		h := &headless{run: r, answers: said, author: author(), out: os.Stdout, json: f.json}
 		return h.follow(ctx), nil
 	}
-	o := tui.Options{
-		Author: author(), Slow: f.slow, Theme: f.theme, Guide: f.guide,
-		Resume: "belay resume " + r.ID(),
-		Detach: "belay stops after the commands that run now; jobs on the hosts go on. Come back with: belay resume " + r.ID(),
+	err := screen(ctx, r, f, "belay resume "+r.ID(), "This run ends with its screen: what runs now is ended at a safe point.")
+	if left(err) {
+		err = nil
 	}
-	if f.plain {
-		return nil, tui.Plain(ctx, r, os.Stdin, os.Stdout, o)
-	}
-	return nil, tui.Run(ctx, r, o)
+	return nil, err
 }
 
+// screen shows a run to a person.
+func screen(ctx context.Context, s run.Session, f driveFlags, resume, detach string) error {
+	o := tui.Options{Author: author(), Slow: f.slow, Theme: f.theme, Guide: f.guide, Resume: resume, Detach: detach}
+	if f.plain {
+		return tui.Plain(ctx, s, os.Stdin, os.Stdout, o)
+	}
+	return tui.Run(ctx, s, o)
+}
+
+// left tells whether somebody left a screen while the run goes on.
+func left(err error) bool { return errors.Is(err, tui.ErrDetached) }
+
 // outcome says how the run ended and gives the exit code.
-func outcome(r *run.Run, unanswered *journal.Question, f driveFlags) error {
-	s := r.State()
+func outcome(s *journal.State, dir string, unanswered *journal.Question, f driveFlags) error {
+	id := filepath.Base(dir)
 	if f.json {
 		return exitFor(s, unanswered).orNil()
 	}
 	if unanswered != nil {
-		printQuestion(os.Stdout, unanswered, r.ID())
+		printQuestion(os.Stdout, unanswered, id)
 	}
 	for _, d := range s.Debts {
 		fmt.Printf("Not undone yet: %s on %s: %s\n", d.Step, d.Host, d.Why)
 	}
-	fmt.Printf("Run %s: %s. Record: %s\n", r.ID(), s.Status, r.Dir())
+	fmt.Printf("Run %s: %s. Record: %s\n", id, s.Status, dir)
 	if !s.Over() && unanswered == nil {
-		fmt.Printf("Take it up again with: belay resume %s\n", r.ID())
+		fmt.Printf("Take it up again with: belay resume %s\n", id)
 	}
 	return exitFor(s, unanswered).orNil()
 }

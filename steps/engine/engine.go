@@ -36,6 +36,7 @@ type Operator interface {
 type Engine struct {
 	Run      string // the run's id
 	Version  string // of belay
+	Dir      string // where the run was begun
 	Plan     *plan.Plan
 	Log      Log
 	Hosts    remote.Hosts
@@ -147,7 +148,7 @@ func (e *Engine) open() error {
 			names = append(names, h.Name)
 		}
 		return e.append(journal.Event{Type: journal.RunOpened}, journal.Opened{
-			Run: e.Run, Plan: e.Plan.Name, PlanHash: e.Plan.Hash, Version: e.Version,
+			Run: e.Run, Plan: e.Plan.Name, PlanHash: e.Plan.Hash, Version: e.Version, Dir: e.Dir,
 			Environment: e.Plan.Environment, Hosts: names, By: e.Author,
 		})
 	} else if s.PlanHash != e.Plan.Hash {

@@ -109,6 +109,7 @@ type Opened struct {
 	PlanHash    string   `json:"plan_hash"`
 	Version     string   `json:"version"` // of belay
 	Environment string   `json:"environment,omitempty"`
+	Dir         string   `json:"dir,omitempty"` // where it was begun
 	Hosts       []string `json:"hosts"`
 	By          Author   `json:"by"`
 }

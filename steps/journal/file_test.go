@@ -201,3 +201,39 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	}
 }
+
+func TestTailSeesWhatIsWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	tail := NewTail(path)
+	if s := tail.State(); s.Seq != 0 || tail.Err() != nil {
+		t.Fatalf("a journal that does not exist: event %d, %v", s.Seq, tail.Err())
+	}
+	j, err := Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	for i := uint64(1); i <= 20; i++ {
+		if err := j.Append(Event{Type: StepStarted, Step: "one", Data: json.RawMessage(`{"attempt":1}`)}); err != nil {
+			t.Fatal(err)
+		}
+		if s := tail.State(); s.Seq != i || s.Step("one").Status != Running {
+			t.Fatalf("after event %d the tail is at %d, %q: %v", i, s.Seq, s.Step("one").Status, tail.Err())
+		}
+	}
+	// Half a line is no damage; a wrong line is.
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.WriteString(`{"seq":21`)
+	if s := tail.State(); s.Seq != 20 || tail.Err() != nil {
+		t.Fatalf("half a line: %d, %v", s.Seq, tail.Err())
+	}
+	f.WriteString("}\n")
+	var damage *DamageError
+	if s := tail.State(); s.Seq != 20 || !errors.As(tail.Err(), &damage) || damage.Line != 21 {
+		t.Fatalf("a wrong line: %d, %v", s.Seq, tail.Err())
+	}
+}

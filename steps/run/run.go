@@ -21,6 +21,7 @@ import (
 // Run is a run directory that this process holds the lock of. It is what the
 // engine writes to and asks, and it is a Session for screens.
 type Run struct {
+	logs
 	dir     string
 	plan    *plan.Plan
 	journal *journal.Journal
@@ -31,7 +32,6 @@ type Run struct {
 	mu      sync.Mutex
 	live    Live
 	writers map[string]*output
-	merged  map[string]*mergedLog
 	answers map[string]chan journal.Answer
 	prompts []*Prompt
 	nextID  int
@@ -92,9 +92,9 @@ func Open(dir string, kinds plan.Kinds, red *secret.Redactor, by journal.Author,
 
 func newRun(dir string, p *plan.Plan, j *journal.Journal, l *os.File, red *secret.Redactor) *Run {
 	return &Run{
-		dir: dir, plan: p, journal: j, lock: l, red: red,
+		logs: newLogs(dir, p), dir: dir, plan: p, journal: j, lock: l, red: red,
 		live:    Live{Progress: map[string]map[string]steps.Progress{}, Lights: map[string]Light{}},
-		writers: map[string]*output{}, merged: map[string]*mergedLog{},
+		writers: map[string]*output{},
 		answers: map[string]chan journal.Answer{},
 	}
 }
@@ -105,6 +105,7 @@ func (r *Run) ID() string { return filepath.Base(r.dir) }
 // Spec is what a run needs from outside to have its engine.
 type Spec struct {
 	Version string
+	Dir     string // where it was begun; relative paths of the plan start there
 	Hosts   remote.Hosts
 	Secret  func(ctx context.Context, name string) (secret.Value, error)
 	Author  journal.Author
@@ -113,7 +114,7 @@ type Spec struct {
 // Engine makes the run's engine. It must be called before the run is shown.
 func (r *Run) Engine(s Spec) *engine.Engine {
 	r.engine = &engine.Engine{
-		Run: r.ID(), Version: s.Version, Plan: r.plan, Log: redacting{r.journal, r.red},
+		Run: r.ID(), Version: s.Version, Dir: s.Dir, Plan: r.plan, Log: redacting{r.journal, r.red},
 		Hosts: s.Hosts, Operator: r, Author: s.Author, Secret: s.Secret,
 		Output: r.output, Say: r.say,
 		Looking: func(on bool) { r.mu.Lock(); r.live.Assessing = on; r.mu.Unlock() },

@@ -3,7 +3,6 @@ package run
 import (
 	"context"
 	"maps"
-	"path/filepath"
 	"strconv"
 
 	"belay/steps"
@@ -33,25 +32,6 @@ func (r *Run) Live() Live {
 		l.Progress[step] = maps.Clone(hosts)
 	}
 	return l
-}
-
-// Log opens the log of a step on a host; see Session.
-func (r *Run) Log(step, host string) Log {
-	dir := filepath.Join(r.dir, "logs")
-	if s := r.plan.Step(step); step != "" && (host != "" || s != nil && len(s.On) <= 1) {
-		if host == "" && len(s.On) == 1 {
-			host = s.On[0]
-		}
-		return fileLog{filepath.Join(dir, logName(step, host)), step, host}
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	m := r.merged[step]
-	if m == nil {
-		m = &mergedLog{find: func() []fileLog { return findLogs(dir, step) }}
-		r.merged[step] = m
-	}
-	return m
 }
 
 // Events returns the journal's events after seq.

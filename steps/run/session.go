@@ -73,7 +73,7 @@ type Prompt struct {
 	Hidden bool   // show no characters
 	Type   string // what must be typed to agree ("yes"); "" for free text
 	// Reply gives the answer; ok false refuses.
-	Reply func(text string, ok bool)
+	Reply func(text string, ok bool) `json:"-"`
 }
 
 // Log is a log read by line. Lines are clean: no control characters, tabs

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"belay/remote/secret"
+	"belay/steps"
+	"belay/steps/engine"
+	"belay/steps/plan"
+	"belay/steps/run"
+)
+
+// The keeper is a belay of its own session that has the engine of one run. A
+// screen starts it and attaches; when the screen goes, the keeper stays.
+
+// walks are the ways a keeper can take a run, by the word of its command line.
+var walks = map[string]walkFunc{
+	"run":      (*engine.Engine).Walk,
+	"resume":   (*engine.Engine).Walk,
+	"rollback": (*engine.Engine).Rollback,
+}
+
+func newKeep() *cobra.Command {
+	return &cobra.Command{
+		Use:    "keep DIR WALK",
+		Hidden: true,
+		Args:   cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+			ready := os.NewFile(3, "ready")
+			err := keep(cmd.Context(), args[0], args[1], func() {
+				fmt.Fprintln(ready, "ready")
+				ready.Close()
+			})
+			if err != nil {
+				fmt.Fprintf(ready, "%v\n", err)
+			}
+			return err
+		},
+	}
+}
+
+// keep drives the run in dir until it ends or ctx does.
+func keep(ctx context.Context, dir, walk string, ready func()) error {
+	red := &secret.Redactor{}
+	r, err := run.Open(dir, plan.All(), red, author(), walk)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if err := standWhere(r); err != nil {
+		return err
+	}
+	w, err := wire(r.Plan(), red, r.Prompted, r.Light)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	e := r.Engine(spec(w))
+	k, err := run.Serve(r)
+	if err != nil {
+		return err
+	}
+	ready()
+	_, err = walks[walk](e, ctx)
+	if errors.Is(err, steps.ErrDetach) {
+		err = nil // told to leave: the journal is whole, and the run can be resumed
+	}
+	r.Ended(err)
+	return errors.Join(err, k.Close())
+}
+
+// standWhere goes to the directory that the run was begun in, so that paths of
+// this machine in the plan mean the same when it is resumed from elsewhere.
+func standWhere(r *run.Run) error {
+	if dir := r.State().Dir; dir != "" {
+		return os.Chdir(dir)
+	}
+	return nil
+}
+
+func spec(w *wiring) run.Spec {
+	here, _ := os.Getwd()
+	return run.Spec{Version: version(), Dir: here, Hosts: w.hosts, Secret: w.secrets.Get, Author: author()}
+}
+
+// startKeeper starts a keeper for the run in dir and waits until a screen can
+// attach. Its own words go to keeper.log in the run directory.
+func startKeeper(dir, walk string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	logFile, err := os.OpenFile(filepath.Join(dir, "keeper.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	told, tell, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer told.Close()
+	c := exec.Command(self, "keep", dir, walk)
+	c.Stdout, c.Stderr = logFile, logFile
+	c.ExtraFiles = []*os.File{tell}
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = c.Start()
+	tell.Close()
+	if err != nil {
+		return fmt.Errorf("keeper: %w; nothing was contacted or changed", err)
+	}
+	defer func() { _ = c.Process.Release() }()
+	_ = told.SetReadDeadline(time.Now().Add(30 * time.Second))
+	said, err := bufio.NewReader(told).ReadString('\n')
+	if said == "ready\n" {
+		return nil
+	}
+	rest, _ := io.ReadAll(told)
+	if text := said + string(rest); text != "" {
+		return fmt.Errorf("keeper: %s", text[:len(text)-1])
+	}
+	return fmt.Errorf("keeper ended before it was ready (%v); see %s", err, logFile.Name())
+}
+
+func newAttach() *cobra.Command {
+	var f driveFlags
+	c := &cobra.Command{
+		Use:   "attach [RUN]",
+		Short: "Look at a run that is going on, and answer it",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			root, err := run.Root()
+			if err != nil {
+				return err
+			}
+			dir, err := run.Find(root, first(args))
+			if err != nil {
+				return err
+			}
+			return watch(cmd.Context(), dir, f)
+		},
+	}
+	f.addScreen(c)
+	return c
+}
+
+// watch attaches a screen to the run in dir until the run ends or the screen
+// is left.
+func watch(ctx context.Context, dir string, f driveFlags) error {
+	a, err := run.Attach(dir, plan.All(), author())
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	id := filepath.Base(dir)
+	err = screen(ctx, a, f, "belay attach "+id, "The run goes on without this screen. Come back with: belay attach "+id)
+	switch live := a.Live(); {
+	case left(err) && !live.Ended:
+		fmt.Printf("Run %s goes on: %s. Come back with: belay attach %s\n", id, a.State().Status, id)
+		return nil
+	case err != nil && !left(err):
+		return err
+	case live.Err != nil:
+		return fmt.Errorf("run %s: %w", id, live.Err)
+	}
+	return outcome(a.State(), dir, nil, f)
+}

@@ -1,0 +1,243 @@
+package run
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"belay/steps/journal"
+)
+
+// Keeper serves one run to its screens. It lives in the process that has the
+// engine, and it never waits for a screen: one that does not read is dropped.
+type Keeper struct {
+	run *Run
+	l   *net.UnixListener
+
+	mu      sync.Mutex
+	screens map[*screen]bool
+	pen     *screen
+	since   time.Time
+	done    chan struct{}
+	wg      sync.WaitGroup
+}
+
+// screen is one that is attached.
+type screen struct {
+	conn net.Conn
+	by   journal.Author
+	out  chan []byte
+	sent []byte // the last news
+}
+
+// newsEvery is how often a screen may hear of news.
+const newsEvery = 100 * time.Millisecond
+
+// Serve opens the run's socket.
+func Serve(r *Run) (*Keeper, error) {
+	l, err := listen(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	k := &Keeper{run: r, l: l, screens: map[*screen]bool{}, done: make(chan struct{})}
+	k.wg.Go(k.accept)
+	k.wg.Go(k.spread)
+	return k, nil
+}
+
+// Close tells the screens what is left to tell and lets them go.
+func (k *Keeper) Close() error {
+	close(k.done)
+	err := k.l.Close()
+	k.mu.Lock()
+	for s := range k.screens {
+		k.tell(s)
+		k.drop(s)
+	}
+	k.mu.Unlock()
+	k.wg.Wait()
+	os.Remove(k.l.Addr().String())
+	return err
+}
+
+func (k *Keeper) accept() {
+	for {
+		conn, err := k.l.AcceptUnix()
+		if err != nil {
+			return
+		}
+		if uid, err := peerUID(conn); err != nil || uid != os.Getuid() {
+			conn.Close() // the socket's mode keeps others out; this is the second lock on the door
+			continue
+		}
+		s := &screen{conn: conn, out: make(chan []byte, 64)}
+		k.mu.Lock()
+		k.screens[s] = true
+		k.mu.Unlock()
+		k.wg.Go(func() { s.write() })
+		k.wg.Go(func() { k.read(s) })
+	}
+}
+
+// write sends what is queued until the queue is closed.
+func (s *screen) write() {
+	defer s.conn.Close()
+	for b := range s.out {
+		_ = s.conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		if _, err := s.conn.Write(b); err != nil {
+			for range s.out { // whoever queues must not wait
+			}
+			return
+		}
+	}
+}
+
+// send queues b; a screen whose queue is full is not reading, and is dropped.
+func (k *Keeper) send(s *screen, b []byte) {
+	if !k.screens[s] {
+		return
+	}
+	select {
+	case s.out <- b:
+	default:
+		k.drop(s)
+	}
+}
+
+func (k *Keeper) drop(s *screen) {
+	if !k.screens[s] {
+		return
+	}
+	delete(k.screens, s)
+	close(s.out)
+	if k.pen == s {
+		k.pen = nil
+	}
+}
+
+// read takes calls until the screen goes.
+func (k *Keeper) read(s *screen) {
+	in := bufio.NewScanner(s.conn)
+	in.Buffer(nil, 1<<20)
+	for in.Scan() {
+		var c call
+		if err := json.Unmarshal(in.Bytes(), &c); err != nil {
+			break
+		}
+		err := k.serve(s, c)
+		k.mu.Lock()
+		k.send(s, encodeLine(push{ID: c.ID, Err: toWire(err)}))
+		k.tell(s)
+		k.mu.Unlock()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.drop(s)
+}
+
+// serve does what a screen asks for.
+func (k *Keeper) serve(s *screen, c call) error {
+	switch {
+	case c.Hello != nil:
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		s.by = *c.Hello
+		if k.pen == nil {
+			k.hand(s)
+		}
+		return nil
+	case c.Pen != nil:
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		s.by = *c.Pen
+		k.hand(s)
+		return nil
+	}
+	if err := k.mayWrite(s); err != nil {
+		return err
+	}
+	switch {
+	case c.Answer != nil:
+		return k.run.Answer(context.Background(), *c.Answer)
+	case c.Request != nil:
+		return k.run.Request(context.Background(), *c.Request)
+	case c.Reply != nil:
+		p := k.run.Prompt()
+		if p == nil || p.ID != c.Reply.Prompt {
+			return &StaleError{c.Reply.Prompt}
+		}
+		p.Reply(c.Reply.Text, c.Reply.OK)
+		return nil
+	}
+	return errors.New("this keeper does not know that call: it is of another version of belay")
+}
+
+func (k *Keeper) hand(s *screen) { k.pen, k.since = s, time.Now() }
+
+// mayWrite gives a free pen to who wants to write.
+func (k *Keeper) mayWrite(s *screen) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pen == nil {
+		k.hand(s)
+	}
+	if k.pen != s {
+		return journal.Refuse("%s holds the pen since %s; take it over first. Nothing was done", who(k.pen.by), k.since.Format("15:04:05"))
+	}
+	return nil
+}
+
+func who(a journal.Author) string {
+	name := a.Name
+	if name == "" {
+		name = a.Login
+	}
+	if a.From != "" {
+		return fmt.Sprintf("%s (from %s)", name, a.From)
+	}
+	return name
+}
+
+// spread sends news to every screen as they come.
+func (k *Keeper) spread() {
+	tick := time.NewTicker(newsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-k.done:
+			return
+		case <-tick.C:
+		}
+		k.mu.Lock()
+		for s := range k.screens {
+			k.tell(s)
+		}
+		k.mu.Unlock()
+	}
+}
+
+// tell sends a screen the news, if there are any for it.
+func (k *Keeper) tell(s *screen) {
+	live := k.run.Live()
+	n := &news{
+		Progress: live.Progress, Lights: live.Lights, Assessing: live.Assessing, Ended: live.Ended,
+		Prompt: k.run.Prompt(), Pen: Pen{Mine: k.pen == s, Screens: len(k.screens), Since: k.since},
+	}
+	if live.Err != nil {
+		n.Err = live.Err.Error()
+	}
+	if k.pen != nil {
+		n.Pen.By = k.pen.by
+	}
+	if b := encodeLine(push{News: n}); !bytes.Equal(b, s.sent) {
+		s.sent = b
+		k.send(s, b)
+	}
+}
