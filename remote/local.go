@@ -135,13 +135,23 @@ func (p *localProcess) wait(ctx context.Context, c Cmd) error {
 // when the leader is gone and nobody else, there is nobody to hit.
 func (p *localProcess) kill(ended <-chan error) {
 	pgid := p.cmd.Process.Pid
-	_ = syscall.Kill(-pgid, syscall.SIGTERM)
+	if syscall.Kill(-pgid, syscall.SIGTERM) == syscall.EPERM {
+		sudoKillGroup(pgid, "TERM")
+	}
 	select {
 	case <-ended:
 	case <-time.After(localGrace):
 	}
-	_ = syscall.Kill(-pgid, syscall.SIGKILL)
+	if syscall.Kill(-pgid, syscall.SIGKILL) == syscall.EPERM {
+		sudoKillGroup(pgid, "KILL")
+	}
 	p.close() // a child that left the group may still hold the output open
+}
+
+// sudoKillGroup ends a group of another user: only sudo can have begun it, and
+// where sudo needs no password it may end it too.
+func sudoKillGroup(pgid int, sig string) {
+	_ = exec.Command("sudo", "-n", "sh", "-c", `kill -s "$1" -- "-$2"`, "sh", sig, fmt.Sprint(pgid)).Run()
 }
 
 func (p *localProcess) exitError(argv []string, err error) error {

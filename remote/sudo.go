@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"belay/remote/secret"
 )
@@ -102,10 +104,10 @@ type sudoPassword struct {
 	password secret.Value
 }
 
-// sudoInner runs as root. It says that it began, drops what sudo left of the
+// sudoInner runs as root. It says that it began and as which process, drops what sudo left of the
 // password (read takes single bytes from a pipe, so nothing more is eaten),
 // and becomes the command.
-const sudoInner = `mark=$1; shift; printf %s "$mark" >&2; while IFS= read -r l; do [ "$l" = "$mark" ] && break; done; unset l mark; exec "$@"`
+const sudoInner = `mark=$1; shift; printf %s%s. "$mark" $$ >&2; while IFS= read -r l; do [ "$l" = "$mark" ] && break; done; unset l mark; exec "$@"`
 
 func (s *sudoPassword) Run(ctx context.Context, c Cmd) error {
 	if err := c.Check(); err != nil {
@@ -120,6 +122,9 @@ func (s *sudoPassword) Run(ctx context.Context, c Cmd) error {
 	}
 	talk := newSudoTalk(s.password, c.Stdin, c.Stderr)
 	defer talk.end()
+	// Whoever carries the command may not be allowed to end root's processes.
+	stop := context.AfterFunc(ctx, func() { s.kill(talk.process()) })
+	defer stop()
 	inner := Cmd{
 		Argv: append([]string{"sudo", "-S", "-p", talk.prompt, "--", "sh", "-c", sudoInner, "sh", talk.mark}, c.Argv...),
 		// stderr is told first, stdin follows from it
@@ -145,6 +150,22 @@ func (s *sudoPassword) Run(ctx context.Context, c Cmd) error {
 	return &e
 }
 
+// sudoKill ends the group of process $1, wherever sudo has put it.
+const sudoKill = `g=$(ps -o pgid= -p "$1" 2>/dev/null | tr -d ' '); g=${g:-$1}
+[ "$g" -gt 1 ] || exit 1
+kill -s TERM -- "-$g"
+i=0; while [ $i -lt 30 ] && kill -0 "$1" 2>/dev/null; do sleep 0.1; i=$((i+1)); done
+kill -0 "$1" 2>/dev/null && kill -s KILL -- "-$g"`
+
+func (s *sudoPassword) kill(pid int) {
+	if pid == 0 {
+		return // not begun, or over
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	_ = s.Run(ctx, Sh(sudoKill, strconv.Itoa(pid))) // gone already is as good
+}
+
 type locked struct {
 	mu sync.Mutex
 	w  io.Writer
@@ -161,6 +182,7 @@ func (l *locked) Write(p []byte) (int, error) {
 // then the command's own stdin; when sudo asks a second time, the end.
 type sudoTalk struct {
 	prompt, mark string
+	spoken       string // the mark as it was said, with the process
 	stdin        io.Reader
 	stderr       io.Writer
 
@@ -169,6 +191,7 @@ type sudoTalk struct {
 	pending []byte // still to be read, before stdin
 	held    []byte // stderr before the beginning
 	began   bool
+	pid     int // of the command, from the other side: 0 or more than 1
 	over    bool
 	asked   int
 }
@@ -218,10 +241,15 @@ func (t *sudoTalk) hear(p []byte) error {
 	}
 	t.held = append(t.held, p...)
 	var out []byte
-	if before, after, found := bytes.Cut(t.held, []byte(t.mark)); found {
+	before, after, _ := bytes.Cut(t.held, []byte(t.mark))
+	if pid, rest, found := bytes.Cut(after, []byte(".")); found {
 		t.began = true
+		if n, err := strconv.Atoi(string(pid)); err == nil && n > 1 {
+			t.pid = n
+		}
+		t.spoken = t.mark + string(pid) + "."
 		t.pending = append(t.pending, t.mark+"\n"...)
-		out = append([]byte(t.clean(string(before))), after...)
+		out = append([]byte(t.clean(string(before))), rest...)
 		t.held = nil
 	} else if t.asked = bytes.Count(t.held, []byte(t.prompt)); t.asked > 1 || len(t.held) > 1<<20 {
 		t.over = true
@@ -240,7 +268,12 @@ func (t *sudoTalk) pass(p []byte) error {
 }
 
 func (t *sudoTalk) clean(s string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(s, t.prompt, ""), t.mark, "")
+	for _, ours := range []string{t.prompt, t.spoken, t.mark} {
+		if ours != "" {
+			s = strings.ReplaceAll(s, ours, "")
+		}
+	}
+	return s
 }
 
 func (t *sudoTalk) flush() error {
@@ -255,6 +288,16 @@ func (t *sudoTalk) state() (began bool, asked int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.began, t.asked
+}
+
+// process returns the command's process id while it runs, else 0.
+func (t *sudoTalk) process() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		return 0
+	}
+	return t.pid
 }
 
 // end frees a Read that still waits for sudo.

@@ -193,7 +193,9 @@ func TestPassword(t *testing.T) {
 	if err != nil || string(out) != name+"\n" {
 		t.Errorf("id: %q, %v", out, err)
 	}
-	cancelUnderSudo(t, h, name)
+	cancelUnderSudo(t, h, name, "%[1]s ALL=(ALL) NOPASSWD: ALL\n", secret.Value{})
+	cancelUnderSudo(t, h, name, "Defaults:%[1]s timestamp_timeout=0\n%[1]s ALL=(ALL) ALL\n", secret.New(password))
+	cancelUnderSudo(t, h, name, "Defaults:%[1]s timestamp_timeout=0,use_pty\n%[1]s ALL=(ALL) ALL\n", secret.New(password))
 	// A new connection uses the password that was right.
 	s.KillSessions()
 	until(t, "it comes back", func() bool { return runTrue(t, h) == nil })
@@ -202,14 +204,14 @@ func TestPassword(t *testing.T) {
 	}
 }
 
-// cancelUnderSudo: what runs as root is ended too, where sudo needs no password.
-func cancelUnderSudo(t *testing.T, h remote.Host, name string) {
+// cancelUnderSudo: what runs as root is ended too.
+func cancelUnderSudo(t *testing.T, h remote.Host, name, rule string, password secret.Value) {
 	t.Helper()
 	remotetest.Need(t, "sudo")
 	file := filepath.Join("/etc/sudoers.d", name)
 	t.Cleanup(func() { os.Remove(file) })
-	must(t, os.WriteFile(file, []byte(name+" ALL=(ALL) NOPASSWD: ALL\n"), 0o440))
-	r := remote.Sudo(h.Runner, secret.Value{})
+	must(t, os.WriteFile(file, fmt.Appendf(nil, rule, name), 0o440))
+	r := remote.Sudo(h.Runner, password)
 	pids := make(chan string, 1)
 	c := remote.Sh("echo $$; exec sleep 1000")
 	c.Stdout = lineTo(pids)

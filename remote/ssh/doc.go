@@ -24,6 +24,7 @@
 // Commands go through the account's login shell, which must be one that reads
 // POSIX quoting (any sh, bash, zsh). When a command's context ends, its process
 // group gets TERM, three seconds later KILL, and the channel is closed. OpenSSH
-// delivers these since 7.9, but not to a process of another user, such as one
-// under sudo; such a process sees its stdin and stdout closed.
+// drops signals to root's sessions, so they are sent by a second, short command;
+// to a process under `sudo -n` by sudo again (remote.Sudo with a password sees
+// to its own).
 package ssh
