@@ -10,7 +10,7 @@ import (
 // next says in a sentence what happens and what is awaited from whom.
 func (sc *scene) next() (string, widget.Role) {
 	if sc.live.Ended {
-		return sc.outcome() + " Press q to leave.", widget.Strong
+		return "The run is over: " + string(sc.st.Status) + ". Press q to leave.", widget.Strong
 	}
 	if q := sc.question(); q != nil {
 		more := ""

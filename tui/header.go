@@ -46,7 +46,7 @@ func (sc *scene) window() string {
 		if sc.st.Begun.IsZero() {
 			return ""
 		}
-		return th.Paint(widget.Dim, "for "+widget.Rough(sc.now.Sub(sc.st.Begun).Truncate(time.Minute)))
+		return th.Paint(widget.Dim, "begun "+widget.Ago(sc.now.Sub(sc.st.Begun)))
 	}
 	end := win.Start.Add(win.Length)
 	switch {

@@ -97,7 +97,7 @@ func (s *assessScreen) view(m *model, w, h int) ([]string, point) {
 	if len(fs) == 0 {
 		return append(lines, "  Nothing has been found out yet; belay only reads, it changes nothing."), nowhere
 	}
-	tb := widget.Table{Cursor: s.cursor, Cols: []widget.Col{{Title: "level", Width: 10}, {Title: "host"}, {Title: "check"}, {Title: "finding", Grow: true}}}
+	tb := widget.Table{Cursor: s.cursor, Cols: []widget.Col{{Title: "level", Width: 10}, {Title: "host", Max: 14}, {Title: "check", Max: 12 + max(0, w-80)/4}, {Title: "finding", Grow: true}}}
 	for _, f := range fs {
 		level := sc.level(f)
 		mk, role := widget.MarkOf(level), widget.Text

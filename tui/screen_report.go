@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -28,8 +29,10 @@ func (sc *scene) outcome() string {
 		return "Closed. The migration is done; there is nothing left to do."
 	case st.Status == journal.RolledBack && len(st.Debts) > 0:
 		return fmt.Sprintf("Rolled back, except for %s. Resume to try them again.", plural(len(st.Debts), "debt"))
+	case st.Status == journal.RolledBack && len(sc.stays()) > 0:
+		return "Rolled back. These have no way back and stay as they are: " + strings.Join(sc.stays(), ", ") + ". Everything else was undone."
 	case st.Status == journal.RolledBack:
-		return "Rolled back. Every finished step was undone; the old service is where it was."
+		return "Rolled back. Every finished step was undone."
 	case st.Status == journal.NoGo:
 		return "No-go. Nothing was cut over; the old service was not touched by cutover."
 	case st.Status == journal.Stopped:
@@ -42,13 +45,26 @@ func (sc *scene) outcome() string {
 	return "Still on its way: " + string(sc.st.Status) + "."
 }
 
+// stays are the titles of the steps that a rollback could not take back,
+// because they have no way back.
+func (sc *scene) stays() []string {
+	var out []string
+	for _, s := range sc.steps {
+		st := sc.st.Step(s.ID)
+		if st.Status == journal.PassedStatus && !st.Already {
+			out = append(out, "“"+oneLine(s.Title)+"”")
+		}
+	}
+	return out
+}
+
 func (s *reportScreen) view(m *model, w, h int) ([]string, point) {
 	sc := &m.sc
 	st := sc.st
 	began := st.Begun.In(sc.now.Location())
 	pairs := []widget.Pair{
-		{Label: "outcome", Value: sc.outcome(), Role: widget.Strong, Max: 3},
-		{Label: "began", Value: began.Format("2006-01-02 15:04:05") + " by " + clean(st.By.Name+" "+st.By.Login)},
+		{Label: "outcome", Value: sc.outcome(), Role: widget.Strong, Max: 4},
+		{Label: "began", Value: began.Format("2006-01-02 15:04:05") + " by " + oneLine(st.By.Name+" "+st.By.Login)},
 		{Label: "took", Value: widget.Span(st.Last.Sub(st.Begun))},
 		{Label: "resume", Value: sc.opt.Resume, Role: widget.Accent, Max: 3},
 		{Label: "run", Value: clean(sc.dir), Max: 3},

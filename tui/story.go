@@ -53,6 +53,9 @@ func (a *ask) failure(sc *scene, w int) []string {
 	var pairs []widget.Pair
 	if s != nil {
 		for _, h := range hintsFor(s, a.tail) {
+			if h.Cause != "" && strings.Contains(a.q.Text, h.Cause) {
+				continue // the engine has said so already
+			}
 			pairs = append(pairs,
 				widget.Pair{Label: "likely", Value: oneLine(h.Cause), Role: widget.Warn, Max: 2},
 				widget.Pair{Label: "do", Value: oneLine(h.Fix), Max: 2})

@@ -16,6 +16,7 @@ const Hidden = -1
 type Col struct {
 	Title string
 	Width int
+	Max   int // of a natural width; 0: no limit
 	Grow  bool
 	Right bool
 }
@@ -95,6 +96,9 @@ func (tb Table) widths(w int) []int {
 				if i < len(r) {
 					ws[i] = max(ws[i], Width(r[i].Text))
 				}
+			}
+			if c.Max > 0 {
+				ws[i] = min(ws[i], c.Max)
 			}
 		}
 		left -= ws[i]
