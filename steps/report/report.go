@@ -56,10 +56,13 @@ type Plan struct {
 	About string `json:"about,omitempty"`
 	Hash  string `json:"hash"`                 // hex SHA-256 of the plan and its overlays, as the run was opened with
 	Other string `json:"other_hash,omitempty"` // of the plan this report was made with, when it is not the same
+	// Window is the maintenance window that the plan asked for.
+	Window *Span `json:"window,omitempty"`
 }
 
 // Span is a stretch of time. Seconds counts only time that went forward, so it
-// is never negative; where the clock went back meanwhile it is a lower bound.
+// is never negative; where the clock went back meanwhile it is an estimate.
+// Without an End it is 0.
 type Span struct {
 	Begin     time.Time `json:"begin,omitzero"`
 	End       time.Time `json:"end,omitzero"` // zero: no end is recorded
@@ -74,7 +77,8 @@ type Session struct {
 	Resumed bool           `json:"resumed,omitempty"`
 }
 
-// Stage is when a stage was gone through. The rollback is not a stage.
+// Stage is when a stage was gone through. A rollback, or the end of the run,
+// ends a stage that is not done. The rollback is not a stage.
 type Stage struct {
 	Stage journal.Stage `json:"stage"`
 	Span  Span          `json:"span"`

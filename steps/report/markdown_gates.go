@@ -1,0 +1,229 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"belay/steps/journal"
+)
+
+func (r *Report) findings(p *page) {
+	a := r.Assessment
+	if a == nil {
+		return
+	}
+	p.head(2, "Findings")
+	count := map[string]int{}
+	for _, f := range a.Findings {
+		count[f.Level]++
+	}
+	p.line("Of the last assessment, %s, after %s: %d block, %d warn, %d unknown, %d pass.\n",
+		moment(a.Time), plural(a.Times, "look"), count["block"], count["warn"], count["unknown"], count["pass"])
+	if len(a.Findings) == 0 {
+		return
+	}
+	all := slices.Clone(a.Findings)
+	rank := map[string]int{"block": 0, "unknown": 1, "warn": 2, "pass": 4}
+	slices.SortStableFunc(all, func(x, y Finding) int {
+		return cmp.Compare(level(rank, x.Level), level(rank, y.Level))
+	})
+	var rows [][]string
+	for _, f := range all {
+		accepted := ""
+		if f.Accepted != nil {
+			accepted = "accepted"
+		}
+		rows = append(rows, []string{inline(f.Level), inline(f.Host), inline(f.Check), accepted, inline(f.Text)})
+	}
+	p.table([]string{"Level", "Host", "Check", "Accepted", "Finding"}, rows)
+	for i, f := range all {
+		if i == 0 {
+			p.line("")
+		}
+		if s := f.Accepted; s != nil {
+			p.line("- accepted by %s, %s: %s (%s)", inline(who(s.By)), moment(s.Time), inline(f.Text), inline("reason: "+s.Reason))
+		}
+	}
+}
+
+func level(rank map[string]int, l string) int {
+	if n, ok := rank[l]; ok {
+		return n
+	}
+	return 3
+}
+
+func (r *Report) signoff(p *page) {
+	s := r.Signoff
+	if s == nil {
+		return
+	}
+	p.head(2, "Sign-off")
+	decided := "Nothing was decided."
+	if s.Decided != "" {
+		decided = "Decided: " + s.Decided + "."
+	}
+	p.line("%s What was signed is bound to the plan's hash above. Ages are those at the decision.\n", decided)
+	var rows [][]string
+	for _, it := range s.Items {
+		rows = append(rows, it.row())
+	}
+	if len(rows) > 0 {
+		p.table([]string{"Holds", "By", "Age:", "Item"}, rows)
+		p.line("")
+	}
+	for _, it := range s.Items {
+		if it.Evidence == "" && len(it.Signed) == 0 {
+			continue
+		}
+		p.line("- %s", inline(it.Text))
+		if it.Evidence != "" {
+			p.line("  - seen %s: %s", moment(it.Time), inline(it.Evidence))
+		}
+		for _, a := range it.Signed {
+			p.line("  - signed %s by %s%s", moment(a.Time), inline(who(a.By)), a.words())
+		}
+	}
+	for _, a := range s.Go {
+		p.line("- go: %s by %s%s", moment(a.Time), inline(who(a.By)), a.words())
+	}
+	if n := s.Approvers; n > 0 {
+		p.line("- %d of %d said go", len(s.Go), n)
+	}
+}
+
+// row tells an item and how old its evidence was at the decision.
+func (it Item) row() []string {
+	by, holds, age := "a person", "no", "-"
+	if it.Machine {
+		by = "belay"
+	}
+	if it.OK {
+		holds = "yes"
+	}
+	if !it.Time.IsZero() && (it.Machine || len(it.Signed) > 0) {
+		age = duration(it.Age)
+	}
+	return []string{holds, by, age, inline(it.Text)}
+}
+
+// words are the evidence and the reason that came with an answer.
+func (a Saying) words() string {
+	var out string
+	if a.Text != "" {
+		out += "; typed: " + inline(a.Text)
+	}
+	if a.Reason != "" {
+		out += "; reason: " + inline(a.Reason)
+	}
+	return out
+}
+
+func (r *Report) questions(p *page) {
+	if len(r.Questions) == 0 {
+		return
+	}
+	p.head(2, "Questions and answers")
+	for i, q := range r.Questions {
+		title := inline(cmp.Or(q.Title, "A question that is not recorded"))
+		p.line("%d. %s %s", i+1, moment(q.Span.Begin), title)
+		indent := strings.Repeat(" ", len(fmt.Sprint(i+1))+2)
+		if q.Text != "" {
+			p.quote(indent, q.Text)
+			p.line("")
+		}
+		if q.Kind != journal.AskSignoff { // its items have a section of their own
+			for _, it := range q.Items {
+				p.line("%s- about: %s", indent, inline(it))
+			}
+		}
+		for _, a := range q.Answers {
+			p.line("%s- **%s**%s%s, by %s, %s", indent, inline(cmp.Or(a.Label, a.Choice, "no choice")), about(a), a.words(), inline(who(a.By)), moment(a.Time))
+		}
+		switch {
+		case q.Open:
+			p.line("%s- still open", indent)
+		case !q.Span.End.IsZero():
+			p.line("%s- answered after %s", indent, q.Span.took())
+		}
+	}
+}
+
+func about(a Saying) string {
+	if a.Item == "" || a.Choice == a.Item {
+		return ""
+	}
+	return " (" + inline(a.Item) + ")"
+}
+
+func (r *Report) soak(p *page) {
+	if len(r.Soak) == 0 {
+		return
+	}
+	p.head(2, "Soak")
+	for i, w := range r.Soak {
+		if i > 0 {
+			p.line("")
+		}
+		w.draw(p)
+	}
+}
+
+func (w Watch) draw(p *page) {
+	begun := "Watched"
+	if w.Resumed {
+		begun = "Watched on after a resume, counting anew,"
+	}
+	p.line("%s from %s, until %s: %s.", begun, moment(w.Span.Begin), moment(w.Until), w.Span.took())
+	if w.Verdict == "" {
+		p.line("There was no verdict.")
+	} else {
+		p.line("Verdict: **%s**.", inline(w.Verdict))
+	}
+	p.quote("", w.Why)
+	var rows [][]string
+	for _, t := range w.Probes {
+		rows = append(rows, []string{
+			inline(cmp.Or(t.Probe, t.ID)), fmt.Sprint(t.Good), fmt.Sprint(t.Bad), fmt.Sprint(t.Unknown),
+			fmt.Sprintf("%.1f", t.P50), fmt.Sprintf("%.1f", t.P95), inline(t.Last),
+		})
+	}
+	if len(rows) > 0 {
+		p.line("")
+		p.table([]string{"Probe", "Good:", "Bad:", "Unknown:", "p50 ms:", "p95 ms:", "Last answer"}, rows)
+	}
+}
+
+func (r *Report) rollback(p *page) {
+	b := r.Rollback
+	if b == nil {
+		return
+	}
+	p.head(2, "Rollback")
+	p.line("Asked for by %s: %s.", inline(who(b.By)), cmp.Or(inline(strings.TrimSuffix(b.Reason, ".")), "no reason is recorded"))
+	p.line("Begun %s, %s.", moment(b.Span.Begin), b.Span.took())
+	if len(b.List) > 0 {
+		p.line("\nAgreed to be undone, in this order:\n")
+		for i, it := range b.List {
+			p.line("%d. %s", i+1, inline(it))
+		}
+	}
+	if len(b.Steps) == 0 {
+		p.line("\nNo step was undone.")
+		return
+	}
+	p.line("\nWhat was done:\n")
+	var rows [][]string
+	for _, u := range b.Steps {
+		rows = append(rows, []string{inline(u.Title), inline(string(u.Status)), fmt.Sprint(u.Tries), moment(u.Span.Begin), u.Span.took()})
+	}
+	p.table([]string{"Step", "Result", "Tries:", "Began", "Took:"}, rows)
+	for _, u := range b.Steps {
+		if len(u.Errs) > 0 {
+			p.line("\n- %s", inline(u.Title))
+			drawErrs(p, u.Errs)
+		}
+	}
+}
