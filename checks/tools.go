@@ -17,6 +17,35 @@ var toolCommands = [][2]string{
 	{"jq", "jq --version"}, {"sudo", "sudo -V"},
 }
 
+// slowTools are read from their packages instead of started, because each of
+// the two takes longer than all the other tools together: npm (which without
+// node could not start at all), and the docker-compose 1 of a distribution,
+// which is a Python program.
+const slowTools = `
+ask_compose() {
+	p=$(command -v docker-compose) || return
+	if [ "$p" = /usr/bin/docker-compose ] && case $(keep 64 <"$p") in '#!'*python*) true ;; *) false ;; esac; then
+		for d in /usr/lib/python3*/dist-packages/docker_compose-*-info /usr/lib/python3*/site-packages/docker_compose-*-info; do
+			[ -e "$d" ] || continue
+			d=${d##*/docker_compose-}
+			tool docker-compose printf 'docker-compose version %s\n' "${d%.*}"
+			return
+		done
+	fi
+	tool docker-compose docker-compose --version
+}
+ask_npm() {
+	has npm || return
+	p=$(readlink -f "$(command -v npm)")
+	p=${p%/bin/*}/package.json
+	if has node && has sed && [ -r "$p" ]; then
+		tool npm sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "$p"
+	else
+		tool npm npm --version
+	fi
+}
+`
+
 func init() {
 	var b strings.Builder
 	// All at once; each writes its block with one write of less than PIPE_BUF,
@@ -32,8 +61,16 @@ tool() {
 	ver "$@" &
 }
 `)
+	b.WriteString(slowTools)
 	for _, t := range toolCommands {
-		b.WriteString("tool '" + t[0] + "' " + t[1] + "\n")
+		switch t[0] {
+		case "npm":
+			b.WriteString("ask_npm\n")
+		case "docker-compose":
+			b.WriteString("ask_compose\n")
+		default:
+			b.WriteString("tool '" + t[0] + "' " + t[1] + "\n")
+		}
 	}
 	b.WriteString("wait\nprintf '\\n=done\\n'\n")
 	addFact(fact{name: "tools", limit: 64 << 10, parse: parseTools, script: b.String()})
