@@ -175,3 +175,21 @@ func TestHostKeyAlias(t *testing.T) {
 	add(t, s.Config, " HostKeyAlias the-alias\n")
 	must(t, runTrue(t, open(t, s)))
 }
+
+// A person takes longer to compare a fingerprint than the server waits.
+func TestSlowAnswerIsNotLost(t *testing.T) {
+	s := remotetest.StartSSHD(t, remotetest.SSHDOptions{Extra: []string{"LoginGraceTime 1"}})
+	must(t, os.Remove(s.KnownHosts))
+	asked := 0
+	h := open(t, s, func(o *Options) {
+		o.HostKey = func(context.Context, UnknownKey) (bool, error) {
+			asked++
+			until(t, "the server has given up", func() bool { return len(s.Sessions()) == 0 })
+			return true, nil
+		}
+	})
+	must(t, runTrue(t, h))
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+}
