@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"belay/checks"
 	"belay/remote"
 )
 
@@ -73,6 +74,23 @@ func (c *filesArchive) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Needs asks for tar, for the program that packs, and for the room.
+func (c *filesArchive) Needs(on string) []checks.Check {
+	need := fileTarNeeds(on, filePacker(c.To, c.Compress))
+	if c.Room > 0 {
+		need = append(need, &checks.DiskCheck{On: fileOn(on), Path: path.Dir(c.To), Free: c.Room})
+	}
+	return need
+}
+
+func fileTarNeeds(on, packer string) []checks.Check {
+	need := []checks.Check{&checks.ToolCheck{On: fileOn(on), Name: "tar"}}
+	if packer != "none" {
+		need = append(need, &checks.ToolCheck{On: fileOn(on), Name: packer})
+	}
+	return need
 }
 
 func (c *filesArchive) Repeatable() bool { return true }

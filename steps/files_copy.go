@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 
+	"belay/checks"
 	"belay/remote"
 )
 
@@ -49,6 +50,14 @@ func (c *filesCopy) Validate() error {
 		errs = append(errs, Field("mode", "the files of a directory keep their own modes"))
 	}
 	return errors.Join(errs...)
+}
+
+// Needs asks for tar where a directory is sent.
+func (c *filesCopy) Needs(on string) []checks.Check {
+	if !c.Dir {
+		return nil
+	}
+	return fileTarNeeds(on, "none")
 }
 
 func (c *filesCopy) Repeatable() bool { return true }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"belay/checks"
 	"belay/remote"
 )
 
@@ -45,6 +46,11 @@ func (c *filesRestore) Validate() error {
 		errs = append(errs, Field("from", "the archive lies within %s, which would be moved aside", c.To))
 	}
 	return errors.Join(errs...)
+}
+
+// Needs asks for tar and for the program that unpacks.
+func (c *filesRestore) Needs(on string) []checks.Check {
+	return fileTarNeeds(on, filePacker(c.From, c.Compress))
 }
 
 func (c *filesRestore) Repeatable() bool { return true }

@@ -150,7 +150,7 @@ func (c *gitCheckout) resolve(ctx context.Context, e Env) (commit string, before
 	if gitCommit.MatchString(c.Ref) {
 		return c.Ref, before, false, nil
 	}
-	cmd := gitSh(`g ls-remote -- "$1" "$2" "refs/heads/$2" "refs/tags/$2" "refs/tags/$2^{}"`, c.Repo, c.Ref)
+	cmd := gitSh(`g ls-remote -- "$1" "$2" "$2^{}" "refs/heads/$2" "refs/tags/$2" "refs/tags/$2^{}"`, c.Repo, c.Ref)
 	cmd.Pure = true
 	out, err := remote.Output(ctx, e.Host, cmd)
 	if err != nil {

@@ -46,10 +46,10 @@ func parseVersion(out string) (Compose, error) {
 	switch {
 	case kind == "none":
 		return Compose{}, ErrNoCompose
+	case kind == "v2": // one built without a release says "dev"
+		return Compose{Argv: []string{"docker", "compose"}, Version: strings.TrimPrefix(rest, "v")}, nil
 	case err != nil:
 		return Compose{}, fmt.Errorf("version of Compose: unexpected answer %.100q", out)
-	case kind == "v2":
-		return Compose{Argv: []string{"docker", "compose"}, Version: version}, nil
 	}
 	// A later Compose may also be installed under the old name.
 	return Compose{Argv: []string{"docker-compose"}, Version: version, V1: n < 2}, nil
