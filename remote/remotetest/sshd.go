@@ -169,6 +169,8 @@ func (s *SSHD) Stop() {
 	if s.cmd == nil {
 		return
 	}
+	// Stopped first, it cannot take one more connection between look and kill.
+	signal([]int{s.cmd.Process.Pid}, syscall.SIGSTOP)
 	all := descendants(s.cmd.Process.Pid)
 	_ = s.cmd.Process.Kill()
 	signal(all, syscall.SIGKILL)
