@@ -76,6 +76,9 @@ func (b *builder) finishRollback() {
 		if last.Outcome != journal.Running {
 			u.Span = b.clock.span(s.firstUndo, s.lastUndo)
 		}
+		for _, try := range s.Undos {
+			u.Worked = millis(u.Worked + try.Span.Seconds)
+		}
 		r.Steps = append(r.Steps, u)
 	}
 	b.r.Rollback = r

@@ -23,7 +23,10 @@ func newClock(events []journal.Event) *clock {
 	var forward, back float64
 	for _, e := range events {
 		t := utc(e.Time)
-		if !t.IsZero() && !last.IsZero() {
+		if t.IsZero() {
+			t = last // without a time of its own it happened, for all that is known, right then
+		}
+		if !last.IsZero() {
 			if d := t.Sub(last).Seconds(); d >= 0 {
 				forward += d
 			} else {
@@ -31,9 +34,7 @@ func newClock(events []journal.Event) *clock {
 				c.jumps = append(c.jumps, ClockJump{Seq: e.Seq, Time: t, Seconds: millis(-d)})
 			}
 		}
-		if !t.IsZero() {
-			last = t
-		}
+		last = t
 		c.time = append(c.time, t)
 		c.forward, c.back = append(c.forward, forward), append(c.back, back)
 	}

@@ -64,8 +64,8 @@ func (r *Report) summary(p *page) {
 	add("Record", r.Record.short())
 	p.table([]string{"What", "Value"}, rows)
 	p.line("\nAll times are UTC.")
-	if n := len(r.Sessions); n > 1 {
-		p.line("\nIt was taken up again %s:\n", plural(n-1, "time"))
+	if len(r.Sessions) > 1 {
+		p.line("\nIt was resumed:\n")
 		for _, s := range r.Sessions {
 			if s.Resumed {
 				p.line("- %s by %s", moment(s.Time), inline(who(s.By)))

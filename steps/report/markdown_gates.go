@@ -38,13 +38,24 @@ func (r *Report) findings(p *page) {
 		rows = append(rows, []string{inline(f.Level), inline(f.Host), inline(f.Check), accepted, inline(f.Text)})
 	}
 	p.table([]string{"Level", "Host", "Check", "Accepted", "Finding"}, rows)
-	for i, f := range all {
-		if i == 0 {
-			p.line("")
-		}
-		if s := f.Accepted; s != nil {
-			p.line("- accepted by %s, %s: %s (%s)", inline(who(s.By)), moment(s.Time), inline(f.Text), inline("reason: "+s.Reason))
-		}
+	p.line("")
+	for _, f := range all {
+		f.draw(p)
+	}
+}
+
+// draw says what was to be done about a finding that did not pass, and who
+// let it stand.
+func (f Finding) draw(p *page) {
+	if f.Level == "pass" || f.Fix == "" && f.Accepted == nil {
+		return
+	}
+	p.line("- %s: %s", inline(f.Level), inline(f.Text))
+	if f.Fix != "" {
+		p.line("  - to do: %s", inline(f.Fix))
+	}
+	if a := f.Accepted; a != nil {
+		p.line("  - accepted %s by %s%s", moment(a.Time), inline(who(a.By)), a.words())
 	}
 }
 
@@ -217,7 +228,11 @@ func (r *Report) rollback(p *page) {
 	p.line("\nWhat was done:\n")
 	var rows [][]string
 	for _, u := range b.Steps {
-		rows = append(rows, []string{inline(u.Title), inline(string(u.Status)), fmt.Sprint(u.Tries), moment(u.Span.Begin), u.Span.took()})
+		took := u.Span.took()
+		if u.Tries > 1 && !u.Span.End.IsZero() {
+			took = duration(u.Worked) // hours may lie between the tries
+		}
+		rows = append(rows, []string{inline(u.Title), inline(string(u.Status)), fmt.Sprint(u.Tries), moment(u.Span.Begin), took})
 	}
 	p.table([]string{"Step", "Result", "Tries:", "Began", "Took:"}, rows)
 	for _, u := range b.Steps {

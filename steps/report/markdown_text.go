@@ -72,12 +72,13 @@ func plain(s string) string { return strings.Join(strings.Fields(output(s)), " "
 func inline(s string) string {
 	s = plain(s)
 	runes := []rune(s)
+	pairs := map[rune]bool{'~': strings.Count(s, "~") > 1, '$': strings.Count(s, "$") > 1} // alone they mean nothing
 	var b strings.Builder
 	for i, r := range runes {
 		switch {
 		case strings.ContainsRune("\\`*[]|", r),
 			r == '_' && !(i > 0 && i+1 < len(runes) && wordy(runes[i-1]) && wordy(runes[i+1])),
-			(r == '~' || r == '$') && strings.Count(s, string(r)) > 1,
+			pairs[r],
 			i == 0 && strings.ContainsRune("#+-=>", r),
 			(r == '.' || r == ')') && numbered(runes[:i]) && (i+1 == len(runes) || runes[i+1] == ' '):
 			b.WriteByte('\\')

@@ -234,7 +234,8 @@ type Undone struct {
 	Title  string         `json:"title"`
 	Status journal.Status `json:"status"` // as now: undone, undo failed, running
 	Tries  int            `json:"tries"`
-	Span   Span           `json:"span"`
+	Span   Span           `json:"span"`           // first try to last, what lies between included
+	Worked float64        `json:"worked_seconds"` // the tries alone
 	Errs   []HostErr      `json:"errs,omitempty"` // of the last try
 }
 

@@ -126,7 +126,7 @@ var failedOptions = []journal.Option{
 // assess is the same in every story: two looks, a warning accepted.
 func (s *story) assess() {
 	s.enter(journal.Assess)
-	warn := journal.Finding{ID: "disk/new/", Check: "disk", Host: "new", Level: "warn", Text: "1.2 GiB free on /, 5 GiB asked for"}
+	warn := journal.Finding{ID: "disk/new/", Check: "disk", Host: "new", Level: "warn", Text: "1.2 GiB free on /, 5 GiB asked for", Fix: "free 4 GiB"}
 	s.add(journal.Assessed, "", "", []journal.Finding{{ID: "port/old/80", Check: "port 80 on old", Host: "old", Level: "unknown", Text: "not judged"}, warn}, "")
 	q := s.ask(journal.Question{Kind: journal.AskFindings, Title: "Begin to prepare?", Text: "Nothing has been changed so far.",
 		Options: []journal.Option{{Choice: "go", Label: "begin to prepare"}, {Choice: "accept", Label: "accept a finding"}}})

@@ -20,7 +20,7 @@ func (b *builder) outcome() Outcome {
 	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
 	switch {
 	case !b.ended:
-		say("No end is recorded: the run goes on, or it broke off. It was %s, in %s.", b.state.Status, stage)
+		say("No end is recorded: the run goes on, or it broke off. Its last state: %s, in %s.", b.state.Status, stage)
 	case o.Status == journal.Closed:
 		say("Closed: the migration is done.")
 	case o.Status == journal.RolledBack && b.r.owed() > 0:
@@ -39,34 +39,35 @@ func (b *builder) outcome() Outcome {
 	return o
 }
 
-// exceptions are what a reader of the first line must not miss.
+// exceptions are what a reader of the first lines must not miss.
 func (b *builder) exceptions() []string {
-	count := map[journal.Status]int{}
+	titles := map[journal.Status][]string{}
 	var stay []string
 	for _, s := range b.r.Steps {
-		count[s.Status]++
+		title := s.Title
+		if s.Status == journal.FailedStatus && s.Optional {
+			title += " (optional)"
+		}
+		titles[s.Status] = append(titles[s.Status], title)
 		if b.r.Rollback != nil && b.ended && began(s) && s.Status != journal.Undone && len(s.Undos) == 0 {
 			stay = append(stay, s.Title)
 		}
 	}
 	var out []string
-	for _, x := range []struct {
-		status journal.Status
-		text   string
-	}{
-		{journal.Skipped, "was skipped"},
-		{journal.FailedStatus, "failed and was not mended"},
-		{journal.Unknown, "has an unknown outcome"},
-		{journal.Running, "has no recorded end"},
-		{journal.UndoFailedSt, "is not undone"},
-	} {
-		if n := count[x.status]; n > 0 {
-			out = append(out, sentence(n, "step", x.text))
+	say := func(what string, titles []string) {
+		if n := len(titles); n > 5 {
+			titles = append(titles[:4:4], fmt.Sprintf("and %d more", n-4))
+		}
+		if len(titles) > 0 {
+			out = append(out, what+": "+strings.Join(titles, ", ")+".")
 		}
 	}
-	if len(stay) > 0 {
-		out = append(out, "Not undone by the rollback: "+strings.Join(stay, ", ")+".")
-	}
+	say("Skipped", titles[journal.Skipped])
+	say("Failed", titles[journal.FailedStatus])
+	say("Outcome unknown", titles[journal.Unknown])
+	say("Begun, no end recorded", append(titles[journal.Running], titles[journal.WaitingYou]...))
+	say("Not undone yet", titles[journal.UndoFailedSt])
+	say("Left as they are by the rollback", stay)
 	if b.state.PastClose && b.r.Rollback != nil {
 		out = append(out, "The rollback began after the point of no return.")
 	}
@@ -83,15 +84,6 @@ func began(s Step) bool {
 	return false
 }
 
-// sentence puts a clause for one into the plural where it must be.
-func sentence(n int, noun, clause string) string {
-	if n > 1 {
-		noun += "s"
-		clause = strings.NewReplacer("was ", "were ", "has ", "have ", "is ", "are ", "an unknown outcome", "unknown outcomes").Replace(clause)
-	}
-	return fmt.Sprintf("%d %s %s.", n, noun, clause)
-}
-
 func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
@@ -104,8 +96,10 @@ func (s Span) took() string {
 	switch {
 	case s.End.IsZero():
 		return "no end recorded"
+	case s.ClockBack > 0 && s.Seconds == 0:
+		return "not known (clock went back)"
 	case s.ClockBack > 0:
-		return duration(s.Seconds) + " or so (the clock went back " + duration(s.ClockBack) + ")"
+		return duration(s.Seconds) + " (clock went back)"
 	}
 	return duration(s.Seconds)
 }
