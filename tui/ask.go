@@ -30,10 +30,11 @@ func newAsk(q journal.Question, item string, tail []string) *ask {
 	return &ask{q: q, item: item, keys: letters(q.Options), chosen: -1, tail: tail}
 }
 
-// usual letters of the usual choices, so that fingers learn them.
+// usual letters of the usual choices, so that fingers learn them; no letter
+// means one thing here and its opposite there.
 var usual = map[string]string{
 	"retry": "r", "recheck": "c", "skip": "s", "rollback": "b", "stop": "x", "go": "g", "no-go": "n",
-	"cancel": "c", "sign": "i", "done": "o", "accept": "a", "keep": "k",
+	"extend": "k", "close": "l", "back": "n", "cancel": "e", "sign": "i", "done": "o", "accept": "a", "keep": "k",
 }
 
 // letters gives every option a key of its own.
@@ -273,7 +274,7 @@ func (a *ask) options(sc *scene, w int) []string {
 		cs[i] = widget.Choice{Key: a.keys[i], Label: oneLine(o.Label), Danger: o.Danger}
 		var needs []string
 		if o.Type != "" {
-			needs = append(needs, "type "+oneLine(o.Type))
+			needs = append(needs, "the word “"+oneLine(o.Type)+"”")
 		}
 		for _, n := range []string{"reason", "text", "name"} {
 			if strings.Contains(o.Needs, n) {

@@ -316,7 +316,51 @@ func hostKeyMoment() *fakeSession {
 	return f
 }
 
+// asks puts one question into a moment.
+func asks(f *fakeSession, q journal.Question) *fakeSession {
+	q.ID = "q9"
+	f.st.Status, f.st.Rollback = journal.NeedsYou, nil
+	f.st.Questions = []journal.Question{q}
+	return f
+}
+
+var (
+	skip     = journal.Option{Choice: "skip", Label: "skip it", Needs: "reason", Danger: true}
+	rollback = journal.Option{Choice: "rollback", Label: "roll back", Danger: true}
+	stopHere = journal.Option{Choice: "stop", Label: "stop here; resume later"}
+)
+
+func manualMoment() *fakeSession {
+	return asks(prepareMoment(), journal.Question{Kind: journal.AskManual, Step: "frontend", Title: "Look at the page in a browser",
+		Text:    "Open https://st.vish.gg and sign in.\n\nType as evidence: the version in the page's footer",
+		Options: []journal.Option{{Choice: "done", Label: "done", Needs: "name text"}, skip, rollback, stopHere}})
+}
+
+func unknownMoment() *fakeSession {
+	return asks(prepareMoment(), journal.Question{Kind: journal.AskUnknown, Step: "migrations", Title: "\"Run 60 migrations\": outcome unknown",
+		Text:    "the connection broke while it ran.\nNobody can tell from here whether it was done.\nLook at the host before you choose: doing it a second time may do harm.",
+		Options: []journal.Option{{Choice: "recheck", Label: "look again"}, {Choice: "done", Label: "it was done: go on", Needs: "reason"}, {Choice: "retry", Label: "it was not done: do it (again)", Needs: "reason", Danger: true}, skip, rollback, stopHere}})
+}
+
+func closeMoment() *fakeSession {
+	return asks(soakMoment(), journal.Question{Kind: journal.AskClose, Title: "Close the migration?", Text: "The way back ends here: what close does may take away what a rollback would need.",
+		Options: []journal.Option{{Choice: "close", Label: "close it", Type: "chat", Needs: "name", Danger: true}, rollback, stopHere}})
+}
+
+func askRollbackMoment() *fakeSession {
+	f := failedMoment()
+	return asks(f, journal.Question{Kind: journal.AskRollback, Title: "Roll back?", Items: []string{"Start Fluxer (chat)", "Stop Stoat Chat (chat)", "Build the frontend (chat)"},
+		Text:    "3 steps will be undone, last first.\nThese have no way back and stay as they are: Run 60 migrations.",
+		Options: []journal.Option{{Choice: "go", Label: "roll back", Type: "chat", Needs: "name reason", Danger: true}, {Choice: "back", Label: "do not roll back; return to the run"}, stopHere}})
+}
+
+func verdictMoment() *fakeSession {
+	return asks(soakMoment(), journal.Question{Kind: journal.AskSoak, Title: "Soak is degraded. Roll back?", Text: "16% of 120 looks failed; the limit is 5%",
+		Options: []journal.Option{rollback, {Choice: "extend", Label: "keep watching", Needs: "reason"}, {Choice: "accept", Label: "accept it as it is and end the soak", Needs: "reason", Danger: true}, stopHere}})
+}
+
 var moments = map[string]func() *fakeSession{
 	"findings": findingsMoment, "prepare": prepareMoment, "failed": failedMoment, "signoff": signoffMoment, "cutover": cutoverMoment,
 	"soak": soakMoment, "rollback": rollbackMoment, "ended": endedMoment, "hostkey": hostKeyMoment,
+	"manual": manualMoment, "unknown": unknownMoment, "close": closeMoment, "askrollback": askRollbackMoment, "verdict": verdictMoment,
 }

@@ -40,7 +40,7 @@ func golden(t *testing.T, name, got string) {
 }
 
 // keysOf opens the dialog that belongs to a moment.
-var goldenKeys = map[string][]string{"failed": {"enter"}, "cutover": {"enter", "g"}, "signoff": {}, "findings": {}}
+var goldenKeys = map[string][]string{"failed": {"enter"}, "cutover": {"enter", "g"}, "manual": {"enter"}, "unknown": {"enter"}, "close": {"enter", "l"}, "askrollback": {"enter", "g"}, "verdict": {"enter"}}
 
 func TestGoldenScreens(t *testing.T) {
 	sizes := [][2]int{{80, 24}, {120, 40}, {60, 20}, {50, 10}}

@@ -103,9 +103,13 @@ func (p *plainView) look() {
 	if !sc.st.AssessedAt.IsZero() && p.seen["assessed"] != sc.st.AssessedAt.String() {
 		p.seen["assessed"] = sc.st.AssessedAt.String()
 		for _, f := range sc.findings() {
-			line := "finding, " + sc.level(f) + ": " + oneLine(f.Host+" "+f.Text)
+			line := "finding, " + sc.level(f) + ": "
+			if f.Host != "" {
+				line += oneLine(f.Host) + ": "
+			}
+			line += oneLine(f.Text)
 			if f.Fix != "" {
-				line += " To do: " + oneLine(f.Fix)
+				line += ". To do: " + oneLine(f.Fix)
 			}
 			p.say("%s", line)
 		}

@@ -34,6 +34,9 @@ func (m *model) tick() tea.Cmd {
 // pulled is one tick.
 func (m *model) pulled() tea.Cmd {
 	m.ticks++
+	if m.said != "" && m.ticks-m.saidAt > toastTicks {
+		m.said, m.dirty = "", true
+	}
 	if m.ticks%5 == 0 {
 		m.look()
 	}
@@ -82,6 +85,7 @@ func (m *model) news(first bool) {
 		if !m.known[q.ID] {
 			m.known[q.ID] = true
 			m.ring = !first
+			m.said = "" // nothing stands in front of a new question
 		}
 	}
 }

@@ -137,6 +137,8 @@ func undo(s *plan.Step) (text string, back bool) {
 		return s.Undo.Title, true
 	case s.Undo != nil:
 		return oneLine((s.Undo.Params)), true
+	case s.HasWayBack() && s.Kind.Name == "wait":
+		return "nothing to undo: it only waits", true
 	case s.HasWayBack() && s.Kind.Name == "run":
 		return "by its own undo script", true
 	case s.HasWayBack():

@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -123,6 +124,17 @@ func debtLines(sc *scene, w int) []string {
 	return out
 }
 
+// named finds the step that an item of the engine's list is about: it begins
+// with the step's title.
+func (sc *scene) named(item string) *plan.Step {
+	for _, s := range sc.steps {
+		if strings.HasPrefix(item, s.Title) {
+			return s
+		}
+	}
+	return nil
+}
+
 // rollbackList is the list before a rollback starts, as the engine gives it,
 // or else as the state has it.
 func rollbackList(sc *scene, items []string, w int) []string {
@@ -131,9 +143,9 @@ func rollbackList(sc *scene, items []string, w int) []string {
 		for i, it := range items {
 			title := it
 			role, tail := widget.Text, ""
-			if s := sc.plan.Step(it); s != nil {
+			if s := sc.named(it); s != nil {
 				text, back := undo(s)
-				title, tail = oneLine(s.Title), "  "+sc.th.Paint(widget.Dim, text)
+				tail = "  " + sc.th.Paint(widget.Dim, text)
 				if !back {
 					tail = "  " + sc.th.Paint(widget.Loud, text)
 				}

@@ -88,7 +88,7 @@ func moved(do action, at, n, page int) int {
 const wide = 120
 
 // listCols is the width of the steps beside the log.
-func listCols(w int) int { return min(56, max(44, w*2/5)) }
+func listCols(w int) int { return min(60, max(44, w*43/100)) }
 
 // measure shares the room: rows for list and card, the rest for the log.
 func (s *stepsScreen) measure(sc *scene, w, h int) (list, card int) {

@@ -85,10 +85,12 @@ func (a *ask) failure(sc *scene, w int) []string {
 	if !back {
 		role = widget.Loud
 	}
+	said := fmt.Sprintf("%s on %s, attempt %d", s.Kind.Name, where(s), max(st.Attempt, 1))
+	if d := sc.took(s.ID); d > 0 {
+		said += ", after " + widget.Span(d)
+	}
 	return append(out, widget.Pairs(sc.th, []widget.Pair{
-		{Label: "undo", Value: text, Role: role},
-		{Label: "step", Value: fmt.Sprintf("%s on %s, attempt %d, after %s", s.Kind.Name, where(s), max(st.Attempt, 1), widget.Span(sc.took(s.ID))), Role: widget.Dim},
-	}, w)...)
+		{Label: "undo", Value: text, Role: role}, {Label: "step", Value: said, Role: widget.Dim}}, w)...)
 }
 
 // firsts keeps the first n of lines.
@@ -174,6 +176,6 @@ func willRun(sc *scene, stage journal.Stage, w int) []string {
 
 // closing says what closing costs: the way back.
 func closing(sc *scene, w int) []string {
-	out := []string{"  " + sc.th.Paint(widget.Loud, " POINT OF NO RETURN ") + "  After this, a rollback loses what was written since cutover.", ""}
+	out := []string{"  " + sc.th.Paint(widget.Loud, " POINT OF NO RETURN ") + "  Going back after this loses what users wrote.", ""}
 	return append(out, willRun(sc, journal.Close, w)...)
 }

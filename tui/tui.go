@@ -42,7 +42,8 @@ type model struct {
 	top     dialog // nil: none
 	under   dialog // what a quit dialog was put in front of
 	logs    logView
-	said    string // a passing remark, until the next key
+	said    string // a passing remark
+	saidAt  int    // the tick when it was made
 	replied string // prompt that was answered; its successor is another
 	left    error
 	ticks   int
@@ -108,7 +109,7 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case found:
 		m.logs.arrived(m, msg)
 	case remark:
-		m.said = string(msg)
+		m.toast(string(msg))
 	case pull:
 		m.look()
 	default:
@@ -264,4 +265,8 @@ func (m *model) place() place {
 	return m.screen().place()
 }
 
-func (m *model) toast(s string) { m.said = s }
+// toast shows a remark for a few seconds, or until the next key.
+func (m *model) toast(s string) { m.said, m.saidAt = s, m.ticks }
+
+// toastTicks is how long a remark stays.
+const toastTicks = 40
