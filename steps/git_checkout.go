@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"path"
 	"regexp"
@@ -266,7 +265,8 @@ func (c *gitCheckout) Apply(ctx context.Context, e Env) error {
 		depth = strconv.Itoa(c.Depth)
 	}
 	cmd := gitSh(gitApplyScript, c.Repo, path.Clean(c.Dir), commit, c.Ref, depth, c.Clean, c.temp(e), c.note(e))
-	cmd.Stdout, cmd.Stderr = e.Log, gitMeter(e)
+	meter := &gitMeter{e}
+	cmd.Stdout, cmd.Stderr = meter, meter
 	if err := e.Host.Run(ctx, cmd); err != nil {
 		return fmt.Errorf("%s: check out %s: %w", c.Dir, c.Ref, err)
 	}
@@ -281,22 +281,20 @@ func (c *gitCheckout) note(e Env) string { return "belay " + e.ID }
 
 var gitPercent = regexp.MustCompile(`([A-Z][a-z]+ [a-z]+):\s+\d+% \((\d+)/(\d+)\)`)
 
-// gitMeter shows git's own progress and passes everything on to the log.
-func gitMeter(e Env) io.Writer {
-	return gitWriter(func(p []byte) (int, error) {
-		if all := gitPercent.FindAllSubmatch(p, -1); len(all) > 0 {
-			m := all[len(all)-1]
-			done, _ := strconv.ParseInt(string(m[2]), 10, 64)
-			total, _ := strconv.ParseInt(string(m[3]), 10, 64)
-			e.Say(Progress{Done: done, Total: total, Unit: "objects", Text: strings.ToLower(string(m[1]))})
-		}
-		return e.Log.Write(p)
-	})
+// gitMeter shows git's own progress and passes everything on to the log. It is
+// a pointer, so that a Runner that gets it for both streams writes to it from
+// one of them at a time.
+type gitMeter struct{ e Env }
+
+func (m *gitMeter) Write(p []byte) (int, error) {
+	if all := gitPercent.FindAllSubmatch(p, -1); len(all) > 0 {
+		last := all[len(all)-1]
+		done, _ := strconv.ParseInt(string(last[2]), 10, 64)
+		total, _ := strconv.ParseInt(string(last[3]), 10, 64)
+		m.e.Say(Progress{Done: done, Total: total, Unit: "objects", Text: strings.ToLower(string(last[1]))})
+	}
+	return m.e.Log.Write(p)
 }
-
-type gitWriter func(p []byte) (int, error)
-
-func (w gitWriter) Write(p []byte) (int, error) { return w(p) }
 
 // Verify asks git where the tree is, and whether its files are that commit's.
 func (c *gitCheckout) Verify(ctx context.Context, e Env) error {
