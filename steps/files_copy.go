@@ -231,7 +231,11 @@ func (m *fileMeter) Read(p []byte) (int, error) {
 const fileSeenKey = "seen"
 
 func fileSeen(e Env, s fileState) {
-	if e.Memory != nil {
+	if e.Memory == nil {
+		return
+	}
+	var seen string
+	if found, err := e.Memory.Get(fileSeenKey, &seen); err == nil && !(found && seen == s.Sum) {
 		_ = e.Memory.Put(fileSeenKey, s.Sum) // a dry run's memory may refuse
 	}
 }
