@@ -50,7 +50,11 @@ func (f Finding) draw(p *page) {
 	if f.Level == "pass" || f.Fix == "" && f.Accepted == nil {
 		return
 	}
-	p.line("- %s: %s", inline(f.Level), inline(f.Text))
+	what := inline(f.Level)
+	if f.Host != "" {
+		what += " on " + inline(f.Host)
+	}
+	p.line("- %s: %s", what, inline(f.Text))
 	if f.Fix != "" {
 		p.line("  - to do: %s", inline(f.Fix))
 	}

@@ -33,7 +33,9 @@ func (r *Report) steps(p *page) {
 
 // state is the status and what must be known beside it.
 func (s Step) state() string {
-	switch {
+	switch n := len(s.Undos); {
+	case n > 0 && s.Undos[n-1].Outcome == journal.Running:
+		return "undo begun"
 	case s.Already:
 		return "passed (found done)"
 	case s.Status == journal.Pending:

@@ -72,13 +72,16 @@ func plain(s string) string { return strings.Join(strings.Fields(output(s)), " "
 func inline(s string) string {
 	s = plain(s)
 	runes := []rune(s)
-	pairs := map[rune]bool{'~': strings.Count(s, "~") > 1, '$': strings.Count(s, "$") > 1} // alone they mean nothing
+	pairs := map[rune]bool{} // alone these mean nothing
+	for _, r := range "~$_" {
+		pairs[r] = strings.Count(s, string(r)) > 1
+	}
 	var b strings.Builder
 	for i, r := range runes {
 		switch {
 		case strings.ContainsRune("\\`*[]|", r),
-			r == '_' && !(i > 0 && i+1 < len(runes) && wordy(runes[i-1]) && wordy(runes[i+1])),
-			pairs[r],
+			r == '_' && pairs[r] && !(i > 0 && i+1 < len(runes) && wordy(runes[i-1]) && wordy(runes[i+1])),
+			r != '_' && pairs[r],
 			i == 0 && strings.ContainsRune("#+-=>", r),
 			(r == '.' || r == ')') && numbered(runes[:i]) && (i+1 == len(runes) || runes[i+1] == ' '):
 			b.WriteByte('\\')
