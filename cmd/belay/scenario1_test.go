@@ -2,9 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,32 +51,20 @@ vars:
   bad_for: 3s
 `
 
-// runBelay runs the real binary headless on the shipped plan and returns its
+// runBelay runs belay headless on the shipped plan and returns its
 // exit code and what it printed.
 func runBelay(t *testing.T, l *dockerlab.Lab, answers string) (int, string) {
 	t.Helper()
 	dir := t.TempDir()
-	binary := filepath.Join(dir, "belay")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
 	plan, err := shipped.Read("stoat-to-fluxer")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, text := range map[string]string{"plan.yaml": string(plan), "lab.yaml": labOverlay, "answers.yaml": answers} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		write(t, filepath.Join(dir, name), text)
 	}
-	cmd := exec.CommandContext(t.Context(), binary, "run", "plan.yaml", "--with", "lab.yaml", "--headless", "--answers", "answers.yaml")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "BELAY_SSH_CONFIG="+l.SSHConfig(), "BELAY_STATE="+filepath.Join(dir, "state"))
-	out, err := cmd.CombinedOutput()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	return cmd.ProcessState.ExitCode(), string(out)
+	env := []string{"BELAY_SSH_CONFIG=" + l.SSHConfig(), "BELAY_STATE=" + filepath.Join(dir, "state")}
+	return belay(t, dir, env, "run", "plan.yaml", "--with", "lab.yaml", "--headless", "--answers", "answers.yaml")
 }
 
 const (
