@@ -46,6 +46,7 @@ is left behind. With --fail something breaks, so that you can practise a rollbac
 	}
 	f.add(c)
 	c.Flags().StringVar(&fail, "fail", "", "break something: cutover or soak")
+	c.Flags().BoolVar(&f.auto, "auto", false, "on the screen, answer every question by itself after a moment: just watch")
 	return c
 }
 
@@ -78,7 +79,7 @@ func demo(ctx context.Context, f driveFlags, fail string) (err error) {
 	if err != nil {
 		return err
 	}
-	if f.headless && f.answers == "" {
+	if (f.headless || f.auto) && f.answers == "" {
 		f.answers = filepath.Join(dir, "answers.yaml")
 		if err := os.WriteFile(f.answers, []byte(demoAnswers), 0o600); err != nil {
 			return err

@@ -48,6 +48,15 @@ func (h *headless) follow(ctx context.Context) (unanswered *journal.Question) {
 	}
 }
 
+// answerSlowly answers questions while a screen shows them, each after a pause
+// in which a person could read it.
+func (h *headless) answerSlowly(ctx context.Context, pause time.Duration) {
+	for ctx.Err() == nil && !h.run.Live().Ended {
+		time.Sleep(pause)
+		h.answer(ctx)
+	}
+}
+
 // answer answers one open question.
 func (h *headless) answer(ctx context.Context) *journal.Question {
 	s := h.run.State()

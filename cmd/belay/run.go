@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -28,6 +29,7 @@ type driveFlags struct {
 	guide    bool
 	theme    string
 	answers  string
+	auto     bool // of the demo: the answers are given while a screen looks on
 }
 
 func (f *driveFlags) add(c *cobra.Command) {
@@ -216,6 +218,10 @@ func show(ctx context.Context, r *run.Run, said *answers, f driveFlags) (*journa
 	if f.headless {
 		h := &headless{run: r, answers: said, author: author(), out: os.Stdout, json: f.json}
 		return h.follow(ctx), nil
+	}
+	if f.auto {
+		auto := &headless{run: r, answers: said, author: author(), out: io.Discard}
+		go auto.answerSlowly(ctx, 1500*time.Millisecond)
 	}
 	err := screen(ctx, r, f, "belay resume "+r.ID(), "This run ends with its screen: what runs now is ended at a safe point.")
 	if left(err) {

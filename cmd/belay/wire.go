@@ -32,7 +32,7 @@ func wire(p *plan.Plan, red *secret.Redactor, ask asker, light func(string, remo
 	w.secrets = secret.NewStore(p.Secrets, red, func(ctx context.Context, name, text string) (secret.Value, error) {
 		return askSecret(ctx, ask, run.Prompt{Kind: journal.AskSecret, Title: "Secret " + name, Text: text, Hidden: true})
 	})
-	network := ssh.NewNetwork(sshOptions(ask, light))
+	network := ssh.NewNetwork(sshOptions(red, ask, light))
 	w.close = func() { _ = network.Close() }
 	for _, h := range p.Hosts {
 		host, err := openHost(network, h)
@@ -76,14 +76,17 @@ func openHost(network *ssh.Network, h plan.Host) (remote.Host, error) {
 }
 
 // sshOptions has the transport ask people through ask. What is typed for a
-// login is never written down, and not known to the redactor either: no
-// command ever sees it.
-func sshOptions(ask asker, light func(string, remote.Light, string)) ssh.Options {
+// login is never written down; the redactor knows it all the same.
+func sshOptions(red *secret.Redactor, ask asker, light func(string, remote.Light, string)) ssh.Options {
 	return ssh.Options{
 		Config: os.Getenv("BELAY_SSH_CONFIG"),
 		Light:  light,
 		Prompt: func(ctx context.Context, kind ssh.PromptKind, text string) (secret.Value, error) {
-			return askSecret(ctx, ask, run.Prompt{Kind: journal.AskSecret, Title: "SSH " + string(kind), Text: text, Hidden: true})
+			v, err := askSecret(ctx, ask, run.Prompt{Kind: journal.AskSecret, Title: "SSH " + string(kind), Text: text, Hidden: true})
+			if err == nil {
+				red.Add(v)
+			}
+			return v, err
 		},
 		HostKey: func(ctx context.Context, k ssh.UnknownKey) (bool, error) {
 			if ask == nil {

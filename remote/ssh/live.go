@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"belay/remote"
 )
 
 // live is one connection that is logged in.
@@ -156,11 +158,11 @@ func (v *live) dial(ctx context.Context, network, addr string) (net.Conn, error)
 
 func dialError(network, addr string, err error) error {
 	if open, ok := errors.AsType[*ssh.OpenChannelError](err); ok {
-		why := "the server could not connect: " + open.Message
+		why := errors.New("the server could not connect: " + open.Message)
 		if open.Reason == ssh.Prohibited {
-			why = "the SSH server does not allow it (AllowTcpForwarding, AllowStreamLocalForwarding, PermitOpen): " + open.Message
+			why = fmt.Errorf("%w: its SSH server does not allow it (AllowTcpForwarding, AllowStreamLocalForwarding, PermitOpen): %s", remote.ErrNoForwarding, open.Message)
 		}
-		return &net.OpError{Op: "dial", Net: network, Addr: farAddr{network, addr}, Err: errors.New(why)}
+		return &net.OpError{Op: "dial", Net: network, Addr: farAddr{network, addr}, Err: why}
 	}
 	return &linkError{err}
 }

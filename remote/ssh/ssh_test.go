@@ -186,7 +186,7 @@ func TestForwardingNotAllowed(t *testing.T) {
 	s := remotetest.StartSSHD(t, remotetest.SSHDOptions{NoForwarding: true})
 	h := open(t, s)
 	_, err := h.Dial(ctxFor(t), "tcp", s.Addr)
-	if err == nil || !strings.Contains(err.Error(), "AllowTcpForwarding") {
+	if !errors.Is(err, remote.ErrNoForwarding) || !strings.Contains(err.Error(), "AllowTcpForwarding") {
 		t.Errorf("error %v", err)
 	}
 }

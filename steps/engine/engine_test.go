@@ -466,3 +466,19 @@ func TestFindingsGate(t *testing.T) {
 		t.Errorf("%d refused, want go on a block, accepting a block, go on an unknown: %q", refused, b.op.asked)
 	}
 }
+
+// An item that reads like the gate's own line is no approval.
+func TestItemNamedGoIsNoGo(t *testing.T) {
+	newWorld()
+	b := newBench(t, loadPlan(t, twoHosts+`
+signoff: [Go]
+cutover:
+  - {step: Four, on: b, put: four}
+`), filepath.Join(t.TempDir(), "j"), "findings=go", "sign-off=sign:go", "sign-off=sign:go", "sign-off=no-go")
+	if status, err := b.Walk(context.Background()); err != nil || status != journal.NoGo {
+		t.Fatalf("%q, %v", status, err)
+	}
+	if it := b.log.State().Items[journal.GoItem]; it != nil {
+		t.Errorf("signing an item counted as a go: %+v", it)
+	}
+}

@@ -65,7 +65,7 @@ func (e *Engine) takeSignoff(ctx context.Context, q journal.Question, a journal.
 	case "recheck":
 		return e.look(ctx)
 	case "go":
-		return e.append(journal.Event{Type: journal.Signed, Key: goItem}, a)
+		return e.append(journal.Event{Type: journal.Signed, Key: journal.GoItem}, a)
 	}
 	if err := e.closeQuestion(q, a); err != nil {
 		return err
@@ -76,7 +76,7 @@ func (e *Engine) takeSignoff(ctx context.Context, q journal.Question, a journal.
 // enough tells whether the gate is open: every item holds, and as many
 // different people as the plan wants have said go.
 func (e *Engine) enough(s *journal.State) bool {
-	it := s.Items[goItem]
+	it := s.Items[journal.GoItem]
 	return it != nil && len(it.Signed) >= e.Plan.Approvers && e.judgeItems(s) == nil
 }
 
@@ -86,12 +86,9 @@ func (e *Engine) closeSigned(s *journal.State) error {
 	if !ok {
 		return nil
 	}
-	signed := s.Items[goItem].Signed
+	signed := s.Items[journal.GoItem].Signed
 	return e.closeQuestion(q, signed[len(signed)-1])
 }
-
-// goItem is the checklist's last line, which every approver signs.
-const goItem = "go"
 
 // evidence fills in the machine's items from what is recorded, and makes the
 // people's items known.
@@ -203,7 +200,7 @@ func (e *Engine) judgeGo(s *journal.State, a journal.Answer) error {
 	if err := e.judgeItems(s); err != nil {
 		return err
 	}
-	if it := s.Items[goItem]; it != nil {
+	if it := s.Items[journal.GoItem]; it != nil {
 		for _, before := range it.Signed {
 			if sameName(before.By.Name, a.By.Name) {
 				return journal.Refuse("%s has said go already; %s", before.By.Name, approvals(e.Plan.Approvers))

@@ -141,7 +141,7 @@ func (e *Engine) watch(ctx context.Context, spec *plan.Soak, until time.Time) (v
 		}
 		now := e.Now()
 		over := !now.Before(until)
-		if over || now.Sub(recorded) >= 2*time.Second {
+		if over || now.Sub(recorded) >= time.Second {
 			recorded = now
 			if err := e.tallies(spec, w); err != nil {
 				return "", "", err

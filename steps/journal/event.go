@@ -217,6 +217,10 @@ type ItemState struct {
 	Signed   []Answer  `json:"signed,omitempty"`
 }
 
+// GoItem is the id of the checklist's last line, which every approver signs by
+// saying go. No item of a plan can have it: it is no slug.
+const GoItem = "go!"
+
 // Tally counts what one soak probe has seen.
 type Tally struct {
 	Probe   string    `json:"probe"`

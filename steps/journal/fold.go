@@ -210,11 +210,12 @@ func (s *State) applySoak(e Event) {
 // settle derives the run's status, and which steps wait for a person, from
 // what is open.
 func (s *State) settle() {
-	for _, st := range s.Steps {
-		if st.Status == WaitingYou {
+	for _, id := range s.waiting {
+		if st := s.Steps[id]; st.Status == WaitingYou {
 			st.Status = st.shown
 		}
 	}
+	s.waiting = s.waiting[:0]
 	s.Status = s.base
 	if s.Rollback != nil {
 		s.Status = RollingBack
@@ -222,6 +223,7 @@ func (s *State) settle() {
 	for _, q := range s.Questions {
 		if st := s.Steps[q.Step]; st != nil && st.Status != FailedStatus && st.Status != UndoFailedSt && st.Status != Unknown {
 			st.Status = WaitingYou
+			s.waiting = append(s.waiting, st.ID)
 		}
 		if q.Kind == AskSignoff || q.Kind == AskCutover {
 			s.Status = Held
@@ -237,6 +239,7 @@ func (s *State) settle() {
 // Clone returns a copy that shares nothing changeable with s.
 func (s *State) Clone() *State {
 	c := *s
+	c.waiting = slices.Clone(s.waiting)
 	c.Reached, c.Done = maps.Clone(s.Reached), maps.Clone(s.Done)
 	c.Findings, c.Accepted = slices.Clone(s.Findings), maps.Clone(s.Accepted)
 	c.Questions, c.Answers = slices.Clone(s.Questions), slices.Clone(s.Answers)

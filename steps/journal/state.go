@@ -35,6 +35,8 @@ type State struct {
 
 	base  Status // what the stage alone says
 	ended Status // how the engine ended; "" while it goes on
+
+	waiting []string // steps that a question is open about
 }
 
 // StepState is what became of one step.

@@ -9,10 +9,6 @@ import (
 	"belay/steps/journal"
 )
 
-// goItem is the line of the checklist that every approver signs
-// (steps/engine/signoff.go).
-const goItem = "go"
-
 func (b *builder) gateEvent(i int, e journal.Event) {
 	switch e.Type {
 	case journal.Asked:
@@ -139,7 +135,7 @@ func (b *builder) finishSignoff() {
 	}
 	for _, id := range slices.Sorted(maps.Keys(left)) {
 		now := left[id]
-		if id != goItem {
+		if id != journal.GoItem {
 			s.Items = append(s.Items, b.item(id, cmp.Or(now.Text, id), now))
 			continue
 		}

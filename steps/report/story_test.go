@@ -159,8 +159,8 @@ func (s *story) signoff() {
 	q := s.ask(journal.Question{Kind: journal.AskSignoff, Title: "Go or no-go?", Items: []string{"the-office-knows", prepared},
 		Options: []journal.Option{{Choice: "sign", Label: "sign an item"}, {Choice: "go", Label: "go"}}})
 	s.answer(journal.Signed, q, "the-office-knows", journal.Answer{Choice: "sign", Text: "mail of 21:40", By: bo})
-	s.answer(journal.Signed, q, "go", journal.Answer{Choice: "go", By: ana})
-	last := s.answer(journal.Signed, q, "go", journal.Answer{Choice: "go", By: bo})
+	s.answer(journal.Signed, q, journal.GoItem, journal.Answer{Choice: "go", By: ana})
+	last := s.answer(journal.Signed, q, journal.GoItem, journal.Answer{Choice: "go", By: bo})
 	s.add(journal.Answered, "", q, last, "")
 	s.done(journal.Signoff)
 }

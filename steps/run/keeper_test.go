@@ -115,7 +115,9 @@ func TestScreensShareARun(t *testing.T) {
 	ada, grace := attach(t, r.Run, "Ada"), attach(t, r.Run, "Grace")
 	q := question(t, ada, journal.AskFindings, "")
 	question(t, grace, journal.AskFindings, "")
-	until(t, "who holds the pen", func() bool { return ada.Pen().Mine && !grace.Pen().Mine && grace.Pen().By.Name == "Ada" && grace.Pen().Screens == 2 })
+	until(t, "who holds the pen", func() bool {
+		return ada.Pen().Mine && !grace.Pen().Mine && grace.Pen().By.Name == "Ada" && grace.Pen().Screens == 2
+	})
 
 	for _, f := range ada.State().Findings {
 		if f.Level != "pass" {
