@@ -261,7 +261,7 @@ func (a *ask) bottom(sc *scene, w int) ([]string, point) {
 	case a.sent:
 		lines = append(lines, "  "+th.Paint(widget.Dim, "sending …"))
 	case a.say != "":
-		lines = append(lines, widget.Cut("  "+th.Paint(widget.Fail, "✗ "+a.say), w))
+		lines = append(lines, widget.Pairs(th, []widget.Pair{{Label: "✗", Value: a.say, Role: widget.Fail, Max: 4}}, w)...)
 	default:
 		lines = append(lines, "  "+th.Paint(widget.Accent, "ctrl-y")+" sends this answer as "+sc.signature(a.form.value("name")))
 	}

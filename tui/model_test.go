@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -118,6 +119,20 @@ func TestRemarksPassAndHideNoQuestion(t *testing.T) {
 	r.press("9").shows("this plan has 2 hosts")
 	f.edit(func(s *journal.State) { s.Questions = failedMoment().st.Questions })
 	r.ticks(5).shows("belay waits for YOU: press enter")
+}
+
+func TestSignoffShowsWhoSaidGo(t *testing.T) {
+	f := signoffMoment()
+	f.plan.Approvers = 2
+	f.st.Items["go"] = &journal.ItemState{ID: "go", Signed: []journal.Answer{{By: journal.Author{Name: "Vish", Login: "vish"}, Time: noon}}}
+	drive(t, f, 80, 24, Options{}).shows("go from Vish (vish) at 22:14 · waits for 1 person more")
+}
+
+func TestLongRefusalIsReadable(t *testing.T) {
+	f := signoffMoment()
+	f.refuse = errors.New("go is not possible yet: the item “Somebody has looked into the archive” is open, and nobody has signed it; nothing was changed")
+	r := drive(t, f, 80, 24, Options{})
+	r.press("enter", "g").write("V").press("ctrl+y").shows("nothing was changed")
 }
 
 func TestIntervene(t *testing.T) {

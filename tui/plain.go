@@ -13,6 +13,7 @@ import (
 	"github.com/charmbracelet/x/term"
 
 	"belay/steps/journal"
+	"belay/steps/plan"
 	"belay/steps/run"
 	"belay/tui/widget"
 )
@@ -115,33 +116,7 @@ func (p *plainView) look() {
 		}
 	}
 	for _, s := range sc.steps {
-		word := sc.status(s.ID)
-		if word == journal.WaitingYou { // the question comes next; first what led to it
-			word = sc.st.Step(s.ID).Status
-		}
-		if word == journal.Pending || word == journal.WaitingYou {
-			continue
-		}
-		st := sc.st.Step(s.ID)
-		line := fmt.Sprintf("%s: %s on %s", word, oneLine(s.Title), where(s))
-		switch word {
-		case journal.Running:
-			if st.Attempt > 1 {
-				line += fmt.Sprintf(", attempt %d", st.Attempt)
-			}
-			if _, back := undo(s); !back {
-				line += ". NO WAY BACK"
-			}
-		case journal.PassedStatus, journal.Undone:
-			if st.Already {
-				line += ", it was found done"
-			} else if d := sc.took(s.ID); d > 0 {
-				line += ", took " + widget.Span(d)
-			}
-		case journal.FailedStatus, journal.Unknown, journal.UndoFailedSt:
-			line += ": " + oneLine(st.Err)
-		}
-		p.once("step "+s.ID, line)
+		p.step(s)
 	}
 	p.soak()
 	for _, n := range sc.st.Notes {
@@ -150,6 +125,38 @@ func (p *plainView) look() {
 	for _, d := range sc.st.Debts {
 		p.once("debt "+d.Step+d.Host, fmt.Sprintf("debt: %s on %s is not undone: %s", d.Step, d.Host, oneLine(d.Why)))
 	}
+}
+
+// step says how a step stands, when that has changed.
+func (p *plainView) step(s *plan.Step) {
+	sc := &p.sc
+	word := sc.status(s.ID)
+	if word == journal.WaitingYou { // the question comes next; first what led to it
+		word = sc.st.Step(s.ID).Status
+	}
+	if word == journal.Pending || word == journal.WaitingYou {
+		return
+	}
+	st := sc.st.Step(s.ID)
+	line := fmt.Sprintf("%s: %s on %s", word, oneLine(s.Title), where(s))
+	switch word {
+	case journal.Running:
+		if st.Attempt > 1 {
+			line += fmt.Sprintf(", attempt %d", st.Attempt)
+		}
+		if _, back := undo(s); !back {
+			line += ". NO WAY BACK"
+		}
+	case journal.PassedStatus, journal.Undone:
+		if st.Already {
+			line += ", it was found done"
+		} else if d := sc.took(s.ID); d > 0 {
+			line += ", took " + widget.Span(d)
+		}
+	case journal.FailedStatus, journal.Unknown, journal.UndoFailedSt:
+		line += ": " + oneLine(st.Err)
+	}
+	p.once("step "+s.ID, line)
 }
 
 // soak says the verdict when its words change; counts would never end.
@@ -208,7 +215,7 @@ func (r *reader) read(hidden bool) (string, error) {
 		return string(b), err
 	}
 	text, err := r.buf.ReadString('\n')
-	if err == io.EOF && text != "" {
+	if errors.Is(err, io.EOF) && text != "" {
 		err = nil
 	}
 	return strings.TrimRight(text, "\r\n"), err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -223,6 +224,21 @@ func TestPTYPanicRestoresTheTerminal(t *testing.T) {
 		t.Errorf("error %v does not say how to resume", err)
 	}
 	until(t, "the alternate screen is left", func() bool { return strings.Contains(p.text(), "\x1b[?1049l") })
+}
+
+// A question rings the bell once: people look at other windows.
+func TestPTYQuestionRings(t *testing.T) {
+	f := prepareMoment()
+	p := startPTY(t, f, Options{}, false)
+	until(t, "the first frame", func() bool { return strings.Contains(p.text(), "stoat-to-fluxer") })
+	f.edit(func(s *journal.State) { s.Questions = failedMoment().st.Questions })
+	until(t, "the question", func() bool { return strings.Contains(p.text(), "waits for YOU") })
+	p.quiet()
+	// A window title ends in the same byte; take those away.
+	rest := regexp.MustCompile(`\x1b\][^\x07]*\x07`).ReplaceAllString(p.text(), "")
+	if n := strings.Count(rest, "\a"); n != 1 {
+		t.Errorf("the bell rang %d times, want once", n)
+	}
 }
 
 func TestPTYCancel(t *testing.T) {

@@ -82,13 +82,10 @@ func (m *model) draw() (string, point) {
 	}
 	out := strings.Join(lines, "\n")
 	if m.sc.th.ASCII {
-		out = asciiFrame(out)
+		out = widget.ASCII(out)
 	}
 	return out, at
 }
-
-// asciiFrame keeps escape sequences, which are ASCII themselves.
-func asciiFrame(s string) string { return widget.ASCII(s) }
 
 // dialogNote says on a dialog's rule what it is about.
 func (m *model) dialogNote() string {
@@ -133,7 +130,7 @@ func (m *model) small() string {
 	}
 	out := strings.Join(widget.Fill(lines, m.h), "\n")
 	if m.sc.th.ASCII {
-		out = asciiFrame(out)
+		out = widget.ASCII(out)
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package widget
 
 import (
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -167,7 +168,7 @@ func TestSVGIsWellFormedAndSteady(t *testing.T) {
 		t.Error("two pictures of one screen differ")
 	}
 	for dec := xml.NewDecoder(strings.NewReader(string(a))); ; {
-		if _, err := dec.Token(); err == io.EOF {
+		if _, err := dec.Token(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			t.Fatalf("%v in\n%s", err, a)
