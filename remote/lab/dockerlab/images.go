@@ -92,31 +92,32 @@ func serverImage(t testing.TB, with Docker) string {
 		return tag
 	}
 	return recipe{name: "belay-lab-compose", base: tag, late: composePlugin, files: map[string][]byte{
-		"Dockerfile": []byte("# " + composeModule + "\nARG BASE\nFROM $BASE\nRUN dpkg --remove docker-compose\n" +
+		"Dockerfile": []byte("# Compose " + composeVersion + "\nARG BASE\nFROM $BASE\nRUN dpkg --remove docker-compose\n" +
 			"COPY docker-compose /usr/libexec/docker/cli-plugins/docker-compose\n"),
 	}}.build(t)
 }
 
-// composeModule is Compose v2, which Debian 12 does not have.
-const composeModule = "github.com/docker/compose/v2/cmd@v2.40.3"
+// composeVersion is that of .ci/compose.
+const composeVersion = "v2.40.3"
 
-// composePlugin builds Compose v2 in a module of its own; it takes minutes.
+// composePlugin reads Compose v2, which `.ci/compose` builds and `make test`
+// names by BELAY_COMPOSE_V2.
 func composePlugin(t testing.TB) map[string][]byte {
 	t.Helper()
-	dir := t.TempDir()
-	path, _, _ := strings.Cut(composeModule, "@")
-	for _, args := range [][]string{
-		{"mod", "init", "compose"}, {"get", composeModule},
-		{"build", "-trimpath", "-ldflags=-s -w -X github.com/docker/compose/v2/internal.Version=v2.40.3", "-o", "docker-compose", path},
-	} {
-		cmd := exec.Command("go", args...)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH, "GOFLAGS=-mod=mod")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+	path := os.Getenv("BELAY_COMPOSE_V2")
+	if path == "" {
+		out, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output()
+		if err != nil {
+			t.Fatalf("go list: %v", err)
 		}
+		build := exec.Command(filepath.Join(strings.TrimSpace(string(out)), ".ci", "compose"))
+		build.Stderr = os.Stderr
+		if out, err = build.Output(); err != nil {
+			t.Fatalf(".ci/compose: %v", err)
+		}
+		path = strings.TrimSpace(string(out))
 	}
-	program, err := os.ReadFile(filepath.Join(dir, "docker-compose"))
+	program, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
