@@ -2,7 +2,7 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME = 20s
 
-.PHONY: build test quick lint bench fuzz demo
+.PHONY: build test quick lint bench fuzz demo readme picture
 
 build: ## the binary, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o belay ./cmd/belay
@@ -31,3 +31,9 @@ fuzz: ## every fuzz target for FUZZTIME
 
 demo: ## a migration on three pretend servers
 	@go run ./cmd/belay demo
+
+readme: ## the README's table of kinds, made anew
+	@go test ./cmd/belay -run TestReadmeTableOfKinds -update-readme
+
+picture: ## the README's picture, made anew from the real binary (needs tmux)
+	@.ci/picture/take
