@@ -31,8 +31,8 @@ type Operator interface {
 	Ask(ctx context.Context, q journal.Question) (journal.Answer, error)
 }
 
-// Engine walks one plan. All fields must be set but Say, Looking, Now and
-// Judging.
+// Engine walks one plan. All fields must be set but Tail, Say, Looking,
+// Now and Judging.
 type Engine struct {
 	Run      string // the run's id
 	Version  string // of belay
@@ -44,6 +44,7 @@ type Engine struct {
 	Author   journal.Author
 	Secret   func(ctx context.Context, name string) (secret.Value, error)
 	Output   func(step, host string) io.Writer // a step's log; cleans and redacts
+	Tail     func(step, host string) []string  // the last lines of that log, for hints; nil: none
 	Say      func(step, host string, p steps.Progress)
 	Looking  func(bool) // an assessment begins or ends
 	Now      func() time.Time

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -480,5 +481,36 @@ cutover:
 	}
 	if it := b.log.State().Items[journal.GoItem]; it != nil {
 		t.Errorf("signing an item counted as a go: %+v", it)
+	}
+}
+
+func TestHintsReadTheErrorAndTheLog(t *testing.T) {
+	newWorld().hook = func(string, string, string) error { return errors.New("exit status 1") }
+	b := newBench(t, loadPlan(t, twoHosts+`
+prepare:
+  - step: One
+    on: a
+    put: one
+    hints:
+      - {match: "already allocated", cause: the old one has the port, fix: stop it}
+      - {match: "status 1$", cause: it said so, fix: read it}
+      - {match: "no such line", cause: nothing, fix: nothing}
+`), filepath.Join(t.TempDir(), "j"), "findings=go", "failed/one=stop")
+	b.Tail = func(step, host string) []string {
+		return []string{"x", "port 8088 already allocated (" + step + " " + host + ")"}
+	}
+	if status, err := b.Walk(context.Background()); err != nil || status != journal.Stopped {
+		t.Fatalf("%q, %v", status, err)
+	}
+	var q journal.Question
+	for _, e := range b.log.Events(0) {
+		if e.Type == journal.Asked && e.Step == "one" {
+			if err := json.Unmarshal(e.Data, &q); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if !strings.Contains(q.Text, "the old one has the port") || !strings.Contains(q.Text, "read it") || strings.Contains(q.Text, "nothing\n") {
+		t.Errorf("question says:\n%s", q.Text)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"belay/remote"
@@ -53,15 +54,30 @@ func (e *Engine) failureText(s *plan.Step, st journal.StepState) string {
 	} else {
 		fmt.Fprintf(&b, "Attempt %d may have changed part of what it set out to change; what went before it stands.\n", st.Attempt)
 	}
-	for _, h := range s.Hints {
-		if re, err := regexp.Compile(h.Match); err == nil && re.MatchString(st.Err) {
-			fmt.Fprintf(&b, "Likely cause: %s\nWhat to do: %s\n", h.Cause, h.Fix)
-		}
+	for _, h := range e.hints(s, st) {
+		fmt.Fprintf(&b, "Likely cause: %s\nWhat to do: %s\n", h.Cause, h.Fix)
 	}
 	if !s.HasWayBack() {
 		b.WriteString("This step has no way back of its own.\n")
 	}
 	return strings.TrimSpace(b.String())
+}
+
+// hints are the plan's explanations that fit the error or the end of the log.
+func (e *Engine) hints(s *plan.Step, st journal.StepState) []plan.Hint {
+	lines := strings.Split(st.Err, "\n")
+	if e.Tail != nil {
+		for _, h := range hostsOf(s) {
+			lines = append(lines, e.Tail(s.ID, h)...)
+		}
+	}
+	var fit []plan.Hint
+	for _, h := range s.Hints {
+		if re, err := regexp.Compile(h.Match); err == nil && slices.ContainsFunc(lines, re.MatchString) {
+			fit = append(fit, h)
+		}
+	}
+	return fit
 }
 
 // recheck takes the operator's word that it was fixed, and looks.

@@ -237,3 +237,25 @@ func TestTailSeesWhatIsWritten(t *testing.T) {
 		t.Fatalf("a wrong line: %d, %v", s.Seq, tail.Err())
 	}
 }
+
+// BenchmarkAppendPeer is what the disk alone takes: the same bytes, written and
+// synced without checksum, chain or fold.
+func BenchmarkAppendPeer(b *testing.B) {
+	line, _, err := encode(Event{Type: StepStarted, Step: "copy-the-files", Data: json.RawMessage(`{"attempt":1}`)})
+	if err != nil {
+		b.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(b.TempDir(), "plain"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	for b.Loop() {
+		if _, err := f.Write(line); err != nil {
+			b.Fatal(err)
+		}
+		if err := f.Sync(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

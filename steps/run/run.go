@@ -116,7 +116,7 @@ func (r *Run) Engine(s Spec) *engine.Engine {
 	r.engine = &engine.Engine{
 		Run: r.ID(), Version: s.Version, Dir: s.Dir, Plan: r.plan, Log: redacting{r.journal, r.red},
 		Hosts: s.Hosts, Operator: r, Author: s.Author, Secret: s.Secret,
-		Output: r.output, Say: r.say,
+		Output: r.output, Tail: r.logTail, Say: r.say,
 		Looking: func(on bool) { r.mu.Lock(); r.live.Assessing = on; r.mu.Unlock() },
 	}
 	return r.engine
@@ -173,6 +173,18 @@ func (r *Run) say(step, host string, p steps.Progress) {
 		r.live.Progress[step] = map[string]steps.Progress{}
 	}
 	r.live.Progress[step][host] = p
+}
+
+// hintLines is how far from its end a failed step's log is read for hints.
+const hintLines = 400
+
+func (r *Run) logTail(step, host string) []string {
+	l := r.Log(step, host)
+	var last []string
+	for _, line := range l.Lines(max(0, l.Len()-hintLines), hintLines) {
+		last = append(last, line.Text)
+	}
+	return last
 }
 
 // Light records how the connection to a host is doing.
