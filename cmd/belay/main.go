@@ -81,8 +81,10 @@ Exit codes: 0 closed, 1 failed, 2 bad plan or flags, 3 no-go, 4 rolled back,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return listRuns(cmd, true) },
+		RunE:          func(cmd *cobra.Command, _ []string) error { return offerRuns(cmd) },
 		Args:          unknownCommand,
+
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; `%s --help` lists the flags; nothing was done", err, c.CommandPath())}
