@@ -166,7 +166,7 @@ func watch(ctx context.Context, dir string, f driveFlags) error {
 	}
 	defer a.Close()
 	id := filepath.Base(dir)
-	err = screen(ctx, a, f, "belay attach "+id, "The run goes on without this screen. Come back with: belay attach "+id)
+	err = screen(ctx, a, f, "belay resume "+id, "The run goes on without this screen. Come back with: belay attach "+id)
 	switch live := a.Live(); {
 	case left(err) && !live.Ended:
 		fmt.Printf("Run %s goes on: %s. Come back with: belay attach %s\n", id, a.State().Status, id)

@@ -64,7 +64,6 @@ func (s *State) enter(stage Stage, at time.Time) {
 	s.base = map[Stage]Status{
 		Assess: Assessing, Prepare: Preparing, Signoff: Held, Cutover: CuttingOver, Soak: Soaking, Close: Closing,
 	}[stage]
-	s.PastClose = s.PastClose || stage == Close
 }
 
 func (s *State) note(at time.Time, text string) { s.Notes = append(s.Notes, Note{at, text}) }
@@ -167,7 +166,9 @@ func (s *State) applyGate(e Event) {
 		_ = json.Unmarshal(e.Data, &q)
 		s.Questions = append(s.Questions, q)
 	case Answered:
-		s.Answers = append(s.Answers, answerOf(e))
+		a := answerOf(e)
+		s.Answers = append(s.Answers, a)
+		s.PastClose = s.PastClose || a.Choice == "close"
 		s.Questions = slices.DeleteFunc(s.Questions, func(q Question) bool { return q.ID == e.Key })
 	case Evidence:
 		var it ItemState

@@ -14,15 +14,15 @@ import (
 const sumMark = `,"sum":"`
 
 // DamageError says which line of a journal is not as it was written. Nothing
-// has been changed in the file.
+// has been changed in it.
 type DamageError struct {
-	Path string
-	Line int // from 1
+	Path string // file, or database and run
+	Line int    // from 1
 	Why  string
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("%s:%d: journal damaged: %s; the file was left as it is: restore it from a copy, or read it with `belay report --verify`",
+	return fmt.Sprintf("%s:%d: journal damaged: %s; nothing was changed in it: restore it from a copy, or read it with `belay report --verify`",
 		e.Path, e.Line, e.Why)
 }
 
@@ -64,6 +64,24 @@ func decode(line []byte) (e Event, sum string, err error) {
 	return e, sum, nil
 }
 
+// follow reads the line of event seq, without its newline, and proves that it
+// follows the line whose checksum is last. An error is a *DamageError.
+func follow(path string, seq uint64, last string, line []byte) (e Event, sum string, err error) {
+	damage := func(format string, args ...any) error {
+		return &DamageError{path, int(seq), fmt.Sprintf(format, args...)}
+	}
+	e, sum, err = decode(line)
+	switch {
+	case err != nil:
+		err = damage("%v", err)
+	case e.Prev != last:
+		err = damage("it does not follow the line before it (one was changed, removed or moved)")
+	case e.Seq != seq:
+		err = damage("it is event %d where event %d belongs", e.Seq, seq)
+	}
+	return e, sum, err
+}
+
 // scan reads a whole journal. It returns the events, the checksum of the last,
 // and how many bytes they take; what follows those is a torn last line. Damage
 // anywhere else is a *DamageError.
@@ -74,17 +92,12 @@ func scan(path string, data []byte) (events []Event, last string, whole int, err
 			return events, last, whole, nil // the append was cut: never acknowledged
 		}
 		line := data[whole : whole+n]
-		e, sum, err := decode(line)
-		lineNo := len(events) + 1
+		e, sum, err := follow(path, uint64(len(events)+1), last, line)
 		switch {
 		case err != nil && whole+n+1 == len(data) && bytes.IndexByte(line, 0) >= 0:
 			return events, last, whole, nil // blocks that never reached the disk read as zeros
 		case err != nil:
-			return events, last, whole, &DamageError{path, lineNo, err.Error()}
-		case e.Prev != last:
-			return events, last, whole, &DamageError{path, lineNo, "it does not follow the line before it (one was changed, removed or moved)"}
-		case e.Seq != uint64(lineNo):
-			return events, last, whole, &DamageError{path, lineNo, fmt.Sprintf("it is event %d where event %d belongs", e.Seq, lineNo)}
+			return events, last, whole, err
 		}
 		events, last, whole = append(events, e), sum, whole+n+1
 	}

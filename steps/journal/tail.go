@@ -68,12 +68,9 @@ func (t *Tail) read() error {
 		if n < 0 {
 			return nil // half a line: the rest is on its way
 		}
-		e, sum, err := decode(data[:n])
-		switch lineNo := int(t.state.Seq) + 1; {
-		case err != nil:
-			return &DamageError{t.path, lineNo, err.Error()}
-		case e.Prev != t.sum || e.Seq != uint64(lineNo):
-			return &DamageError{t.path, lineNo, "it does not follow the line before it"}
+		e, sum, err := follow(t.path, t.state.Seq+1, t.sum, data[:n])
+		if err != nil {
+			return err
 		}
 		t.state.Apply(e)
 		t.sum, t.off, data = sum, t.off+int64(n)+1, data[n+1:]
