@@ -55,6 +55,10 @@ func TestTornAtEveryByte(t *testing.T) {
 		if d := cmp.Diff(want, j.Events(0), cmpopts.EquateEmpty()); d != "" {
 			t.Fatalf("cut at byte %d: %s", cut, d)
 		}
+		if cut%16 != 0 { // an append is synced, and this is about reading
+			j.Close()
+			continue
+		}
 		if err := j.Append(Event{Type: Noted, Key: "after"}); err != nil {
 			t.Fatal(err)
 		}
