@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"time"
+	"unicode/utf8"
 )
 
 // Chain is a journal as far as its lines were proved, for places other than a
@@ -36,7 +37,9 @@ func (c *Chain) Add(line []byte) error {
 // called, when the line has been written for good.
 func (c *Chain) Next(e Event, at time.Time) (next Event, line []byte, sum string, err error) {
 	e.Seq, e.Prev, e.Time = c.Seq()+1, c.sum, at.UTC()
-	e.Data = bytes.ToValidUTF8(e.Data, []byte("\uFFFD")) // a line is text, in every place
+	if !utf8.Valid(e.Data) { // a line is text, in every place
+		e.Data = bytes.ToValidUTF8(e.Data, []byte("\uFFFD"))
+	}
 	line, sum, err = encode(e)
 	return e, bytes.TrimSuffix(line, []byte("\n")), sum, err
 }
