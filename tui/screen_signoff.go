@@ -120,7 +120,7 @@ func (s *signoffScreen) view(m *model, w, h int) ([]string, point) {
 	}
 	lines := []string{widget.Rule(sc.th, widget.Focused+"sign-off", note, w),
 		"  " + sc.th.Paint(widget.Dim, "The signatures hold for this plan only: "+short(sc.plan.Hash)+" · "+plural(sc.plan.Approvers, "approver")), ""}
-	if it := sc.st.Items[saidGo]; it != nil && len(it.Signed) > 0 {
+	if it := sc.st.Items[journal.GoItem]; it != nil && len(it.Signed) > 0 {
 		said := strings.ReplaceAll(signatures(sc, it.Signed), "signed by", "go from")
 		if n := sc.plan.Approvers - len(distinct(it.Signed)); n > 0 {
 			said += fmt.Sprintf(" · waits for %s more", plural(n, "person"))
@@ -137,9 +137,6 @@ func (s *signoffScreen) view(m *model, w, h int) ([]string, point) {
 	}
 	return append(lines, rows...), rowAt(at)
 }
-
-// saidGo is the item under which the engine keeps who said go.
-const saidGo = "go"
 
 func short(hash string) string {
 	if len(hash) > 12 {
