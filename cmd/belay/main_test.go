@@ -39,12 +39,14 @@ func TestMain(m *testing.M) {
 //	far up|cut|back   a pretend server "far" that belay knows, its link cut, mended
 //	flip FILE A B     replace A by B in a file, which must hold A
 //	tree FILE DIR     write names, modes and contents under DIR to FILE
-//	run DIR           set $RUN to the only run under the state directory
+//	fill FILE…        put the script's directory in place of WORK in files
+//	run               set $RUN to the only run under the state directory
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
+			e.Values["lab"] = &scriptLab{}
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("BELAY_STATE", filepath.Join(e.WorkDir, "state"))
 			e.Setenv("BELAY_SSH_CONFIG", os.DevNull)
@@ -53,6 +55,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": scriptCode, "far": scriptFar, "flip": scriptFlip, "tree": scriptTree, "run": scriptRun,
+			"fill": scriptFill,
 		},
 	})
 }
@@ -75,16 +78,16 @@ func scriptCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// labs are the pretend servers of the scripts, by the script's name.
-var labs = map[string]*lab.Lab{}
+// scriptLab is where a script keeps its pretend server.
+type scriptLab struct{ *lab.Lab }
 
 func scriptFar(ts *testscript.TestScript, _ bool, args []string) {
-	l := labs[ts.Name()]
+	l := ts.Value("lab").(*scriptLab)
 	switch {
-	case len(args) == 1 && args[0] == "up" && l == nil:
-		l, err := lab.Start(context.Background(), ts.MkAbs("lab"), "far")
+	case len(args) == 1 && args[0] == "up" && l.Lab == nil:
+		var err error
+		l.Lab, err = lab.Start(context.Background(), ts.MkAbs("lab"), "far")
 		ts.Check(err)
-		labs[ts.Name()] = l
 		ts.Setenv("BELAY_SSH_CONFIG", l.SSHConfig())
 		ts.Setenv("FAR", l.Home("far"))
 		ts.Defer(func() {
@@ -112,6 +115,13 @@ func scriptFlip(ts *testscript.TestScript, _ bool, args []string) {
 
 func scriptTree(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(tree(ts.MkAbs(args[1]))), 0o600))
+}
+
+func scriptFill(ts *testscript.TestScript, _ bool, args []string) {
+	for _, file := range args {
+		text := strings.ReplaceAll(ts.ReadFile(file), "WORK", ts.Getenv("WORK"))
+		ts.Check(os.WriteFile(ts.MkAbs(file), []byte(text), 0o600))
+	}
 }
 
 func scriptRun(ts *testscript.TestScript, _ bool, _ []string) {
