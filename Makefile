@@ -2,7 +2,7 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME = 20s
 
-.PHONY: build test quick lint bench fuzz demo readme picture
+.PHONY: build test quick crash lint bench fuzz demo readme picture
 
 build: ## the binary, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o belay ./cmd/belay
@@ -12,6 +12,9 @@ test: ## every test, nothing skipped; installs and starts what is missing (Debia
 
 quick: ## the tests that this machine can run, and how many were skipped and why
 	@go test -json ./... | go run .ci/count/main.go
+
+crash: ## kill belay at every point of its runs, not only at some; the number of points is printed
+	@BELAY_CRASH_ALL=1 go test -run 'Crash|Killed' -v -timeout 80m ./cmd/belay ./steps/engine
 
 lint: ## go vet, gofmt, staticcheck, and golangci-lint where it is installed
 	@go vet ./... ./.ci/count

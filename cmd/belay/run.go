@@ -94,7 +94,7 @@ func runPlan(ctx context.Context, p *plan.Plan, f driveFlags) error {
 		return err
 	}
 	if f.headless {
-		return drive(ctx, r, p, red, said, f, (*engine.Engine).Walk)
+		return drive(ctx, r, p, red, said, f, walks["run"])
 	}
 	if err := r.Close(); err != nil {
 		return err
