@@ -364,3 +364,19 @@ var moments = map[string]func() *fakeSession{
 	"soak": soakMoment, "rollback": rollbackMoment, "ended": endedMoment, "hostkey": hostKeyMoment,
 	"manual": manualMoment, "unknown": unknownMoment, "close": closeMoment, "askrollback": askRollbackMoment, "verdict": verdictMoment,
 }
+
+// sharedSession is a run that has another screen too.
+type sharedSession struct {
+	*fakeSession
+	pen   run.Pen
+	taken int
+}
+
+func (s *sharedSession) Pen() run.Pen { defer s.lock()(); return s.pen }
+
+func (s *sharedSession) TakePen() error {
+	defer s.lock()()
+	s.taken++
+	s.pen = run.Pen{Mine: true, By: journal.Author{Login: "me"}, Screens: 2}
+	return nil
+}

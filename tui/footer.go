@@ -9,8 +9,18 @@ import (
 
 // next says in a sentence what happens and what is awaited from whom.
 func (sc *scene) next() (string, widget.Role) {
+	if sc.live.Ended && sc.live.Err != nil && !sc.st.Over() {
+		return "The run has stopped, and can be taken up again. Press q to leave.", widget.Warn
+	}
 	if sc.live.Ended {
 		return "The run is over: " + string(sc.st.Status) + ". Press q to leave.", widget.Strong
+	}
+	if p := sc.pen; p != nil && !p.Mine && p.By.Login != "" {
+		text := "You only read: " + holder(*p) + " holds the pen since " + p.Since.Local().Format("15:04") + ". p takes it."
+		if len(sc.st.Questions) > 0 {
+			text += " A question waits."
+		}
+		return text, widget.Warn
 	}
 	if q := sc.question(); q != nil {
 		more := ""

@@ -229,3 +229,26 @@ func TestWindowClock(t *testing.T) {
 	r.now = noon.Add(-2 * time.Hour)
 	r.ticks(10).shows("window opens in 1h")
 }
+
+func TestPenIsShownAndTaken(t *testing.T) {
+	f := failedMoment()
+	shared := &sharedSession{fakeSession: f, pen: run.Pen{By: journal.Author{Name: "Grace", From: "10.0.0.9"}, Since: noon, Screens: 2}}
+	shared.pen.By.Login = "grace"
+	r := drive(t, f, 120, 40, Options{})
+	r.m.s = shared
+	r.ticks(5).shows("You only read: Grace (from 10.0.0.9) holds the pen", "A question waits")
+	r.press("p").ticks(5).hides("You only read").shows("you hold the pen now")
+	if shared.taken != 1 {
+		t.Errorf("taken %d times", shared.taken)
+	}
+	shared.pen = run.Pen{By: journal.Author{Login: "grace"}, Since: noon, Screens: 2}
+	r.ticks(5).shows("grace has taken the pen")
+	r.ticks(80).shows("You only read: grace holds the pen")
+}
+
+func TestRunThatLostItsKeeperCanBeTakenUp(t *testing.T) {
+	f := prepareMoment()
+	f.live.Ended, f.live.Err = true, errors.New("the process that drove the run is gone")
+	r := drive(t, f, 80, 24, Options{Resume: "belay resume r1"})
+	r.ticks(5).shows("can be taken up again", "belay resume r1").hides("The run is over")
+}

@@ -7,6 +7,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"belay/steps/journal"
+	"belay/steps/run"
 )
 
 // Messages of our own.
@@ -66,6 +67,7 @@ func (m *model) look() {
 		m.sc.now, m.dirty = m.o.Now(), true
 	}
 	m.sc.st, m.sc.live = st, live
+	m.pen()
 	if first || m.sc.counts == nil || seq != st.Seq {
 		m.sc.tally()
 	}
@@ -76,6 +78,58 @@ func (m *model) look() {
 		m.show(m.home())
 	}
 	m.settle()
+}
+
+// pen looks who may answer, where several screens share the run, and says so
+// when that changes hands.
+func (m *model) pen() {
+	shared, ok := m.s.(run.Shared)
+	if !ok {
+		return
+	}
+	now, was := shared.Pen(), m.sc.pen
+	if was == nil || *was != now {
+		m.dirty = true
+	}
+	if was != nil && was.Mine != now.Mine {
+		if now.Mine {
+			m.toast("you hold the pen now: you may answer")
+		} else if now.By.Login != "" {
+			m.toast(holder(now) + " has taken the pen; you only read. p takes it back")
+		}
+	}
+	m.sc.pen = &now
+}
+
+// holder is who holds the pen, in words.
+func holder(p run.Pen) string {
+	name := p.By.Name
+	if name == "" {
+		name = p.By.Login
+	}
+	if p.By.From != "" {
+		name += " (from " + p.By.From + ")"
+	}
+	return clean(name)
+}
+
+// takePen takes the pen from whoever holds it.
+func (m *model) takePen() tea.Cmd {
+	shared, ok := m.s.(run.Shared)
+	switch {
+	case !ok:
+		m.toast("this run has only this screen; you may answer")
+	case m.sc.pen != nil && m.sc.pen.Mine:
+		m.toast("you hold the pen already")
+	default:
+		return func() tea.Msg {
+			if err := shared.TakePen(); err != nil {
+				return remark("the pen was not taken: " + clean(err.Error()))
+			}
+			return pull{}
+		}
+	}
+	return nil
 }
 
 // news rings the terminal's bell once for every question that comes up while

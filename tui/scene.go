@@ -21,6 +21,7 @@ type scene struct {
 	counts map[journal.Stage][2]int // steps done, steps there are
 	st     *journal.State
 	live   run.Live
+	pen    *run.Pen // who may answer; nil where there is only this screen
 	now    time.Time
 	dir    string
 	name   string // typed by whoever sits here; "" until the first signature

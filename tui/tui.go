@@ -169,6 +169,8 @@ func (m *model) global(do action, key string) tea.Cmd {
 		m.details()
 	case "intervene":
 		m.intervene()
+	case "pen":
+		return m.takePen()
 	case "help":
 		m.top = newHelp(m.place())
 	case "mouse":

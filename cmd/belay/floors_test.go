@@ -17,7 +17,6 @@ var floors = map[string]int{
 	"tui/widget":         0,
 	"remote":             1,
 	"remote/job":         2,
-	"remote/hold":        2,
 	"checks":             2,
 	"steps/postgres":     2,
 	"steps/mysql":        2,

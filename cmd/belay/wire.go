@@ -45,6 +45,9 @@ func wire(p *plan.Plan, red *secret.Redactor, ask asker, light func(string, remo
 		}
 		host.Runner = remote.Redact(host.Runner, red)
 		w.hosts[h.Name] = host
+		if h.Local && light != nil {
+			light(h.Name, remote.Up, "this machine")
+		}
 	}
 	return w, nil
 }

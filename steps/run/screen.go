@@ -94,8 +94,25 @@ func (r *Run) Answer(_ context.Context, a journal.Answer) error {
 	return &StaleError{a.Question}
 }
 
+// asked names the requests that go into the record.
+var asked = map[string]string{
+	WantStop:     "stopping after the running step",
+	WantCancel:   "ending the running commands",
+	WantRollback: "rolling back",
+}
+
 // Request asks the engine for something outside of any question.
 func (r *Run) Request(ctx context.Context, req Request) error {
+	if what := asked[req.What]; what != "" {
+		text := what + " was asked for by " + who(req.By)
+		if req.Reason != "" {
+			text += ": " + req.Reason
+		}
+		log := redacting{r.journal, r.red}
+		if err := log.Append(journal.Event{Type: journal.Noted, Key: text}); err != nil {
+			return err
+		}
+	}
 	switch req.What {
 	case WantStop:
 		r.engine.Stop()
