@@ -14,13 +14,17 @@ import (
 )
 
 // looker is an engine for looking only: no run directory, no journal.
-func looker(p *plan.Plan) (*engine.Engine, func(), error) {
+func looker(path string, with []string) (*plan.Plan, *engine.Engine, func(), error) {
+	p, err := readPlan(path, with)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	red := &secret.Redactor{}
 	w, err := wire(p, red, onTerminal(), nil)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return &engine.Engine{
+	return p, &engine.Engine{
 		Run: "dry-run", Version: version(), Plan: p, Hosts: w.hosts, Secret: w.secrets.Get, Author: author(),
 		Output: func(string, string) io.Writer { return io.Discard },
 	}, w.close, nil
@@ -35,11 +39,7 @@ func newAssess() *cobra.Command {
 		Long:  "Read facts from every host and judge them; changes nothing.\nExit code 0 when nothing blocks and nothing is unknown, else 3.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := readPlan(args[0], with)
-			if err != nil {
-				return err
-			}
-			e, done, err := looker(p)
+			_, e, done, err := looker(args[0], with)
 			if err != nil {
 				return err
 			}
@@ -83,11 +83,7 @@ func newPlan() *cobra.Command {
 		Short: "Dry run: ask every step on the real hosts what it would change",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := readPlan(args[0], with)
-			if err != nil {
-				return err
-			}
-			e, done, err := looker(p)
+			p, e, done, err := looker(args[0], with)
 			if err != nil {
 				return err
 			}

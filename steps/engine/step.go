@@ -138,7 +138,7 @@ func (e *Engine) pending(ctx context.Context, s *plan.Step, hosts []string) (tod
 			todo = append(todo, h)
 		}
 		for _, c := range found[h] {
-			all = append(all, journal.Change{Host: h, Text: c.Text, Cmd: c.Cmd, Diff: c.Diff})
+			all = append(all, journal.Change{Host: h, Text: c.Text, Cmd: c.Cmd, Diff: c.Diff, Bytes: c.Bytes, Rows: c.Rows})
 		}
 	}
 	return todo, all, cause(ctx, err)

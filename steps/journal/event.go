@@ -145,6 +145,9 @@ type Change struct {
 	Text string `json:"text"`
 	Cmd  string `json:"cmd,omitempty"`
 	Diff string `json:"diff,omitempty"`
+
+	Bytes int64 `json:"bytes,omitempty"` // to copy
+	Rows  int64 `json:"rows,omitempty"`
 }
 
 // Passed is the Data of StepPassed.
@@ -174,6 +177,7 @@ const (
 	AskSoak     = "soak"
 	AskClose    = "close"
 	AskRollback = "rollback" // the list before it starts
+	AskLock     = "lock"     // hosts that another run holds, or that cannot be locked
 	AskSecret   = "secret"   // asked of the screen directly; never journaled
 	AskHostKey  = "host-key"
 )
