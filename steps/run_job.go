@@ -28,7 +28,8 @@ type runTrace struct {
 	Orphan   bool   `json:"orphan,omitempty"`   // told as unknown, while it still ran
 	Undone   bool   `json:"undone,omitempty"`   // taken back since
 	Of       int    `json:"of,omitempty"`       // of an undo: the execution that it takes back
-	Offset   int64  `json:"offset,omitempty"`   // of its log, what the step's log holds
+	Offset   int64  `json:"offset,omitempty"`   // of its log, what the first lines of the step's log hold
+	Lines    int    `json:"lines,omitempty"`    // how many lines of the step's log; 0 when it cannot go back
 	Counted  int64  `json:"counted,omitempty"`  // for logProgress
 }
 
@@ -67,6 +68,9 @@ func nextTrace(ctx context.Context, e Env, key string, fresh runTrace) (runTrace
 		}
 	}
 	fresh.N = t.N + 1
+	if log, ok := e.Log.(Rewinder); ok {
+		fresh.Lines, _ = log.Mark()
+	}
 	return fresh, e.Memory.Put(key, fresh)
 }
 
@@ -133,12 +137,15 @@ func runJob(ctx context.Context, e Env, key string, fresh runTrace, s runScript,
 	if err != nil {
 		return err
 	}
+	if err := t.rewind(e); err != nil {
+		return err
+	}
 	f := &runFollow{e: e, key: key, t: &t, saved: time.Now(), progress: newProgressWriter(p, t.Counted, e.Say)}
 	spec := job.Spec{ID: t.id(e, key), Script: s.prelude() + s.Script, Dir: s.Dir, Env: s.Env, Stdin: in}
 	res, err := job.Run(ctx, e.Host, spec, job.Options{
 		Log: f, Offset: t.Offset, Seen: f.seen, Link: f.link,
 	})
-	t.Offset, t.Counted = res.Offset, f.progress.counted
+	f.mark(res.Offset)
 	if res.Shrunk {
 		fmt.Fprintln(e.Log, "-- somebody cut this job's log on the host: some of its output is missing here")
 	}
@@ -223,10 +230,46 @@ func (f *runFollow) Write(b []byte) (int, error) {
 	return io.MultiWriter(f.e.Log, f.progress).Write(b)
 }
 
-// seen remembers the place every few seconds, so that after a crash the log
-// goes on there, and at most a few lines come twice.
-func (f *runFollow) seen(offset int64) {
+// rewind takes back from the step's log what came after the remembered place:
+// it is going to be told again. Where the log has lost its end with the power,
+// the whole output is.
+func (t *runTrace) rewind(e Env) error {
+	log, ok := e.Log.(Rewinder)
+	if !ok || t.Lines == 0 {
+		return nil
+	}
+	if now, _ := log.Mark(); now == t.Lines {
+		return nil
+	}
+	left, err := log.Rewind(t.Lines)
+	if err != nil {
+		return fmt.Errorf("the step's log: %w; nothing was started or ended", err)
+	}
+	said := "-- taking up what was left running"
+	if left < t.Lines {
+		t.Offset, t.Counted = 0, 0
+		said = "-- the end of this log was lost; the output follows from its beginning"
+	}
+	fmt.Fprintln(e.Log, said)
+	return nil
+}
+
+// mark notes the place, unless a part of what came is on its way into the log.
+func (f *runFollow) mark(offset int64) {
+	if log, ok := f.e.Log.(Rewinder); ok {
+		lines, whole := log.Mark()
+		if !whole {
+			return
+		}
+		f.t.Lines = lines
+	}
 	f.t.Offset, f.t.Counted = offset, f.progress.counted
+}
+
+// seen remembers the place every few seconds, so that after a crash the output
+// goes on there.
+func (f *runFollow) seen(offset int64) {
+	f.mark(offset)
 	if f.err == nil && time.Since(f.saved) >= runSave {
 		f.saved, f.err = time.Now(), f.e.Memory.Put(f.key, f.t)
 	}

@@ -89,6 +89,17 @@ type Env struct {
 	Answer string         // of an Asker
 }
 
+// Rewinder is a Log that can go back, so that output which is followed again
+// from an earlier place is told once and not twice.
+type Rewinder interface {
+	// Mark is how many lines the log has; whole is false while a part of what
+	// was written is not among them yet.
+	Mark() (lines int, whole bool)
+	// Rewind forgets all but the first lines. It returns how many there are
+	// then: fewer, if the end of the log was lost.
+	Rewind(lines int) (left int, err error)
+}
+
 // Memory outlives the process: Put returns when the value is on the disk.
 type Memory interface {
 	Put(key string, v any) error

@@ -97,6 +97,10 @@ func (w *writer) Close() error {
 	return w.err
 }
 
+// Held is how many bytes are kept back now; whoever wants to know asks for
+// interface{ Held() int }.
+func (w *writer) Held() int { return len(w.hold) }
+
 func (w *writer) flush() {
 	if len(w.out) > 0 {
 		_, w.err = w.w.Write(w.out)

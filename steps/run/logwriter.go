@@ -3,6 +3,7 @@ package run
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -111,6 +112,30 @@ func (w *lineWriter) line(text, recs, raw []byte) (_, _ []byte) {
 	w.end += int64(len(text) - before)
 	recs = binary.LittleEndian.AppendUint64(recs, uint64(w.end))
 	return text, binary.LittleEndian.AppendUint64(recs, uint64(w.now().UnixMilli()))
+}
+
+// mark is how many lines there are, and whether everything taken in is among
+// them.
+func (w *lineWriter) mark() (lines int, whole bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at, err := w.idx.Seek(0, io.SeekCurrent)
+	return int(at / recordLen), err == nil && len(w.rest) == 0
+}
+
+// rewind forgets all but the first lines.
+func (w *lineWriter) rewind(lines int) (left int, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at, err := w.idx.Seek(0, io.SeekCurrent)
+	if left = min(lines, int(at/recordLen)); err != nil {
+		return left, err
+	}
+	w.rest, w.end = nil, 0
+	if err := w.idx.Truncate(int64(left) * recordLen); err != nil {
+		return left, err
+	}
+	return left, w.continueOld()
 }
 
 // put writes the text before the records that vouch for it.

@@ -145,9 +145,25 @@ func (r *Run) Close() error {
 type output struct {
 	io.WriteCloser
 	lines *lineWriter
+	red   *secret.Redactor
 }
 
+var _ steps.Rewinder = (*output)(nil)
+
 func (o *output) Close() error { return errors.Join(o.WriteCloser.Close(), o.lines.Close()) }
+
+// Mark tells how far the log has come: steps.Rewinder.
+func (o *output) Mark() (lines int, whole bool) {
+	lines, whole = o.lines.mark()
+	held, ok := o.WriteCloser.(interface{ Held() int })
+	return lines, whole && ok && held.Held() == 0
+}
+
+// Rewind goes back to an earlier mark.
+func (o *output) Rewind(lines int) (left int, err error) {
+	o.WriteCloser = o.red.Writer(o.lines)
+	return o.lines.rewind(lines)
+}
 
 func (r *Run) output(step, host string) io.Writer {
 	r.mu.Lock()
@@ -160,7 +176,7 @@ func (r *Run) output(step, host string) io.Writer {
 	if err != nil {
 		return io.Discard // the disk is full or gone: the next append to the journal says so and stops the run
 	}
-	w := &output{r.red.Writer(lines), lines}
+	w := &output{r.red.Writer(lines), lines, r.red}
 	r.writers[name] = w
 	return w
 }
