@@ -12,7 +12,7 @@ import (
 // assess looks at every host and shows the findings until the operator goes
 // on: nothing blocks then, and every warning has been accepted with a reason.
 func (e *Engine) assess(ctx context.Context) error {
-	if e.Log.State().AssessedAt.IsZero() {
+	if e.Log.State().AssessedAt.IsZero() || e.toBreak() {
 		if err := e.look(ctx); err != nil {
 			return err
 		}
@@ -61,11 +61,15 @@ func (e *Engine) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return e.append(journal.Event{Type: journal.Assessed}, found)
+	if err := e.append(journal.Event{Type: journal.Assessed}, found); err != nil {
+		return err
+	}
+	return e.acceptBreaks(found)
 }
 
 // Assess reads the facts of all hosts and judges them: by the standing checks,
-// by the plan's own, and by what the steps need. It writes nothing.
+// by the plan's own, by what the steps need, and by the locks of other runs.
+// It writes nothing.
 func (e *Engine) Assess(ctx context.Context) ([]journal.Finding, error) {
 	e.init()
 	e.Looking(true)
@@ -81,6 +85,7 @@ func (e *Engine) Assess(ctx context.Context) ([]journal.Finding, error) {
 			Level: f.Level.String(), Text: f.Text, Fix: f.Fix, Detail: f.Detail,
 		})
 	}
+	found = append(found, e.lockFindings(ctx)...)
 	return found, context.Cause(ctx)
 }
 

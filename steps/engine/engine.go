@@ -11,6 +11,7 @@ import (
 
 	"belay/checks"
 	"belay/remote"
+	"belay/remote/hold"
 	"belay/remote/secret"
 	"belay/steps"
 	"belay/steps/journal"
@@ -46,14 +47,23 @@ type Engine struct {
 	Output   func(step, host string) io.Writer // a step's log; cleans and redacts
 	Tail     func(step, host string) []string  // the last lines of that log, for hints; nil: none
 	Say      func(step, host string, p steps.Progress)
-	Looking  func(bool) // an assessment begins or ends
-	Now      func() time.Time
+	// Hold is what the locks on the hosts say of this run; Since is filled in.
+	// nil: no locks are taken, looked at or released.
+	Hold *hold.Record
+	// BreakLock is why other runs' locks on the hosts may be broken, once, at
+	// the beginning; empty: the operator is asked.
+	BreakLock string
+	Looking   func(bool) // an assessment begins or ends
+	Now       func() time.Time
 	// Judging gathers facts and judges them; tests put their own findings here.
 	Judging func(context.Context, []checks.Check) []checks.Finding
 
 	begin   sync.Once
 	halts   halting
 	running cancels // the attempts that run now
+	holding holding
+
+	signEvery time.Duration // for tests; 0: signEvery
 }
 
 // Why an engine ends before the plan does. Each is the cause of halt.
@@ -101,6 +111,7 @@ func (e *Engine) Walk(ctx context.Context) (journal.Status, error) {
 	e.init()
 	ctx, stop := e.leaving(ctx)
 	defer stop()
+	defer e.rest()
 	if err := e.open(); err != nil {
 		return "", err
 	}
@@ -122,6 +133,7 @@ func (e *Engine) Rollback(ctx context.Context) (journal.Status, error) {
 	e.init()
 	ctx, stop := e.leaving(ctx)
 	defer stop()
+	defer e.rest()
 	if err := e.open(); err != nil {
 		return "", err
 	}
@@ -181,6 +193,11 @@ func (e *Engine) stages(ctx context.Context) error {
 				return err
 			}
 		}
+		if stage != journal.Assess {
+			if err := e.hold(ctx); err != nil {
+				return err
+			}
+		}
 		if err := walks[stage](ctx); err != nil {
 			return err
 		}
@@ -204,6 +221,9 @@ func (e *Engine) end(err error) (journal.Status, error) {
 	case errors.Is(err, errStop):
 		status = journal.Stopped
 	default:
+		return e.Log.State().Status, err
+	}
+	if err := e.letGo(status); err != nil {
 		return e.Log.State().Status, err
 	}
 	return status, e.append(journal.Event{Type: journal.RunEnded, Key: string(status)}, nil)

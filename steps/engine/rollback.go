@@ -27,6 +27,11 @@ func (e *Engine) rollback(ctx context.Context) error {
 			return err
 		}
 	}
+	if e.anyBegun() {
+		if err := e.hold(ctx); err != nil {
+			return err
+		}
+	}
 	for _, stage := range slices.Backward(journal.Stages) {
 		for _, g := range slices.Backward(e.Plan.Groups(stage)) {
 			err := e.lanes(g, func(l plan.Lane) error {
