@@ -95,7 +95,7 @@ func (a *Attached) Live() Live {
 		l.Err = errors.New(a.news.Err)
 	case a.gone && !a.news.Ended:
 		l.Ended = true
-		l.Err = errors.New("the process that drove the run is gone; what ran on the hosts as a job goes on: resume the run")
+		l.Err = fmt.Errorf("the process that drove the run is gone; what ran on the hosts as a job goes on; take the run up with: belay resume %s", filepath.Base(a.dir))
 	}
 	if l.Progress == nil {
 		l.Progress = map[string]map[string]steps.Progress{}
