@@ -167,9 +167,13 @@ func (s *processStop) chooseSessions(l *stopLook) ([]stopSession, error) {
 	return chosen, nil
 }
 
-// kill names the session by its id, which no other session ever gets.
+// kill names the session by its id, which no other session ever gets, and
+// goes to it as the owner of its socket: see the script that looks.
 func (t stopSession) kill() []string {
-	return []string{"tmux", "-S", t.Socket, "kill-session", "-t", t.ID}
+	return remote.Sh(`o=$(ls -ldn "$1") || exit
+o=$(set -f; set -- $o; echo "$3")
+if [ "$o" = "$(id -u)" ]; then exec tmux -S "$1" kill-session -t "$2"; fi
+exec setpriv --reuid "$o" --regid "$o" --clear-groups tmux -S "$1" kill-session -t "$2"`, t.Socket, t.ID).Argv
 }
 
 func (p stopProc) short() string { return fmt.Sprintf("%.200s", p.args()) }

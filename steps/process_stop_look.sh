@@ -26,11 +26,25 @@ done
 
 # Every tmux server that listens here, whatever TMUX_TMPDIR its user had. Without
 # -u, in the C locale that a login over SSH often has, tmux prints _ for a tab.
+# Whoever serves a socket can make the client that connects to it write files
+# and run commands. So root goes to a user's socket as that user, or not at all.
+me=$(id -u)
+at() { # SOCKET ARGUMENTS…: tmux as the socket's owner
+	owner=$(ls -ldn "$1" 2>/dev/null) || return
+	owner=$(set -f; set -- $owner; echo "$3")
+	socket=$1
+	shift
+	if [ "$owner" = "$me" ]; then
+		tmux -u -S "$socket" "$@" </dev/null 2>/dev/null
+	elif [ "$me" = 0 ] && command -v setpriv >/dev/null; then
+		setpriv --reuid "$owner" --regid "$owner" --clear-groups tmux -u -S "$socket" "$@" </dev/null 2>/dev/null
+	fi
+}
 if command -v tmux >/dev/null; then
 	while read -r _ _ _ flags _ _ _ path; do
 		case $flags$path in 00010000*/tmux-[0-9]*/*) ;; *) continue ;; esac
-		tmux -u -S "$path" list-sessions -F "tmux	$path	#{session_id}	#{session_created}	#{session_name}" </dev/null 2>/dev/null
-		tmux -u -S "$path" list-panes -a -F "pane	$path	#{session_id}	#{pane_pid}" </dev/null 2>/dev/null
+		at "$path" list-sessions -F "tmux	$path	#{session_id}	#{session_created}	#{session_name}"
+		at "$path" list-panes -a -F "pane	$path	#{session_id}	#{pane_pid}"
 	done </proc/net/unix
 fi
 
