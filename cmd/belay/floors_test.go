@@ -16,6 +16,7 @@ var floors = map[string]int{
 	"steps/journal":      0,
 	"tui/widget":         0,
 	"remote":             1,
+	"steps/journal/pg":   1,
 	"remote/job":         2,
 	"checks":             2,
 	"steps/postgres":     2,
@@ -37,6 +38,7 @@ var floors = map[string]int{
 // forTests are packages that only tests may import.
 var forTests = map[string]int{
 	"remote/remotetest":            2,
+	"steps/journal/journaltest":    3,
 	"remote/lab/dockerlab":         7,
 	"remote/lab/dockerlab/standin": 8, // a program: what runs in place of a real service
 }

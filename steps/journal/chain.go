@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -70,4 +71,16 @@ func (c *Chain) Events(seq uint64) []Event {
 		return nil
 	}
 	return slices.Clone(c.events[seq:])
+}
+
+// Reaches proves that nothing is missing from the end: event seq, the newest
+// one that was acknowledged, is there and has that checksum.
+func (c *Chain) Reaches(seq uint64, sum string) error {
+	switch n := c.Seq(); {
+	case seq > n:
+		return &DamageError{c.name, int(n) + 1, fmt.Sprintf("%d events were written, %d are left", seq, n)}
+	case seq > 0 && sumAt(c.events, c.sum, seq) != sum:
+		return &DamageError{c.name, int(seq), "it is not the line that was written"}
+	}
+	return nil
 }
