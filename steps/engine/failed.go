@@ -82,7 +82,11 @@ func (e *Engine) hints(s *plan.Step, st journal.StepState) []plan.Hint {
 
 // recheck takes the operator's word that it was fixed, and looks.
 func (e *Engine) recheck(ctx context.Context, s *plan.Step) error {
-	todo, changes, err := e.pending(ctx, s, hostsOf(s))
+	look := *s
+	if r, ok := s.Do.(steps.Rechecker); ok {
+		look.Do = fixed{s.Do, r}
+	}
+	todo, changes, err := e.pending(ctx, &look, hostsOf(s))
 	if err == nil && len(todo) == 0 {
 		err = e.verify(ctx, s, hostsOf(s))
 	} else if err == nil {
@@ -92,6 +96,17 @@ func (e *Engine) recheck(ctx context.Context, s *plan.Step) error {
 		return e.fail(ctx, s, err)
 	}
 	return e.append(journal.Event{Type: journal.StepPassed, Step: s.ID}, journal.Passed{})
+}
+
+// fixed is a step whose Pending is asked after a person's word that what
+// failed is fixed.
+type fixed struct {
+	steps.Step
+	steps.Rechecker
+}
+
+func (f fixed) Pending(ctx context.Context, e steps.Env) ([]steps.Change, error) {
+	return f.Recheck(ctx, e)
 }
 
 // resolve finds out about a step that began and was not seen to end: work that
