@@ -13,6 +13,13 @@ type reachable struct{}
 
 func (reachable) NeedsFacts() bool { return true }
 
+// advised is an error that knows its own way out, as those about host keys do.
+type advised interface {
+	error
+	What() string
+	Advice() string
+}
+
 const reachableName = "reachable"
 
 func (reachable) Assess(_ context.Context, w World) ([]Finding, error) {
@@ -40,6 +47,9 @@ func judgeReach(w World, name string) Finding {
 		why = u.Err
 	} else if _, broken := errors.AsType[*remote.LostError](err); !broken && !errors.Is(err, context.DeadlineExceeded) {
 		return block(fmt.Sprintf("see what the login prints: ssh %s sh -c true", name), "host not reached: %v", why)
+	}
+	if a, ok := errors.AsType[advised](why); ok { // shown apart, so that neither is cut
+		return block(a.Advice()+", then re-check", "host not reached (%s): %s", at, a.What())
 	}
 	return block(fmt.Sprintf("try `ssh %s true` from here; look at address, port, firewall, key and known_hosts, then re-check", name),
 		"host not reached (%s): %v", at, why)

@@ -94,9 +94,16 @@ func (o Options) withDefaults() Options {
 // nobody accepted it.
 type UnknownHostKeyError struct{ Key UnknownKey }
 
-func (e *UnknownHostKeyError) Error() string {
-	return fmt.Sprintf("host key of %s is not known (%s %s) and was not accepted; nothing was sent. Compare the fingerprint with one that you trust, then accept it or add it to %s",
-		e.Key.Address, e.Key.Type, e.Key.Fingerprint, e.Key.File)
+func (e *UnknownHostKeyError) Error() string { return e.What() + ". " + e.Advice() }
+
+// What says what happened and what was not done.
+func (e *UnknownHostKeyError) What() string {
+	return fmt.Sprintf("host key of %s is not known (%s %s) and was not accepted; nothing was sent", e.Key.Address, e.Key.Type, e.Key.Fingerprint)
+}
+
+// Advice says what to do next.
+func (e *UnknownHostKeyError) Advice() string {
+	return "Compare the fingerprint with one that you trust, then accept it or add it to " + e.Key.File
 }
 
 // HostKeyChangedError says that the server showed another key than the one in
@@ -118,13 +125,23 @@ type KnownKey struct {
 	Line        int
 }
 
-func (e *HostKeyChangedError) Error() string {
+func (e *HostKeyChangedError) Error() string { return e.What() + ". " + e.Advice() }
+
+// What says what happened and what was not done.
+func (e *HostKeyChangedError) What() string {
 	if e.Revoked {
 		return fmt.Sprintf("host key of %s is revoked (%s %s, %s); nothing was sent", e.Address, e.Type, e.Got, where(e.Want))
 	}
-	return fmt.Sprintf("host key of %s has changed: it shows %s %s, but known is %s; nothing was sent. "+
-		"Either the server was reinstalled, or something else answers in its place. Ask who runs it; if the new key is right: ssh-keygen -f %s -R %s",
-		e.Address, e.Type, e.Got, where(e.Want), remote.Quote(e.Want[0].File), remote.Quote(e.Address))
+	return fmt.Sprintf("host key of %s has changed: it shows %s %s, but known is %s; nothing was sent", e.Address, e.Type, e.Got, where(e.Want))
+}
+
+// Advice says what to do next.
+func (e *HostKeyChangedError) Advice() string {
+	if e.Revoked {
+		return "Somebody withdrew this key, so do not log in with it: ask who runs the server for the key that holds now"
+	}
+	return fmt.Sprintf("Either the server was reinstalled, or something else answers in its place. Ask who runs it; if the new key is right: ssh-keygen -f %s -R %s",
+		remote.Quote(e.Want[0].File), remote.Quote(e.Address))
 }
 
 func where(keys []KnownKey) string {
