@@ -41,7 +41,7 @@ type prefab struct {
 
 var askKinds = []string{
 	journal.AskFindings, journal.AskFailed, journal.AskUnknown, journal.AskManual, journal.AskSignoff,
-	journal.AskCutover, journal.AskSoak, journal.AskClose, journal.AskRollback,
+	journal.AskCutover, journal.AskSoak, journal.AskClose, journal.AskRollback, journal.AskLock,
 }
 
 // readAnswers reads an answers file; "" is an empty one.

@@ -8,13 +8,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"belay/remote/hold"
 	"belay/remote/secret"
 	"belay/steps"
 	"belay/steps/engine"
@@ -34,13 +34,13 @@ var walks = map[string]walkFunc{
 
 func newKeep() *cobra.Command {
 	return &cobra.Command{
-		Use:    "keep DIR WALK",
+		Use:    "keep DIR WALK [BREAKLOCK]",
 		Hidden: true,
-		Args:   cobra.ExactArgs(2),
+		Args:   cobra.RangeArgs(2, 3),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+			shrugOff(syscall.SIGHUP)
 			ready := os.NewFile(3, "ready")
-			err := keep(cmd.Context(), args[0], args[1], func() {
+			err := keep(cmd.Context(), args[0], args[1], first(args[2:]), func() {
 				fmt.Fprintln(ready, "ready")
 				ready.Close()
 			})
@@ -52,8 +52,9 @@ func newKeep() *cobra.Command {
 	}
 }
 
-// keep drives the run in dir until it ends or ctx does.
-func keep(ctx context.Context, dir, walk string, ready func()) error {
+// keep drives the run in dir until it ends or ctx does. breakLock is why locks
+// of other runs on the hosts may be broken.
+func keep(ctx context.Context, dir, walk, breakLock string, ready func()) error {
 	red := &secret.Redactor{}
 	r, err := run.Open(dir, plan.All(), red, author(), walk)
 	if err != nil {
@@ -68,7 +69,7 @@ func keep(ctx context.Context, dir, walk string, ready func()) error {
 		return err
 	}
 	defer w.close()
-	e := r.Engine(spec(w))
+	e := r.Engine(holding(spec(w), r, walk, breakLock))
 	k, err := run.Serve(r)
 	if err != nil {
 		return err
@@ -96,9 +97,18 @@ func spec(w *wiring) run.Spec {
 	return run.Spec{Version: version(), Dir: here, Hosts: w.hosts, Secret: w.secrets.Get, Author: author()}
 }
 
+// holding has the run lock its hosts. why is the word of the command line,
+// breakLock the reason to break locks of other runs, if there is one.
+func holding(s run.Spec, r *run.Run, why, breakLock string) run.Spec {
+	bastion, _ := os.Hostname()
+	s.Hold = &hold.Record{Run: r.ID(), Plan: r.Plan().Name, Login: s.Author.Login, From: s.Author.From, Bastion: bastion, Why: why}
+	s.BreakLock = breakLock
+	return s
+}
+
 // startKeeper starts a keeper for the run in dir and waits until a screen can
 // attach. Its own words go to keeper.log in the run directory.
-func startKeeper(dir, walk string) error {
+func startKeeper(dir, walk, breakLock string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -113,7 +123,7 @@ func startKeeper(dir, walk string) error {
 		return err
 	}
 	defer told.Close()
-	c := exec.Command(self, "keep", dir, walk)
+	c := exec.Command(self, "keep", dir, walk, breakLock)
 	c.Stdout, c.Stderr = logFile, logFile
 	c.ExtraFiles = []*os.File{tell}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"belay/remote/hold"
 	"belay/remote/secret"
 	"belay/steps/engine"
 	"belay/steps/plan"
@@ -26,6 +27,7 @@ func looker(path string, with []string) (*plan.Plan, *engine.Engine, func(), err
 	}
 	return p, &engine.Engine{
 		Run: "dry-run", Version: version(), Plan: p, Hosts: w.hosts, Secret: w.secrets.Get, Author: author(),
+		Hold:   &hold.Record{Run: "dry-run"}, // to see the locks of runs; none is taken
 		Output: func(string, string) io.Writer { return io.Discard },
 	}, w.close, nil
 }

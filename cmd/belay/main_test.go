@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +25,13 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "lab-chat" {
 		main()
 	}
+	// As the program, every state directory is a world of its own, so that runs
+	// of different tests do not meet in this machine's lock.
+	lock := filepath.Join(os.TempDir(), fmt.Sprintf("belay-test-%d.lock", os.Getpid()))
+	if state := os.Getenv("BELAY_STATE"); state != "" && (filepath.Base(os.Args[0]) == "belay" || os.Getenv(dieAt) != "") {
+		lock = filepath.Clean(state) + ".lock"
+	}
+	os.Setenv("BELAY_LOCK", lock)
 	if os.Getenv(dieAt) != "" {
 		os.Exit(mortalMain())
 	}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,6 +32,9 @@ type driveFlags struct {
 	theme    string
 	answers  string
 	auto     bool // of the demo: the answers are given while a screen looks on
+
+	why       string // the word of the command line: "run" when empty
+	breakLock string // why locks of other runs may be broken
 }
 
 func (f *driveFlags) add(c *cobra.Command) {
@@ -37,6 +42,13 @@ func (f *driveFlags) add(c *cobra.Command) {
 	c.Flags().BoolVar(&f.json, "json", false, "with --headless: print events as JSON lines")
 	c.Flags().StringVar(&f.answers, "answers", "", "with --headless: `file` of answers")
 	f.addScreen(c)
+	c.Flags().StringVar(&f.breakLock, "break-lock", "", "break the lock that another run has on a host; the `reason` is recorded")
+	c.PreRunE = func(*cobra.Command, []string) error {
+		if c.Flags().Changed("break-lock") && strings.TrimSpace(f.breakLock) == "" {
+			return usageError{errors.New("--break-lock needs a reason; nothing was done")}
+		}
+		return nil
+	}
 }
 
 // addScreen adds the flags of a screen that a person sits at.
@@ -104,7 +116,7 @@ func runPlan(ctx context.Context, p *plan.Plan, f driveFlags) error {
 
 // keepAndWatch has a keeper drive the run and shows it.
 func keepAndWatch(ctx context.Context, dir, walk string, f driveFlags) error {
-	if err := startKeeper(dir, walk); err != nil {
+	if err := startKeeper(dir, walk, f.breakLock); err != nil {
 		return err
 	}
 	return watch(ctx, dir, f)
@@ -148,6 +160,9 @@ func reopen(ctx context.Context, args []string, why string, f driveFlags) error 
 	if err != nil {
 		return err
 	}
+	if err := meant(root, first(args), why); err != nil {
+		return usageError{fmt.Errorf("%w; nothing was done", err)}
+	}
 	dir, err := run.Find(root, first(args))
 	if err != nil {
 		return usageError{fmt.Errorf("%w; nothing was done", err)}
@@ -155,7 +170,7 @@ func reopen(ctx context.Context, args []string, why string, f driveFlags) error 
 	red := &secret.Redactor{}
 	r, err := run.Open(dir, plan.All(), red, author(), why)
 	if err != nil {
-		return err
+		return driven(ctx, dir, why, f, err)
 	}
 	if s := r.State(); s.Over() && (why != "rollback" || s.Status == journal.RolledBack) {
 		r.Close()
@@ -167,6 +182,7 @@ func reopen(ctx context.Context, args []string, why string, f driveFlags) error 
 			r.Close()
 			return err
 		}
+		f.why = why
 		return drive(ctx, r, r.Plan(), red, said, f, walks[why])
 	}
 	if err := r.Close(); err != nil {
@@ -192,7 +208,7 @@ func drive(ctx context.Context, r *run.Run, p *plan.Plan, red *secret.Redactor, 
 		return err
 	}
 	defer w.close()
-	e := r.Engine(spec(w))
+	e := r.Engine(holding(spec(w), r, cmp.Or(f.why, "run"), f.breakLock))
 	working, leave := context.WithCancel(ctx)
 	defer leave()
 	ended := make(chan error, 1)
@@ -266,7 +282,7 @@ func outcome(s *journal.State, dir string, unanswered *journal.Question, f drive
 func exitFor(s *journal.State, unanswered *journal.Question) exit {
 	if unanswered != nil {
 		switch unanswered.Kind {
-		case journal.AskFailed, journal.AskUnknown, journal.AskManual:
+		case journal.AskFailed, journal.AskUnknown, journal.AskManual, journal.AskLock:
 			return exitInterrupted
 		}
 		return exitNoGo

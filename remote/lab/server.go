@@ -45,7 +45,8 @@ func newServer(l *Lab, name string, client ssh.PublicKey) (*server, error) {
 		return nil, err
 	}
 	s.env = append(os.Environ(), l.marker(), "BELAY_LAB_PID="+strconv.Itoa(os.Getpid()), "HOME="+s.home,
-		"PWD="+s.home, "TMPDIR="+filepath.Join(s.home, "tmp"), "PATH="+filepath.Join(s.home, "bin")+":"+os.Getenv("PATH"))
+		"PWD="+s.home, "TMPDIR="+filepath.Join(s.home, "tmp"), "BELAY_LOCK="+filepath.Join(s.home, "tmp", "belay.lock"),
+		"PATH="+filepath.Join(s.home, "bin")+":"+os.Getenv("PATH"))
 	s.config = &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, offered ssh.PublicKey) (*ssh.Permissions, error) {
 		if !bytes.Equal(offered.Marshal(), client.Marshal()) {
 			return nil, errors.New("not the key of this lab")

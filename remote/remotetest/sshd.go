@@ -109,7 +109,8 @@ func (s *SSHD) writeServer(o SSHDOptions) {
 		"ListenAddress "+s.Addr, "PidFile none", "UsePAM no", "StrictModes no", "LogLevel VERBOSE", "MaxStartups 200",
 		"AuthorizedKeysFile "+s.Authorized, "PermitRootLogin yes", "PasswordAuthentication no", "KbdInteractiveAuthentication no",
 		// bash reads ~/.bashrc under sshd: not that of whoever runs the test
-		"SetEnv HOME="+s.Home, "AllowTcpForwarding "+forwarding, "AllowStreamLocalForwarding "+forwarding)
+		// and the lock is not that of this machine
+		"SetEnv HOME="+s.Home+" BELAY_LOCK="+filepath.Join(s.Dir, "belay.lock"), "AllowTcpForwarding "+forwarding, "AllowStreamLocalForwarding "+forwarding)
 	s.write(s.file(), strings.Join(lines, "\n")+"\n")
 	if os.Getuid() == 0 {
 		// Root's sshd wants its privilege separation directory.

@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"belay/remote"
+	"belay/remote/hold"
 	"belay/remote/secret"
 	"belay/steps"
 	"belay/steps/engine"
 	"belay/steps/journal"
+	"belay/steps/journal/pg"
 	"belay/steps/plan"
 )
 
@@ -24,7 +26,7 @@ type Run struct {
 	logs
 	dir     string
 	plan    *plan.Plan
-	journal *journal.Journal
+	journal Journal
 	lock    *os.File
 	red     *secret.Redactor
 	engine  *engine.Engine
@@ -44,6 +46,11 @@ var (
 
 // Create makes the directory of a new run under root and opens its journal.
 func Create(root, id string, p *plan.Plan, red *secret.Redactor, by journal.Author) (*Run, error) {
+	return CreateIn(nil, root, id, p, red, by)
+}
+
+// CreateIn is Create with the journal in a database; nil is the directory.
+func CreateIn(store *pg.Store, root, id string, p *plan.Plan, red *secret.Redactor, by journal.Author) (*Run, error) {
 	dir := filepath.Join(root, id)
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, err
@@ -62,9 +69,12 @@ func Create(root, id string, p *plan.Plan, red *secret.Redactor, by journal.Auth
 		l.Close()
 		return nil, err
 	}
-	j, err := journal.Create(filepath.Join(dir, "journal"))
+	j, err := beginJournal(store, dir, p, by)
 	if err != nil {
 		l.Close()
+		if store != nil { // an empty shell: the database was not reached
+			os.RemoveAll(dir)
+		}
 		return nil, err
 	}
 	return newRun(dir, p, j, l, red), nil
@@ -82,7 +92,7 @@ func Open(dir string, kinds plan.Kinds, red *secret.Redactor, by journal.Author,
 		l.Close()
 		return nil, fmt.Errorf("run %s: its copy of the plan cannot be read: %w", filepath.Base(dir), err)
 	}
-	j, err := journal.Open(filepath.Join(dir, "journal"))
+	j, err := takeJournal(dir, by, why)
 	if err != nil {
 		l.Close()
 		return nil, err
@@ -90,7 +100,7 @@ func Open(dir string, kinds plan.Kinds, red *secret.Redactor, by journal.Author,
 	return newRun(dir, p, j, l, red), nil
 }
 
-func newRun(dir string, p *plan.Plan, j *journal.Journal, l *os.File, red *secret.Redactor) *Run {
+func newRun(dir string, p *plan.Plan, j Journal, l *os.File, red *secret.Redactor) *Run {
 	return &Run{
 		logs: newLogs(dir, p), dir: dir, plan: p, journal: j, lock: l, red: red,
 		live:    Live{Progress: map[string]map[string]steps.Progress{}, Lights: map[string]Light{}},
@@ -109,6 +119,9 @@ type Spec struct {
 	Hosts   remote.Hosts
 	Secret  func(ctx context.Context, name string) (secret.Value, error)
 	Author  journal.Author
+
+	Hold      *hold.Record // what the locks on the hosts say of this run; nil: none are taken
+	BreakLock string       // why other runs' locks may be broken
 }
 
 // Engine makes the run's engine. It must be called before the run is shown.
@@ -116,6 +129,7 @@ func (r *Run) Engine(s Spec) *engine.Engine {
 	r.engine = &engine.Engine{
 		Run: r.ID(), Version: s.Version, Dir: s.Dir, Plan: r.plan, Log: redacting{r.journal, r.red},
 		Hosts: s.Hosts, Operator: r, Author: s.Author, Secret: s.Secret,
+		Hold: s.Hold, BreakLock: s.BreakLock,
 		Output: r.output, Tail: r.logTail, Say: r.say,
 		Looking: func(on bool) { r.mu.Lock(); r.live.Assessing = on; r.mu.Unlock() },
 	}
