@@ -37,6 +37,7 @@ func (e exit) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 func main() { os.Exit(realMain()) }
 
 func realMain() int {
+	shrugOff(syscall.SIGPIPE) // a pipe that nobody reads any more (| head) must not end a migration
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	cmd := newRoot()
@@ -50,6 +51,12 @@ func realMain() int {
 	}
 	fmt.Fprintf(os.Stderr, "belay: %v\n", err)
 	return codeOf(err)
+}
+
+// shrugOff lets signals pass without effect. Unlike ignored ones they are not
+// ignored by the commands that belay starts, too.
+func shrugOff(signals ...os.Signal) {
+	signal.Notify(make(chan os.Signal, 1), signals...)
 }
 
 func codeOf(err error) int {
@@ -95,6 +102,7 @@ Exit codes: 0 closed, 1 failed, 2 bad plan or flags, 3 no-go, 4 rolled back,
 	)
 	for _, c := range root.Commands() {
 		wrapArgs(c)
+		wrapFlags(c)
 	}
 	return root
 }
