@@ -514,3 +514,24 @@ prepare:
 		t.Errorf("question says:\n%s", q.Text)
 	}
 }
+
+func TestOutcomeThatStaysUnknownIsPutToAPerson(t *testing.T) {
+	w := newWorld()
+	tries := 0
+	w.hook = func(_, name, host string) error {
+		if tries++; tries < 7 {
+			return &remote.LostError{Host: host, Err: io.ErrUnexpectedEOF}
+		}
+		return nil
+	}
+	b := newBench(t, loadPlan(t, twoHosts+`
+prepare:
+  - {step: One, on: a, put: {name: one, again: true}}
+`), filepath.Join(t.TempDir(), "j"), "findings=go", "unknown/one=recheck", "unknown/one=recheck", "unknown/one=recheck", "close=close")
+	if status, err := b.Walk(context.Background()); err != nil || status != journal.Closed {
+		t.Fatalf("%q, %v; asked %q", status, err, b.op.asked)
+	}
+	if w.put["a:one"] != 1 || tries != 7 {
+		t.Errorf("done %d times in %d tries", w.put["a:one"], tries)
+	}
+}

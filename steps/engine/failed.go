@@ -109,11 +109,18 @@ func (f fixed) Pending(ctx context.Context, e steps.Env) ([]steps.Change, error)
 	return f.Recheck(ctx, e)
 }
 
+// maxUnaided is how often an unknown outcome is looked into without a person.
+const maxUnaided = 3
+
 // resolve finds out about a step that began and was not seen to end: work that
 // went on by itself is taken up; nothing left to do and a good proof mean
-// passed; what may be done twice is done again; else a person decides.
-func (e *Engine) resolve(ctx context.Context, s *plan.Step, st journal.StepState) error {
+// passed; what may be done twice is done again; else a person decides, as they
+// do when it stays unknown after a few tries.
+func (e *Engine) resolve(ctx context.Context, s *plan.Step, st journal.StepState, try int) error {
 	open := unfinished(s, st)
+	if try > maxUnaided {
+		return e.askUnknown(ctx, s, st, nil, nil)
+	}
 	if e.underway(s, open) {
 		logf(e.Output(s.ID, open[0]), "taking up what was left running")
 		return e.apply(ctx, s, open)
@@ -195,7 +202,7 @@ func (e *Engine) askUnknown(ctx context.Context, s *plan.Step, st journal.StepSt
 	}
 	switch a.Choice {
 	case "recheck":
-		return nil // the caller resolves once more
+		return e.resolve(ctx, s, e.Log.State().Step(s.ID), 0)
 	case "done":
 		return e.append(journal.Event{Type: journal.StepPassed, Step: s.ID}, journal.Passed{})
 	case "retry":

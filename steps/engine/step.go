@@ -21,7 +21,7 @@ func (e *Engine) step(ctx context.Context, s *plan.Step) error {
 			return err
 		}
 	}
-	for {
+	for unaided := 0; ; {
 		st := e.Log.State().Step(s.ID)
 		if done(s, st) {
 			return nil
@@ -33,7 +33,8 @@ func (e *Engine) step(ctx context.Context, s *plan.Step) error {
 		case journal.FailedStatus:
 			err = e.askFailed(ctx, s, st)
 		default:
-			err = e.resolve(ctx, s, st)
+			unaided++
+			err = e.resolve(ctx, s, st, unaided)
 		}
 		if err != nil {
 			return err
