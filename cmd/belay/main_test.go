@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 	// of different tests do not meet in this machine's lock.
 	lock := filepath.Join(os.TempDir(), fmt.Sprintf("belay-test-%d.lock", os.Getpid()))
 	if state := os.Getenv("BELAY_STATE"); state != "" && (filepath.Base(os.Args[0]) == "belay" || os.Getenv(dieAt) != "") {
-		lock = filepath.Clean(state) + ".lock"
+		lock = cmp.Or(os.Getenv("BELAY_TEST_LOCK"), filepath.Clean(state)+".lock")
 	}
 	os.Setenv("BELAY_LOCK", lock)
 	if os.Getenv(dieAt) != "" {

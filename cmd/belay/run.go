@@ -271,10 +271,23 @@ func outcome(s *journal.State, dir string, unanswered *journal.Question, f drive
 		fmt.Printf("Not undone yet: %s on %s: %s\n", d.Step, d.Host, d.Why)
 	}
 	fmt.Printf("Run %s: %s. Record: %s\n", id, s.Status, dir)
+	if keepsHosts(s) {
+		fmt.Println("Its hosts stay locked for other runs until it is closed or rolled back.")
+	}
 	if !s.Over() && unanswered == nil {
 		fmt.Printf("Take it up again with: belay resume %s\n", id)
 	}
 	return exitFor(s, unanswered).orNil()
+}
+
+// keepsHosts tells whether a run that ended holds the locks of its hosts on.
+func keepsHosts(s *journal.State) bool {
+	for _, st := range s.Steps {
+		if st.Attempt > 0 && !s.Over() {
+			return true
+		}
+	}
+	return false
 }
 
 // exitFor is the exit code of a run; a gate that nobody answered is a no-go,
