@@ -70,6 +70,8 @@ func List(root string) ([]Entry, error) {
 			all = append(all, look(filepath.Join(root, d.Name())))
 		}
 	}
+	// Ids tell the minute only.
+	slices.SortStableFunc(all, func(a, b Entry) int { return b.State.Begun.Compare(a.State.Begun) })
 	return all, nil
 }
 
@@ -81,10 +83,8 @@ func look(dir string) Entry {
 	}
 	e.Err = err
 	var locked *LockedError
-	if f, err := lock(dir, journal.Author{}, "look"); errors.As(err, &locked) {
+	if err := held(dir); errors.As(err, &locked) {
 		e.Live = &locked.Holder
-	} else if err == nil {
-		f.Close()
 	}
 	return e
 }
