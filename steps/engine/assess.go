@@ -85,6 +85,7 @@ func (e *Engine) Assess(ctx context.Context) ([]journal.Finding, error) {
 			Level: f.Level.String(), Text: f.Text, Fix: f.Fix, Detail: f.Detail,
 		})
 	}
+	found = append(found, e.secretFindings(ctx)...)
 	found = append(found, e.lockFindings(ctx)...)
 	return found, context.Cause(ctx)
 }
