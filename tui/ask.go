@@ -19,6 +19,7 @@ type ask struct {
 	form   form
 	tail   []string // last lines of the failed step's log
 	say    string   // what went wrong with sending
+	filled string   // the choice that the form is for
 	stale  bool
 	sent   bool
 	scroll int
@@ -39,7 +40,7 @@ var usual = map[string]string{
 
 // letters gives every option a key of its own.
 func letters(opts []journal.Option) []string {
-	taken, out := map[string]bool{}, make([]string, len(opts))
+	taken, out := map[string]bool{"p": true}, make([]string, len(opts)) // p takes the pen
 	for i, o := range opts {
 		candidates := usual[o.Choice] + strings.ToLower(o.Choice+o.Label) + "123456789"
 		for _, r := range candidates {
@@ -73,6 +74,10 @@ func (a *ask) press(m *model, do action, msg tea.Msg) tea.Cmd {
 		a.move(do)
 	case "send":
 		return a.send(m)
+	case "pen":
+		return m.takePen()
+	case "help":
+		m.askHelp()
 	case "":
 		return a.typed(m, msg)
 	}
@@ -100,17 +105,25 @@ func (a *ask) typed(m *model, msg tea.Msg) tea.Cmd {
 		return nil
 	}
 	for i, letter := range a.keys {
-		if letter == k.String() && a.off(&m.sc, i) == "" {
+		switch {
+		case letter != k.String():
+		case m.sc.readOnly() != "":
+			m.toast(m.sc.readOnly())
+		case a.off(&m.sc, i) == "":
 			a.choose(&m.sc, i)
 		}
 	}
 	return nil
 }
 
-// choose opens the form of option i.
+// choose opens the form of option i; what was typed for it before is kept.
 func (a *ask) choose(sc *scene, i int) {
 	o := a.q.Options[i]
-	a.chosen, a.say, a.form = i, "", form{}
+	a.chosen, a.say = i, ""
+	if a.filled == o.Choice {
+		return
+	}
+	a.form, a.filled = form{}, o.Choice
 	if o.Type != "" {
 		f := newField("type", "Type “"+oneLine(o.Type)+"”")
 		f.want = o.Type
@@ -133,7 +146,7 @@ func (a *ask) choose(sc *scene, i int) {
 		a.form.add(f)
 	}
 	if signs && a.q.Kind == journal.AskSignoff && !strings.Contains(o.Needs, "reason") {
-		f := newField("reason", "Remark")
+		f := newField("reason", "Remark, if any")
 		f.optional = true
 		a.form.add(f)
 	}
@@ -148,6 +161,8 @@ func (a *ask) off(sc *scene, i int) string {
 		return "choose a warning first: esc, then ↓"
 	case a.q.Kind == journal.AskFindings && c == "go":
 		return sc.inTheWay()
+	case a.q.Kind == journal.AskSignoff && c == "go":
+		return sc.unsigned()
 	case a.q.Kind == journal.AskSignoff && c == "sign" && !sc.signable(a.item):
 		return "choose a person's item first: esc, then ↓"
 	}
@@ -157,6 +172,9 @@ func (a *ask) off(sc *scene, i int) string {
 // send checks the form and sends the answer from the background.
 func (a *ask) send(m *model) tea.Cmd {
 	if a.sent || a.stale {
+		return nil
+	}
+	if a.say = m.sc.readOnly(); a.say != "" {
 		return nil
 	}
 	if a.say = a.form.problem(); a.say != "" {
@@ -260,6 +278,8 @@ func (a *ask) bottom(sc *scene, w int) ([]string, point) {
 	switch {
 	case a.sent:
 		lines = append(lines, "  "+th.Paint(widget.Dim, "sending …"))
+	case sc.readOnly() != "":
+		lines = append(lines, widget.Pairs(th, []widget.Pair{{Label: "◆", Value: strings.TrimSuffix(sc.readOnly(), " p takes it.") + " What you typed stays: esc, p, then choose again.", Role: widget.Warn, Max: 3}}, w)...)
 	case a.say != "":
 		lines = append(lines, widget.Pairs(th, []widget.Pair{{Label: "✗", Value: a.say, Role: widget.Fail, Max: 4}}, w)...)
 	default:
@@ -269,7 +289,7 @@ func (a *ask) bottom(sc *scene, w int) ([]string, point) {
 }
 
 func (a *ask) options(sc *scene, w int) []string {
-	cs := make([]widget.Choice, len(a.q.Options))
+	cs, only := make([]widget.Choice, len(a.q.Options)), sc.readOnly()
 	for i, o := range a.q.Options {
 		cs[i] = widget.Choice{Key: a.keys[i], Label: oneLine(o.Label), Danger: o.Danger}
 		var needs []string
@@ -287,8 +307,16 @@ func (a *ask) options(sc *scene, w int) []string {
 		if off := a.off(sc, i); off != "" {
 			cs[i].Off, cs[i].Note = true, off
 		}
+		if only != "" {
+			cs[i].Off = true
+		}
 	}
-	return widget.Choices(sc.th, cs, w)
+	out := widget.Choices(sc.th, cs, w)
+	if only != "" {
+		out = append(out, "")
+		out = append(out, widget.Pairs(sc.th, []widget.Pair{{Label: "◆", Value: only, Role: widget.Warn, Max: 3}}, w)...)
+	}
+	return out
 }
 
 // signature is how an answer will be signed: the typed name and the login.

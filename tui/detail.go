@@ -26,6 +26,8 @@ func (d *detail) press(m *model, do action, _ tea.Msg) tea.Cmd {
 		m.close()
 	case "copy":
 		return m.copyOut(ansi.Strip(strings.Join(d.seen, "\n")))
+	case "help":
+		m.askHelp()
 	case "":
 	default:
 		d.scroll = moved(do, d.scroll, 1<<20, 10)

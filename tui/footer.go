@@ -15,8 +15,7 @@ func (sc *scene) next() (string, widget.Role) {
 	if sc.live.Ended {
 		return "The run is over: " + string(sc.st.Status) + ". Press q to leave.", widget.Strong
 	}
-	if p := sc.pen; p != nil && !p.Mine && p.By.Login != "" {
-		text := "You only read: " + holder(*p) + " holds the pen since " + p.Since.Local().Format("15:04") + ". p takes it."
+	if text := sc.readOnly(); text != "" {
 		if len(sc.st.Questions) > 0 {
 			text += " A question waits."
 		}
@@ -90,8 +89,14 @@ func (m *model) inDialog() (string, widget.Role) {
 		if m.top.(*ask).stale {
 			return "Nothing to do here: the question is closed.", widget.Dim
 		}
+		if m.sc.readOnly() != "" {
+			return "You only read. p takes the pen; then choose by letter.", widget.Warn
+		}
 		return "Choose by letter. Nothing happens until ctrl-y is pressed after that.", widget.Warn
 	case inForm:
+		if len(m.top.(*ask).form.fields) == 0 {
+			return "ctrl-y sends it. Enter sends nothing; esc goes back.", widget.Warn
+		}
 		return "Fill in what is asked, then ctrl-y. Enter sends nothing; esc goes back.", widget.Warn
 	case inPrompt:
 		if p := m.top.(*prompt).p; p.Type != "" {
@@ -112,7 +117,19 @@ func (m *model) tabs() string {
 	if m.top != nil {
 		return ""
 	}
-	return m.sc.th.Paint(widget.Dim, fmt.Sprintf("screen %d of %d  [ ]", m.at+1, len(m.screens)))
+	return m.sc.penWord() + m.sc.th.Paint(widget.Dim, fmt.Sprintf("screen %d of %d  [ ]", m.at+1, len(m.screens)))
+}
+
+// penWord says who may answer, where several people look on.
+func (sc *scene) penWord() string {
+	switch p := sc.pen; {
+	case p == nil || p.Screens < 2 || sc.live.Ended:
+		return ""
+	case p.Mine:
+		return sc.th.Paint(widget.Dim, fmt.Sprintf("%d screens, you hold the pen   ", p.Screens))
+	default:
+		return sc.th.Paint(widget.Warn, "read only") + sc.th.Paint(widget.Dim, fmt.Sprintf(", %d screens   ", p.Screens))
+	}
 }
 
 // off are the actions that make no sense now; the footer leaves them out.

@@ -8,6 +8,12 @@ import (
 	"belay/tui/widget"
 )
 
+// askHelp opens the keys in front of a dialog, which stays as it is.
+func (m *model) askHelp() {
+	from := m.place()
+	m.under, m.top = m.top, newHelp(from)
+}
+
 // help lists all keys; what is typed filters them.
 type help struct {
 	from   place // where it was opened: those keys come first

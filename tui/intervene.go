@@ -12,6 +12,10 @@ func (m *model) intervene() {
 		m.toast("the run has ended; nothing can be asked of it here")
 		return
 	}
+	if only := m.sc.readOnly(); only != "" {
+		m.toast(only)
+		return
+	}
 	a := newAsk(journal.Question{Title: "Stop, end, or turn back?",
 		Text: "Nothing is cut short unless you end the running commands. belay asks again before it undoes anything.",
 		Options: []journal.Option{

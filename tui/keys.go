@@ -94,6 +94,8 @@ var bindings = []binding{
 	{inAsk, on("up"), "↑", "up", "", "scroll the text"},
 	{inAsk, on("pgdown", "space"), "pgdn", "page-down", "", "scroll the text by a page"},
 	{inAsk, on("pgup"), "", "page-up", "", "scroll the text by a page"},
+	{inAsk, on("p"), "", "pen", "", "take the pen, when another screen has it"},
+	{inAsk, on("?"), "", "help", "all keys", "all keys"},
 	{inAsk, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inAsk, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
 
@@ -120,6 +122,7 @@ var bindings = []binding{
 	{inDetail, on("g", "home"), "g", "first", "", "to the beginning"},
 	{inDetail, on("G", "end"), "G", "last", "", "to the end"},
 	{inDetail, on("y"), "", "copy", "copy", "copy all of it"},
+	{inDetail, on("?"), "", "help", "all keys", "all keys"},
 	{inDetail, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inDetail, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
 

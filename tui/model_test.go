@@ -130,6 +130,7 @@ func TestSignoffShowsWhoSaidGo(t *testing.T) {
 
 func TestLongRefusalIsReadable(t *testing.T) {
 	f := signoffMoment()
+	f.plan.Signoff = nil // nothing is open that the screen could know of
 	f.refuse = errors.New("go is not possible yet: the item “Somebody has looked into the archive” is open, and nobody has signed it; nothing was changed")
 	r := drive(t, f, 80, 24, Options{})
 	r.press("enter", "g").write("V").press("ctrl+y").shows("nothing was changed")
@@ -244,6 +245,51 @@ func TestPenIsShownAndTaken(t *testing.T) {
 	shared.pen = run.Pen{By: journal.Author{Login: "grace"}, Since: noon, Screens: 2}
 	r.ticks(5).shows("grace has taken the pen")
 	r.ticks(80).shows("You only read: grace holds the pen")
+}
+
+// Who may not answer is told before a word is typed, and what was typed when
+// the pen went away is still there when it comes back.
+func TestReadOnlyQuestionSaysSoFirst(t *testing.T) {
+	f := failedMoment()
+	shared := &sharedSession{fakeSession: f, pen: run.Pen{By: journal.Author{Name: "Grace", Login: "grace"}, Since: noon, Screens: 2}}
+	r := drive(t, f, 80, 24, Options{})
+	r.m.s = shared
+	r.ticks(5).press("enter").shows("You only read: Grace holds the pen", "p takes the pen")
+	r.press("s").hides("Reason").shows("You only read")
+	r.press("p").ticks(5).hides("You only read").press("s").write("known since yest").shows("Reason")
+	shared.pen = run.Pen{By: journal.Author{Name: "Grace", Login: "grace"}, Since: noon, Screens: 2}
+	r.ticks(5).shows("You only read", "What you typed stays: esc").press("ctrl+y")
+	if len(f.answers) != 0 {
+		t.Fatalf("sent without the pen: %v", f.answers)
+	}
+	r.press("esc", "p").ticks(5).press("s").shows("known since yest").hides("You only read")
+	shared.pen = run.Pen{By: journal.Author{Name: "Grace", Login: "grace"}, Since: noon, Screens: 2}
+	r.ticks(5).press("esc", "esc", "x").hides("turn back?").shows("You only read")
+}
+
+func TestGoWaitsForTheChecklist(t *testing.T) {
+	r := drive(t, signoffMoment(), 80, 24, Options{})
+	r.press("enter").shows("not yet: 1 of 3 items open").press("g").hides("▸ go")
+}
+
+func TestHelpInFrontOfAQuestion(t *testing.T) {
+	r := drive(t, failedMoment(), 80, 24, Options{})
+	r.press("enter", "?").shows("all keys", "question: choosing").write("pen").shows("take the pen").hides("scroll the text")
+	r.press("esc").shows("Choose by letter")
+	r.press("esc", "d", "?").shows("all keys", "details").press("esc", "esc").shows("waits for YOU: press enter")
+}
+
+func TestGuideTellsWhyFirst(t *testing.T) {
+	f := prepareMoment()
+	for _, s := range f.plan.Steps() {
+		s.Why = "Because the first reason is long. " + strings.Repeat("And then there is more to say about it. ", 4) + "The end."
+	}
+	drive(t, f, 80, 24, Options{}).hides("The end.")
+	screen := drive(t, f, 80, 24, Options{Guide: true}).shows("The end.").screen()
+	at := func(s string) int { return strings.Index(screen, s) }
+	if !(at("\n  why ") < at("\n  expect ") && at("\n  expect ") < at("\n  undo ") && at("\n  undo ") < at("\n  kind ")) {
+		t.Errorf("why, expect and undo do not come first:\n%s", screen)
+	}
 }
 
 func TestRunThatLostItsKeeperCanBeTakenUp(t *testing.T) {

@@ -113,6 +113,18 @@ func holder(p run.Pen) string {
 	return clean(name)
 }
 
+// readOnly says why this screen may not answer now; "" when it may.
+func (sc *scene) readOnly() string {
+	p := sc.pen
+	if p == nil || p.Mine || p.Screens == 0 || sc.live.Ended {
+		return ""
+	}
+	if p.By.Login == "" && p.By.Name == "" {
+		return "You only read: nobody holds the pen. p takes it."
+	}
+	return "You only read: " + holder(*p) + " holds the pen since " + p.Since.Local().Format("15:04") + ". p takes it."
+}
+
 // takePen takes the pen from whoever holds it.
 func (m *model) takePen() tea.Cmd {
 	shared, ok := m.s.(run.Shared)

@@ -19,6 +19,8 @@ type scene struct {
 	lanes  map[string]string        // by step: the mark of its lane
 	hostW  int                      // cells for the hosts of a step
 	counts map[journal.Stage][2]int // steps done, steps there are
+	timeW  int                      // cells for how long a step took, or a word instead
+	titleW int                      // cells that the longest title of a step needs
 	st     *journal.State
 	live   run.Live
 	pen    *run.Pen // who may answer; nil where there is only this screen
@@ -104,8 +106,10 @@ func (sc *scene) count(stage journal.Stage) (done, all int) {
 
 // tally counts the steps of all stages, once for a state.
 func (sc *scene) tally() {
-	sc.counts = map[journal.Stage][2]int{}
+	sc.counts, sc.timeW, sc.titleW = map[journal.Stage][2]int{}, 7, 20
 	for _, s := range sc.steps {
+		sc.timeW = max(sc.timeW, widget.Width(sc.tookWord(s.ID)))
+		sc.titleW = max(sc.titleW, widget.Width(sc.lanes[s.ID]+oneLine(s.Title)))
 		c := sc.counts[s.Stage]
 		c[1]++
 		if st := sc.st.Steps[s.ID]; st != nil && (st.Status == journal.PassedStatus || st.Status == journal.Skipped) {
@@ -143,7 +147,7 @@ func undo(s *plan.Step) (text string, back bool) {
 	case s.HasWayBack() && s.Kind.Name == "run":
 		return "by its own undo script", true
 	case s.HasWayBack():
-		return "by " + s.Kind.Name + " itself", true
+		return "belay does it (" + s.Kind.Name + ")", true
 	}
 	return "NO WAY BACK", false
 }

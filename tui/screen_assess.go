@@ -167,8 +167,12 @@ func (sc *scene) inTheWay() string {
 // findingCard is one finding with what to do about it and its evidence.
 func findingCard(sc *scene, f journal.Finding, w int) []string {
 	level := sc.level(f)
+	on := clean(f.Host) // which of many alike
+	if on != "" {
+		on += ": "
+	}
 	pairs := []widget.Pair{
-		{Label: widget.MarkOf(level).Glyph + " " + level, Value: oneLine(f.Text), Role: widget.Strong, Max: 3},
+		{Label: widget.MarkOf(level).Glyph + " " + level, Value: on + oneLine(f.Text), Role: widget.Strong, Max: 3},
 		{Label: "do", Value: clean(f.Fix), Max: 3},
 		{Label: "seen", Value: clean(f.Detail), Role: widget.Dim, Max: 6},
 	}

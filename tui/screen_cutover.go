@@ -32,7 +32,7 @@ func (s *cutoverScreen) view(m *model, w, h int) ([]string, point) {
 		state = "waiting for you"
 	}
 	lines := []string{widget.Rule(sc.th, widget.Focused+"cutover", sc.th.MarkWord(state), w), ""}
-	list := willRun(sc, journal.Cutover, w)
+	list := willRun(sc, journal.Cutover, w, 1000)
 	s.scroll = max(0, min(s.scroll, len(list)-(h-len(lines))))
 	return append(lines, list[s.scroll:]...), nowhere
 }

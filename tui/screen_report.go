@@ -83,6 +83,9 @@ func (s *reportScreen) view(m *model, w, h int) ([]string, point) {
 	for _, p := range sc.steps {
 		word := string(sc.status(p.ID))
 		mk, took := widget.MarkOf(word), ""
+		if word == string(journal.Pending) && sc.live.Ended && st.Over() {
+			word = "not run"
+		}
 		if d := sc.took(p.ID); d > 0 {
 			took = widget.Span(d)
 		}

@@ -14,15 +14,46 @@ import (
 
 // rollbackScreen is the way back: the list before it starts, then how far it
 // is, and what could not be undone yet.
-type rollbackScreen struct{ cursor int }
+type rollbackScreen struct {
+	cursor int
+	roam   bool // the reader has moved; else the cursor goes with the run
+}
 
 func (s *rollbackScreen) name() string { return "rollback" }
 func (s *rollbackScreen) place() place { return inList }
 func (s *rollbackScreen) settle(m *model) {
-	s.cursor = max(0, min(s.cursor, len(m.sc.undoable())-1))
+	list := m.sc.undoable()
+	if !s.roam && m.sc.st.Rollback != nil {
+		s.cursor = m.sc.undoingNow(list)
+	}
+	s.cursor = max(0, min(s.cursor, len(list)-1))
+}
+
+// undoingNow is the row of a rollback that matters most: one that asks, else
+// one that is being undone, else the first that is still to come.
+func (sc *scene) undoingNow(list []*plan.Step) int {
+	next := len(list) - 1
+	for i, s := range slices.Backward(list) {
+		switch sc.status(s.ID) {
+		case journal.WaitingYou:
+			return i
+		case "undoing":
+			next = i
+		case journal.Undone, journal.UndoFailedSt:
+		default:
+			if sc.status(list[next].ID) != "undoing" {
+				next = i
+			}
+		}
+	}
+	return next
 }
 
 func (s *rollbackScreen) press(m *model, do action, _ string) tea.Cmd {
+	if s.roam = do != "back"; !s.roam {
+		s.settle(m)
+		return nil
+	}
 	s.cursor = moved(do, s.cursor, len(m.sc.undoable()), 5)
 	return nil
 }
@@ -48,13 +79,7 @@ func (s *rollbackScreen) view(m *model, w, h int) ([]string, point) {
 	list := sc.undoable()
 	note := sc.th.Paint(widget.Dim, "has not begun")
 	if sc.st.Rollback != nil {
-		done := 0
-		for _, st := range list {
-			if sc.st.Step(st.ID).Status == journal.Undone {
-				done++
-			}
-		}
-		note = sc.th.Paint(widget.Warn, fmt.Sprintf("◂ %d of %d undone", done, len(list)))
+		note = sc.undone(list)
 	}
 	lines := []string{widget.Rule(sc.th, widget.Focused+"rollback", note, w)}
 	if r := sc.st.Rollback; r != nil {
@@ -77,6 +102,26 @@ func (s *rollbackScreen) view(m *model, w, h int) ([]string, point) {
 	return append(lines, debts...), rowAt(at)
 }
 
+// undone counts what has been taken back; what has no way back is counted apart.
+func (sc *scene) undone(list []*plan.Step) string {
+	done, stay := 0, 0
+	for _, s := range list {
+		if _, back := undo(s); sc.st.Step(s.ID).Status == journal.Undone {
+			done++
+		} else if !back {
+			stay++
+		}
+	}
+	said, mark := fmt.Sprintf("%d of %d undone", done, len(list)-stay), widget.MarkOf("rolling back")
+	if stay > 0 {
+		said += fmt.Sprintf(", %d cannot be", stay)
+	}
+	if sc.st.Status == journal.RolledBack {
+		mark = widget.MarkOf("rolled back")
+	}
+	return sc.th.Paint(mark.Role, mark.Glyph+" "+said)
+}
+
 func (sc *scene) undoRow(st *plan.Step) []widget.Cell {
 	word := string(sc.status(st.ID))
 	mk, role, time := widget.MarkOf(word), widget.Text, ""
@@ -89,6 +134,9 @@ func (sc *scene) undoRow(st *plan.Step) []widget.Cell {
 	text, back := undo(st)
 	if !back {
 		role = widget.Loud
+		if word == "passed" && sc.st.Rollback != nil { // nobody waits for it
+			mk, text = widget.MarkOf("skipped"), "NO WAY BACK: it stays"
+		}
 	}
 	if word == "undo failed" {
 		text, role = clean(sc.st.Step(st.ID).Err), widget.Fail

@@ -83,6 +83,20 @@ func (sc *scene) checkItem(it plan.Item) widget.Item {
 	return out
 }
 
+// unsigned says what of the checklist is still open; "" for nothing.
+func (sc *scene) unsigned() string {
+	n := 0
+	for _, it := range sc.plan.Signoff {
+		if sc.checkItem(it).State != "passed" {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("not yet: %d of %s open", n, plural(len(sc.plan.Signoff), "item"))
+}
+
 func signatures(sc *scene, as []journal.Answer) string {
 	var parts []string
 	for _, a := range as {

@@ -103,12 +103,20 @@ func percent(f float64) string {
 }
 
 // soakTable is a line a probe: latency as a curve and in figures, good and bad,
-// error rate.
+// error rate. The names come first: the curve takes what they leave.
 func soakTable(sc *scene, cursor, w, h int) ([]string, int) {
-	spark, median := max(10, min(32, w-66)), 6
+	median, title := 6, 5
 	if w < 100 {
 		median = widget.Hidden // left to the details
 	}
+	for _, id := range sc.probes() {
+		title = max(title, widget.Width(sc.probeTitle(id)))
+	}
+	rest := w - 38 // lead, mark, figures and what stands between
+	if median > 0 {
+		rest -= median + 2
+	}
+	spark := max(8, min(40, rest-title))
 	tb := widget.Table{Cursor: cursor, Cols: []widget.Col{{Width: 1}, {Title: "probe", Grow: true},
 		{Title: "latency", Width: spark}, {Title: "p50 ms", Width: median, Right: true}, {Title: "p95 ms", Width: 6, Right: true},
 		{Title: "good", Width: 6, Right: true}, {Title: "bad", Width: 5, Right: true}, {Title: "errors", Width: 6, Right: true}}}

@@ -87,8 +87,11 @@ func moved(do action, at, n, page int) int {
 // something cannot be scrolled by the terminal and costs ten times the bytes.
 const wide = 120
 
-// listCols is the width of the steps beside the log.
-func listCols(w int) int { return min(60, max(44, w*43/100)) }
+// listCols is the width of the steps beside the log: what the longest title
+// needs, as long as the log keeps the better half.
+func (sc *scene) listCols(w int) int {
+	return min(max(44, sc.titleW+sc.hostW+sc.timeW+9), w*46/100, 76)
+}
 
 // measure shares the room: rows for list and card, the rest for the log.
 func (s *stepsScreen) measure(sc *scene, w, h int) (list, card int) {
@@ -97,8 +100,8 @@ func (s *stepsScreen) measure(sc *scene, w, h int) (list, card int) {
 		s.logCols, s.logRows = w, h-1
 		return 0, 0
 	case w >= wide:
-		s.logCols = w - listCols(w) - 3
-		card = min(len(s.card(sc, s.logCols)), max(5, h/3))
+		s.logCols = w - sc.listCols(w) - 3
+		card = min(len(s.card(sc, s.logCols)), s.cardRows(sc, max(5, h/3), h))
 		s.logRows = h - card - 2
 		return h, card
 	}
@@ -106,7 +109,7 @@ func (s *stepsScreen) measure(sc *scene, w, h int) (list, card int) {
 	if h >= 30 {
 		list = min(h/4, len(sc.steps))
 	}
-	card = min(len(s.card(sc, w)), max(3, h/3))
+	card = min(len(s.card(sc, w)), s.cardRows(sc, max(3, h/3), h-list))
 	s.logCols, s.logRows = w, max(1, h-list-card-3)
 	return list, card
 }
@@ -132,9 +135,19 @@ func (s *stepsScreen) view(m *model, w, h int) ([]string, point) {
 	return append(lines, logLines...), cur
 }
 
+// cardRows is the most rows that a card gets: more for somebody who is guided,
+// as long as four are left to the log.
+func (s *stepsScreen) cardRows(sc *scene, most, h int) int {
+	if sc.opt.Guide {
+		return max(most, h-7)
+	}
+	return most
+}
+
 // beside is the layout from 120 columns on.
 func (s *stepsScreen) beside(m *model, w, h, card int) ([]string, point) {
-	sc, lw := &m.sc, listCols(w)
+	sc := &m.sc
+	lw := sc.listCols(w)
 	rows, at := s.list(sc, lw, h-1, true)
 	left := append([]string{s.rule(sc, lw)}, rows...)
 	right := append([]string{s.cardRule(sc, s.logCols)}, widget.Fill(s.card(sc, s.logCols), card)...)
@@ -162,7 +175,7 @@ func (s *stepsScreen) rule(sc *scene, w int) string {
 // list draws the steps; with room, a line names each stage.
 func (s *stepsScreen) list(sc *scene, w, h int, heads bool) (lines []string, at int) {
 	tb := widget.Table{Cursor: -1, NoHead: true, Cols: []widget.Col{
-		{Width: 1}, {Grow: true}, {Width: sc.hostW}, {Width: 7, Right: true}}}
+		{Width: 1}, {Grow: true}, {Width: sc.hostW}, {Width: sc.timeW, Right: true}}}
 	if len(sc.steps) == 0 {
 		return []string{sc.th.Paint(widget.Dim, "  This plan has no steps.")}, 0
 	}
@@ -235,7 +248,7 @@ func lanesOf(p *plan.Plan) map[string]string {
 func (sc *scene) stepRow(s *plan.Step, lane string) []widget.Cell {
 	word := string(sc.status(s.ID))
 	mark := widget.MarkOf(word)
-	role, time := widget.Text, ""
+	role := widget.Text
 	switch word {
 	case "pending", "skipped", "undone", "passed":
 		role = widget.Dim
@@ -243,20 +256,27 @@ func (sc *scene) stepRow(s *plan.Step, lane string) []widget.Cell {
 	if word == "passed" {
 		role = widget.Text
 	}
-	if d := sc.took(s.ID); d > 0 {
-		time = widget.Span(d)
-	}
 	timeRole := widget.Dim
 	switch word {
 	case "running", "undoing":
 		timeRole = widget.Accent
-	case "failed", "unknown", "undo failed":
-		time, timeRole = word, mark.Role
-	case "waiting for you":
-		time, timeRole = "YOU", mark.Role
-	case "skipped", "undone":
-		time = word
+	case "failed", "unknown", "undo failed", "waiting for you":
+		timeRole = mark.Role
 	}
 	return []widget.Cell{{Text: mark.Glyph, Role: mark.Role}, {Text: lane + oneLine(s.Title), Role: role},
-		{Text: where(s), Role: widget.Dim}, {Text: time, Role: timeRole}}
+		{Text: where(s), Role: widget.Dim}, {Text: sc.tookWord(s.ID), Role: timeRole}}
+}
+
+// tookWord is how long a step took, or the word that matters more.
+func (sc *scene) tookWord(id string) string {
+	switch word := string(sc.status(id)); word {
+	case "waiting for you":
+		return "YOU"
+	case "failed", "unknown", "undo failed", "skipped", "undone":
+		return word
+	}
+	if d := sc.took(id); d > 0 {
+		return widget.Span(d)
+	}
+	return ""
 }

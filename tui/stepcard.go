@@ -21,7 +21,8 @@ func (s *stepsScreen) cardRule(sc *scene, w int) string {
 	return widget.Rule(sc.th, oneLine(st.Title), sc.th.MarkWord(string(sc.status(st.ID))), w)
 }
 
-// card is the chosen step in a few lines: why, what, where, how it is undone.
+// card is the chosen step in a few lines: why, what, where, how it is undone;
+// for somebody who is guided, why, what to expect and the way back come first.
 func (s *stepsScreen) card(sc *scene, w int) []string {
 	if len(sc.steps) == 0 {
 		return nil
@@ -41,16 +42,22 @@ func (s *stepsScreen) card(sc *scene, w int) []string {
 	if state.Err != "" {
 		add("error", state.Err, widget.Fail, 2)
 	}
-	add("why", oneLine(st.Why), widget.Text, 2)
-	add("kind", sc.runs(st, state), widget.Text, 1)
-	add("changes", changesLine(state, sc.status(st.ID)), widget.Text, 1)
+	add("why", oneLine(st.Why), widget.Text, map[bool]int{false: 2, true: 4}[sc.opt.Guide])
 	text, back := undo(st)
 	role := widget.Text
 	if !back {
-		role, text = widget.Loud, " NO WAY BACK: what this step does cannot be undone "
+		role, text = widget.Loud, "NO WAY BACK: what this step does cannot be undone"
 	}
-	pairs = append(pairs, widget.Pair{Label: "undo", Value: text, Role: role})
-	add("expect", oneLine(st.Expect), widget.Text, 1)
+	if sc.opt.Guide {
+		add("expect", oneLine(st.Expect), widget.Text, 3)
+		pairs = append(pairs, widget.Pair{Label: "undo", Value: text, Role: role, Max: 2})
+	}
+	add("kind", sc.runs(st, state), widget.Text, 1)
+	add("changes", changesLine(state, sc.status(st.ID)), widget.Text, 1)
+	if !sc.opt.Guide {
+		pairs = append(pairs, widget.Pair{Label: "undo", Value: text, Role: role})
+		add("expect", oneLine(st.Expect), widget.Text, 1)
+	}
 	return append(lines, widget.Pairs(sc.th, pairs, w)...)
 }
 
@@ -151,7 +158,7 @@ func (sc *scene) detail(s *plan.Step, w int) []string {
 	text, back := undo(s)
 	role := widget.Text
 	if !back {
-		role, text = widget.Loud, " NO WAY BACK "
+		role, text = widget.Loud, "NO WAY BACK"
 	}
 	pairs := []widget.Pair{
 		{Label: "state", Value: string(sc.status(s.ID)) + " " + clean(state.Err), Role: widget.MarkOf(string(sc.status(s.ID))).Role, Max: 8},

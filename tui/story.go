@@ -26,7 +26,7 @@ func (a *ask) story(sc *scene, w int) []string {
 	case journal.AskManual:
 		out = append(out, a.manual(sc, w)...)
 	case journal.AskCutover:
-		out = append(out, willRun(sc, journal.Cutover, w)...)
+		out = append(out, willRun(sc, journal.Cutover, w, a.room-len(out))...)
 	case journal.AskClose:
 		out = append(out, closing(sc, w)...)
 	case journal.AskSoak:
@@ -129,8 +129,16 @@ func (a *ask) manual(sc *scene, w int) []string {
 	return widget.Pairs(sc.th, pairs, w)
 }
 
-// about shows the finding or the checklist item that an answer would be about.
+// about shows the finding or the checklist item that an answer would be about;
+// when the answer is about all of them, how they stand.
 func (a *ask) about(sc *scene, w int) []string {
+	choice := ""
+	if a.chosen >= 0 {
+		choice = a.q.Options[a.chosen].Choice
+	}
+	if choice == "go" || a.q.Kind == journal.AskFindings && !sc.acceptable(a.item) {
+		return a.whole(sc, w)
+	}
 	for _, f := range sc.st.Findings {
 		if f.ID == a.item {
 			return findingCard(sc, f, w)
@@ -150,9 +158,39 @@ func (a *ask) about(sc *scene, w int) []string {
 	return out
 }
 
-// willRun lists the steps of a stage in their order, and how each is undone.
-func willRun(sc *scene, stage journal.Stage, w int) []string {
+// whole is how all findings, or the whole checklist, stand.
+func (a *ask) whole(sc *scene, w int) []string {
+	if a.q.Kind == journal.AskFindings {
+		return []string{"  " + sc.tallies(sc.findings())}
+	}
+	var out []string
+	for _, it := range sc.plan.Signoff {
+		c := sc.checkItem(it)
+		out = append(out, widget.Cut("  "+sc.th.Mark(c.State)+" "+c.Text+"  "+sc.th.Paint(widget.Dim, c.Note), w))
+	}
+	return out
+}
+
+// willRun lists the steps of a stage in their order, and how each is undone; on
+// one line each when room is short.
+func willRun(sc *scene, stage journal.Stage, w, room int) []string {
 	out := []string{"  " + sc.th.Paint(widget.Dim, "What will run, in this order:")}
+	if _, all := sc.count(stage); 2*all+1 > room {
+		tb := widget.Table{Cursor: -1, NoHead: true, Cols: []widget.Col{{Right: true}, {Grow: true}, {Width: sc.hostW}, {Grow: true}}}
+		for _, s := range sc.steps {
+			if s.Stage != stage {
+				continue
+			}
+			text, back := undo(s)
+			role := widget.Dim
+			if !back {
+				role = widget.Loud
+			}
+			tb.Rows = append(tb.Rows, []widget.Cell{{Text: fmt.Sprint(len(tb.Rows) + 1)}, {Text: oneLine(s.Title), Role: widget.Strong}, {Text: where(s), Role: widget.Dim}, {Text: text, Role: role}})
+		}
+		rows, _ := tb.Lines(sc.th, w, len(tb.Rows))
+		return append(out, rows...)
+	}
 	n := 0
 	for _, s := range sc.steps {
 		if s.Stage != stage {
@@ -177,5 +215,5 @@ func willRun(sc *scene, stage journal.Stage, w int) []string {
 // closing says what closing costs: the way back.
 func closing(sc *scene, w int) []string {
 	out := []string{"  " + sc.th.Paint(widget.Loud, " POINT OF NO RETURN ") + "  Going back after this loses what users wrote.", ""}
-	return append(out, willRun(sc, journal.Close, w)...)
+	return append(out, willRun(sc, journal.Close, w, 1000)...)
 }

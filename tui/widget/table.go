@@ -11,8 +11,9 @@ type Cell struct {
 // Hidden is the Width of a column that is left out.
 const Hidden = -1
 
-// Col is one column. Width 0 takes what its longest cell needs; Grow shares
-// what is left over.
+// Col is one column. Width 0 takes what its longest cell needs; columns that
+// Grow share what is left over: none gets more than its longest cell needs as
+// long as another is short of room.
 type Col struct {
 	Title string
 	Width int
@@ -67,7 +68,7 @@ func (tb Table) row(t Theme, cells []Cell, widths []int, focus bool) string {
 			s = FitRight(c.Text, widths[i])
 		}
 		role := c.Role
-		if focus && role == Text {
+		if focus && (role == Text || role == Dim && tb.Cols[i].Grow) {
 			role = Strong
 		}
 		b.WriteString(t.Paint(role, s))
@@ -91,24 +92,44 @@ func (tb Table) widths(w int) []int {
 		}
 		ws[i] = c.Width
 		if c.Width == 0 {
-			ws[i] = Width(c.Title)
-			for _, r := range tb.Rows {
-				if i < len(r) {
-					ws[i] = max(ws[i], Width(r[i].Text))
-				}
-			}
+			ws[i] = tb.longest(i)
 			if c.Max > 0 {
 				ws[i] = min(ws[i], c.Max)
 			}
 		}
 		left -= ws[i]
 	}
-	for i, c := range tb.Cols {
-		if c.Grow {
-			ws[i] = max(0, left/max(growing, 1))
-			left -= ws[i]
-			growing--
+	tb.grow(ws, left, growing)
+	return ws
+}
+
+// grow shares left among the n columns that grow.
+func (tb Table) grow(ws []int, left, n int) {
+	shared := map[int]bool{}
+	for again := n > 1; again; { // what needs less than its share gives the rest away
+		again = false
+		for i, c := range tb.Cols {
+			if need := tb.longest(i); c.Grow && !shared[i] && n > 1 && need <= left/n {
+				ws[i], shared[i], again = need, true, true
+				left, n = left-need, n-1
+			}
 		}
 	}
-	return ws
+	for i, c := range tb.Cols {
+		if c.Grow && !shared[i] {
+			ws[i] = max(0, left/max(n, 1))
+			left, n = left-ws[i], n-1
+		}
+	}
+}
+
+// longest is how many cells column i needs.
+func (tb Table) longest(i int) int {
+	n := Width(tb.Cols[i].Title)
+	for _, r := range tb.Rows {
+		if i < len(r) {
+			n = max(n, Width(r[i].Text))
+		}
+	}
+	return n
 }
