@@ -119,10 +119,13 @@ func (w *watched) since(t time.Time) []sample {
 	return all
 }
 
-// watch probes until the soak is over or a limit is passed for long enough.
+// watch probes until the soak is over or a limit is passed for long enough. It
+// measures by the clock that nobody can set: the wall clock only says, when a
+// watch begins, how much of the soak an earlier belay has left, and never more
+// than the whole.
 func (e *Engine) watch(ctx context.Context, spec *plan.Soak, until time.Time) (verdict, why string, err error) {
 	w := &watched{samples: map[string][]sample{}}
-	begun := e.Now()
+	begun, left := time.Now(), min(until.Sub(e.Now()), spec.For)
 	probing, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -139,8 +142,8 @@ func (e *Engine) watch(ctx context.Context, spec *plan.Soak, until time.Time) (v
 			return "", "", e.halts.cause()
 		case <-tick.C:
 		}
-		now := e.Now()
-		over := !now.Before(until)
+		now := time.Now()
+		over := now.Sub(begun) >= left
 		if over || now.Sub(recorded) >= time.Second {
 			recorded = now
 			if err := e.tallies(spec, w); err != nil {
@@ -179,7 +182,7 @@ func (e *Engine) probe(ctx context.Context, p plan.Probe, w *watched) {
 // the end of the soak does not.
 func (e *Engine) sample(ctx context.Context, p plan.Probe) (sample, bool) {
 	begun := time.Now()
-	s := sample{at: e.Now(), level: checks.Unknown}
+	s := sample{at: begun, level: checks.Unknown}
 	world := checks.World{Hosts: e.looking(), Secret: e.Secret}
 	if n, ok := p.Do.(interface{ NeedsFacts() bool }); ok && n.NeedsFacts() {
 		world.Facts, world.Unreached = checks.GatherAll(ctx, world.Hosts)
