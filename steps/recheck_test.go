@@ -1,12 +1,14 @@
 package steps
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"belay/remote"
+	"belay/remote/secret"
 )
 
 // TestRunRecheck: what a person mended by hand is seen by the verify script;
@@ -37,5 +39,27 @@ func TestRunRecheck(t *testing.T) {
 	blind := &run{Script: "exit 7", Dir: dir}
 	if _, err := blind.Recheck(t.Context(), looking(e)); !errors.Is(err, errCannotSee) {
 		t.Errorf("recheck of a blind step: %v", err)
+	}
+}
+
+// TestRunWithoutItsSecret: a script whose secret cannot be had was not begun,
+// so there is nothing to take up and nothing to undo.
+func TestRunWithoutItsSecret(t *testing.T) {
+	b := &runBox{home: t.TempDir(), over: remote.Local("chat")}
+	for _, attached := range []bool{false, true} {
+		r := &run{Script: "true", UndoBy: "exit 1", Secrets: []string{"pw"}, Dir: t.TempDir(), IsAttached: attached}
+		e, _ := runEnv(b.host())
+		e.Secret = func(context.Context, string) (secret.Value, error) {
+			return secret.Value{}, errors.New(`secret "pw": nobody gave it`)
+		}
+		if err := r.Apply(t.Context(), e); err == nil || err.Error() != `script: secret "pw": nobody gave it; it was not started` {
+			t.Errorf("apply: %v", err)
+		}
+		if _, begun, err := traceOf(e, runKey); begun || err != nil {
+			t.Errorf("a trace of it: %v, %v", begun, err)
+		}
+		if err := r.Undo(t.Context(), e); err != nil {
+			t.Errorf("undo: %v", err)
+		}
 	}
 }

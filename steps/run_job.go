@@ -75,7 +75,13 @@ func nextTrace(ctx context.Context, e Env, key string, fresh runTrace) (runTrace
 }
 
 // execute runs s once a trace: as a job, or attached if fresh says so.
+// Without its secrets nothing is begun, and no trace says that something was.
 func execute(ctx context.Context, e Env, key string, fresh runTrace, s runScript, p *logProgress) error {
+	if t, found, err := traceOf(e, key); err == nil && (!found || t.Told || t.Attached) {
+		if _, err := s.stdin(ctx, e); err != nil {
+			return fmt.Errorf("%w; it was not started", err)
+		}
+	}
 	if fresh.Attached {
 		return runAttached(ctx, e, key, fresh, s, p)
 	}

@@ -83,7 +83,7 @@ func (s runScript) stdin(ctx context.Context, e Env) (secret.Value, error) {
 	for _, name := range s.Secrets {
 		v, err := e.Secret(ctx, name)
 		if err != nil {
-			return secret.Value{}, fmt.Errorf("secret %q: %w", name, err)
+			return secret.Value{}, err // it names the secret
 		}
 		text := v.Reveal()
 		if strings.ContainsRune(text, 0) {
