@@ -142,10 +142,14 @@ func (r *run) Apply(ctx context.Context, e Env) error {
 	return nil
 }
 
-// Underway tells whether there is an execution to take up.
+// Underway tells whether there is an execution to take up. Without a trace
+// none was ever begun on this host, so that beginning one does nothing twice.
 func (r *run) Underway(e Env) (bool, error) {
 	t, found, err := traceOf(e, runKey)
-	return found && !t.Told && !t.Attached, err
+	if !found {
+		return !r.IsAttached, err
+	}
+	return !t.Told && !t.Attached, err
 }
 
 // Verify runs the verify script; without one the script's status was the proof.

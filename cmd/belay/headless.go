@@ -59,11 +59,11 @@ func (h *headless) answerSlowly(ctx context.Context, pause time.Duration) {
 
 // answer answers one open question.
 func (h *headless) answer(ctx context.Context) *journal.Question {
-	s := h.run.State()
-	for _, q := range s.Questions {
+	for _, q := range h.run.State().Questions {
 		if !h.run.Waiting(q.ID) {
 			continue
 		}
+		s := h.run.State() // now that the engine waits, it holds all that was said before
 		a, ok := h.answers.next(q, s, h.author)
 		if !ok {
 			return &q

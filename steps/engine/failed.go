@@ -121,16 +121,19 @@ func (e *Engine) resolve(ctx context.Context, s *plan.Step, st journal.StepState
 	if try > maxUnaided {
 		return e.askUnknown(ctx, s, st, nil, nil)
 	}
-	if e.underway(s, open) {
-		logf(e.Output(s.ID, open[0]), "taking up what was left running")
-		return e.apply(ctx, s, open)
+	going, open := e.underway(s, open)
+	if len(open) == 0 {
+		logf(e.Output(s.ID, going[0]), "taking up what was left running")
+		return e.apply(ctx, s, going)
 	}
 	if _, manual := s.Do.(steps.Asker); manual {
 		return e.apply(ctx, s, open)
 	}
 	todo, changes, err := e.pending(ctx, s, open)
 	if err == nil && len(todo) == 0 {
-		if err = e.verify(ctx, s, open); err == nil {
+		if err = e.verify(ctx, s, open); err == nil && len(going) > 0 {
+			return e.apply(ctx, s, going) // those that ended are proved; the others are taken up
+		} else if err == nil {
 			return e.append(journal.Event{Type: journal.StepPassed, Step: s.ID}, journal.Passed{})
 		}
 	}
@@ -139,7 +142,7 @@ func (e *Engine) resolve(ctx context.Context, s *plan.Step, st journal.StepState
 		if err := e.append(journal.Event{Type: journal.StepStarted, Step: s.ID}, ev); err != nil {
 			return err
 		}
-		return e.apply(ctx, s, todo)
+		return e.apply(ctx, s, append(todo, going...))
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -161,18 +164,21 @@ func unfinished(s *plan.Step, st journal.StepState) []string {
 	return open
 }
 
-// underway tells whether every unfinished share of the step can be taken up.
-func (e *Engine) underway(s *plan.Step, hosts []string) bool {
+// underway parts the unfinished shares of a step into those that can be taken
+// up and the others.
+func (e *Engine) underway(s *plan.Step, hosts []string) (going, others []string) {
 	r, ok := s.Do.(steps.Resumer)
 	if !ok {
-		return false
+		return nil, hosts
 	}
 	for _, h := range hosts {
-		if on, err := r.Underway(e.env(s, h, true)); err != nil || !on {
-			return false
+		if on, err := r.Underway(e.env(s, h, true)); err == nil && on {
+			going = append(going, h)
+		} else {
+			others = append(others, h)
 		}
 	}
-	return true
+	return going, others
 }
 
 func (e *Engine) askUnknown(ctx context.Context, s *plan.Step, st journal.StepState, changes []journal.Change, looked error) error {

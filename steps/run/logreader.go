@@ -24,6 +24,9 @@ func (l fileLog) Len() int {
 	return int(st.Size() / recordLen)
 }
 
+// maxRead bounds what one call of Lines reads.
+const maxRead = 64 << 20
+
 // Lines reads one stretch of the index and one of the text.
 func (l fileLog) Lines(from, n int) []Line {
 	ends, times := l.records(from, n)
@@ -43,6 +46,15 @@ func (l fileLog) Lines(from, n int) []Line {
 		return nil
 	}
 	defer f.Close()
+	for i, end := range ends { // no record may lead astray, whatever a power cut made of the index
+		if end <= begin || i > 0 && end <= ends[i-1] || end-begin > maxRead {
+			ends = ends[:i]
+			break
+		}
+	}
+	if len(ends) == 0 {
+		return nil
+	}
 	text := make([]byte, ends[len(ends)-1]-begin)
 	if _, err := f.ReadAt(text, begin); err != nil {
 		return nil

@@ -50,19 +50,27 @@ func openLineWriter(path string) (*lineWriter, error) {
 }
 
 // continueOld goes on where an earlier belay ended. What the index does not
-// vouch for (text written just before a crash) is written over.
+// vouch for (text written just before a crash) is written over, and so are
+// records without their text, which a power cut leaves.
 func (w *lineWriter) continueOld() error {
-	st, err := w.idx.Stat()
+	idx, err := w.idx.Stat()
 	if err != nil {
 		return err
 	}
-	whole := st.Size() / recordLen * recordLen
-	if whole > 0 {
+	log, err := w.log.Stat()
+	if err != nil {
+		return err
+	}
+	whole := idx.Size() / recordLen * recordLen
+	for w.end = 0; whole > 0; whole -= recordLen {
 		var rec [recordLen]byte
 		if _, err := w.idx.ReadAt(rec[:], whole-recordLen); err != nil {
 			return err
 		}
-		w.end = int64(binary.LittleEndian.Uint64(rec[:8]))
+		if end := int64(binary.LittleEndian.Uint64(rec[:8])); end > 0 && end <= log.Size() {
+			w.end = end
+			break
+		}
 	}
 	if err := w.idx.Truncate(whole); err != nil {
 		return err

@@ -46,15 +46,18 @@ func (r *Run) Ask(ctx context.Context, q journal.Question) (journal.Answer, erro
 	r.mu.Lock()
 	r.answers[q.ID] = ch
 	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		delete(r.answers, q.ID)
-		r.mu.Unlock()
-	}()
 	select {
 	case a := <-ch:
 		return a, nil
 	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.answers, q.ID)
+	select {
+	case a := <-ch: // it came first after all, and whoever gave it was told that it counts
+		return a, nil
+	default:
 		return journal.Answer{}, context.Cause(ctx)
 	}
 }
@@ -64,8 +67,7 @@ func (r *Run) Ask(ctx context.Context, q journal.Question) (journal.Answer, erro
 func (r *Run) Waiting(question string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	ch := r.answers[question]
-	return ch != nil && len(ch) == 0
+	return r.answers[question] != nil
 }
 
 // Answer hands an answer to the engine, if its question waits for one and the
@@ -84,12 +86,9 @@ func (r *Run) Answer(_ context.Context, a journal.Answer) error {
 		if ch == nil {
 			return ErrNotWaiting
 		}
-		select {
-		case ch <- a:
-			return nil
-		default:
-			return &StaleError{a.Question}
-		}
+		delete(r.answers, q.ID) // it takes one answer
+		ch <- a
+		return nil
 	}
 	return &StaleError{a.Question}
 }
