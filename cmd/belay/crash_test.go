@@ -70,7 +70,7 @@ func mortalMain() int {
 	if err == nil {
 		r, red, said, cerr := create(p, f)
 		if err = cerr; err == nil {
-			err = drive(context.Background(), r, p, red, said, f, dying((*engine.Engine).Walk))
+			err = drive(context.Background(), r, p, red, said, f, dying(walks["run"]))
 		}
 	}
 	if code := exit(0); errors.As(err, &code) || err == nil {

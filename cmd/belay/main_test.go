@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,13 +24,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "lab-chat" {
 		main()
 	}
-	// As the program, every state directory is a world of its own, so that runs
-	// of different tests do not meet in this machine's lock.
-	lock := filepath.Join(os.TempDir(), fmt.Sprintf("belay-test-%d.lock", os.Getpid()))
-	if state := os.Getenv("BELAY_STATE"); state != "" && (filepath.Base(os.Args[0]) == "belay" || os.Getenv(dieAt) != "") {
-		lock = cmp.Or(os.Getenv("BELAY_TEST_LOCK"), filepath.Clean(state)+".lock")
-	}
-	os.Setenv("BELAY_LOCK", lock)
+	ownWorld(filepath.Base(os.Args[0]) == "belay" || os.Getenv(dieAt) != "")
 	if os.Getenv(dieAt) != "" {
 		os.Exit(mortalMain())
 	}

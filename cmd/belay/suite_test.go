@@ -52,6 +52,7 @@ func init() {
 	for _, kind := range killPoints {
 		d.count[kind] = &atomic.Int64{}
 	}
+	ownWorld(true)
 	for name, walk := range walks {
 		walks[name] = func(e *engine.Engine, ctx context.Context) (journal.Status, error) {
 			e.Log = &doomedLog{e.Log, d}
