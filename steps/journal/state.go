@@ -89,6 +89,10 @@ func (s *State) Step(id string) StepState {
 	return StepState{ID: id, Status: Pending}
 }
 
+// HasEnded tells whether the engine recorded an end, be it one that a resume
+// goes on from.
+func (s *State) HasEnded() bool { return s.ended != "" }
+
 // Over tells whether the run has come to an end that nothing resumes.
 func (s *State) Over() bool {
 	return s.Status == Closed || s.Status == RolledBack && len(s.Debts) == 0

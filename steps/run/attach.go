@@ -22,7 +22,7 @@ type Attached struct {
 	logs
 	dir  string
 	plan *plan.Plan
-	tail *journal.Tail
+	tail tail
 	by   journal.Author
 
 	mu      sync.Mutex
@@ -57,21 +57,26 @@ func Attach(dir string, kinds plan.Kinds, by journal.Author) (*Attached, error) 
 		conn.Close()
 		return nil, fmt.Errorf("run %s: its copy of the plan cannot be read: %w", filepath.Base(dir), err)
 	}
+	follow, err := newTail(dir)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
 	a := &Attached{
 		logs: newLogs(dir, p), dir: dir, plan: p, by: by, conn: conn,
-		tail:    journal.NewTail(filepath.Join(dir, "journal")),
+		tail:    follow,
 		waiting: map[uint64]chan error{},
 	}
 	go a.listen()
 	if err := a.call(context.Background(), call{Hello: &by}); err != nil {
-		conn.Close()
+		a.Close()
 		return nil, err
 	}
 	return a, nil
 }
 
 // Close leaves; the run goes on.
-func (a *Attached) Close() error { return a.conn.Close() }
+func (a *Attached) Close() error { return errors.Join(a.conn.Close(), a.tail.Close()) }
 
 // Plan is the run's copy of the plan.
 func (a *Attached) Plan() *plan.Plan { return a.plan }

@@ -65,9 +65,10 @@ func List(root string) ([]Entry, error) {
 		return nil, err
 	}
 	var all []Entry
+	off := map[string]error{}
 	for _, d := range slices.Backward(dirs) {
-		if d.IsDir() {
-			all = append(all, look(filepath.Join(root, d.Name())))
+		if d.IsDir() && !strings.HasPrefix(d.Name(), ".") {
+			all = append(all, look(filepath.Join(root, d.Name()), off))
 		}
 	}
 	// Ids tell the minute only.
@@ -75,8 +76,14 @@ func List(root string) ([]Entry, error) {
 	return all, nil
 }
 
-func look(dir string) Entry {
+func look(dir string, off map[string]error) Entry {
 	e := Entry{ID: filepath.Base(dir), Dir: dir, State: journal.NewState()}
+	if store, err := StoreOf(dir); store != nil || err != nil {
+		if e.Err = err; err != nil {
+			return e
+		}
+		return lookShared(e, store, off)
+	}
 	events, err := journal.Read(filepath.Join(dir, "journal"))
 	for _, ev := range events {
 		e.State.Apply(ev)
@@ -93,7 +100,8 @@ func look(dir string) Entry {
 // or a path. "" finds the newest run that is not over.
 func Find(root, name string) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) {
-		if _, err := os.Stat(filepath.Join(name, "journal")); err != nil {
+		_, err := os.Stat(filepath.Join(name, "journal"))
+		if store, _ := StoreOf(name); err != nil && store == nil {
 			return "", fmt.Errorf("%s is not a run directory: %w", name, err)
 		}
 		return filepath.Clean(name), nil
@@ -102,10 +110,17 @@ func Find(root, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	found, err := choose(all, name, root)
+	return found.Dir, err
+}
+
+// choose finds a run among all by its id or an unambiguous part; "" chooses
+// the first that is not over. where is what errors call their place.
+func choose(all []Entry, name, where string) (Entry, error) {
 	var found []Entry
 	for _, e := range all {
 		if e.ID == name {
-			return e.Dir, nil
+			return e, nil
 		}
 		if name == "" && !e.State.Over() && e.State.Run != "" || name != "" && strings.Contains(e.ID, name) {
 			found = append(found, e)
@@ -113,11 +128,11 @@ func Find(root, name string) (string, error) {
 	}
 	switch {
 	case len(found) == 0 && name == "":
-		return "", fmt.Errorf("no unfinished run under %s; `belay runs` lists all", root)
+		return Entry{}, fmt.Errorf("no unfinished run under %s; `belay runs` lists all", where)
 	case len(found) == 0:
-		return "", fmt.Errorf("no run %q under %s; `belay runs` lists all", name, root)
+		return Entry{}, fmt.Errorf("no run %q under %s; `belay runs` lists all", name, where)
 	case len(found) > 1 && name != "":
-		return "", fmt.Errorf("%q could be %s or %s; say more of it", name, found[0].ID, found[1].ID)
+		return Entry{}, fmt.Errorf("%q could be %s or %s; say more of it", name, found[0].ID, found[1].ID)
 	}
-	return found[0].Dir, nil
+	return found[0], nil
 }

@@ -10,7 +10,7 @@ import (
 
 // redacting takes secrets out of events on their way to the journal.
 type redacting struct {
-	*journal.Journal
+	Journal
 	red *secret.Redactor
 }
 
