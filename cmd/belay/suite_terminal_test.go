@@ -435,6 +435,9 @@ func TestTwoScreens(t *testing.T) {
 	k.untilScreen("one", "the plan", "kept")
 	k.tmuxRun("two", "attach")
 	k.untilScreen("two", "that it only reads", "You only read", "p takes it")
+	if _, out := k.belay(); !strings.Contains(out, filepath.Base(k.runDir())) || !strings.Contains(out, "belay attach RUN") {
+		t.Errorf("bare belay offers no run to attach to:\n%s", out)
+	}
 	eve := k.attach()
 	defer eve.Close()
 	var refused *journal.RefusedError
