@@ -65,7 +65,12 @@ func newRun() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run PLAN",
 		Short: "Carry out a plan: assess, prepare, sign off, cut over, watch, close",
-		Args:  cobra.ExactArgs(1),
+		Long: `Carry out a plan: assess, prepare, sign off, cut over, watch, close.
+
+One run at a time changes a host. One that another run holds blocks the assessment
+(exit code 3); met later, or by resume or rollback, it is asked about (6 when nobody
+answers). --break-lock "reason" takes the host away from a run that nobody drives.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := readPlan(args[0], with)
 			if err != nil {
