@@ -135,6 +135,7 @@ func (sc *scene) penWord() string {
 // off are the actions that make no sense now; the footer leaves them out.
 func (m *model) off() map[action]bool {
 	off := map[action]bool{"answer": len(m.sc.st.Questions) == 0 || m.sc.live.Ended}
+	off["intervene"] = m.sc.live.Ended || m.sc.st.Rollback != nil || m.sc.readOnly() != ""
 	if a, ok := m.screen().(*assessScreen); ok {
 		fs := m.sc.findings()
 		if m.sc.question(journal.AskFindings) == nil || len(fs) == 0 || !m.sc.acceptable(fs[a.cursor].ID) {

@@ -66,7 +66,7 @@ var bindings = []binding{
 	{anywhere, on("m"), "", "mouse", "", "mouse on and off; off, the terminal selects text as usual"},
 	{anywhere, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{anywhere, on("ctrl+z"), "ctrl-z", "suspend", "", "back to the shell; fg returns"},
-	{anywhere, on("x"), "", "intervene", "", "stop after this step, end the running commands, or ask to roll back"},
+	{anywhere, on("x"), "", "intervene", "stop, turn back", "stop after this step, end the running commands, or ask to roll back"},
 	{anywhere, on("p"), "", "pen", "", "take the pen, when another screen of the run has it: who has it may answer"},
 	{anywhere, on("q", "ctrl+c"), "q", "quit", "leave", "leave this screen, or stop the run after this step: it asks"},
 

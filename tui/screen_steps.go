@@ -90,7 +90,7 @@ const wide = 120
 // listCols is the width of the steps beside the log: what the longest title
 // needs, as long as the log keeps the better half.
 func (sc *scene) listCols(w int) int {
-	return min(max(44, sc.titleW+sc.hostW+sc.timeW+9), w*46/100, 76)
+	return min(max(44, sc.titleW+sc.hostW+sc.timeW+9), w*46/100)
 }
 
 // measure shares the room: rows for list and card, the rest for the log.

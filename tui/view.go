@@ -63,7 +63,11 @@ func (m *model) draw() (string, point) {
 	var body []string
 	var at point
 	if m.top != nil {
-		rule := widget.Rule(m.sc.th, m.top.title(), m.dialogNote(), w)
+		title := m.top.title()
+		if _, ok := m.top.(*ask); ok && m.sc.readOnly() != "" {
+			title = "belay waits for whoever holds the pen"
+		}
+		rule := widget.Rule(m.sc.th, title, m.dialogNote(), w)
 		body, at = m.top.view(&m.sc, w, h-1)
 		body = append([]string{rule}, body...)
 		if at.y >= 0 {
@@ -144,12 +148,18 @@ func (m *model) guide() string {
 	case "steps":
 		return "The steps run by themselves; you are asked when a decision is yours."
 	case "sign-off":
-		return "Nothing has been switched yet. People sign here, then somebody says go or no-go."
+		return "People sign here, then somebody says go or no-go. Nothing is switched before that."
 	case "cutover":
 		return "The switch. Read what will run and how it is undone before you type the host's name."
 	case "soak":
+		if m.sc.st.Soak.Begun.IsZero() {
+			return "After cutover the new service is watched here, while a rollback is still possible."
+		}
 		return "The new service is live and watched. A rollback is still possible."
 	case "rollback":
+		if m.sc.st.Rollback == nil {
+			return "Nothing is being undone. This is what a rollback would take back, the last step first."
+		}
 		return "Every finished step is undone, the last one first."
 	}
 	return "How it went, and where everything lies."

@@ -189,6 +189,8 @@ func (p *LogPane) Position(t Theme) string {
 	switch {
 	case p.n == 0:
 		return t.Paint(Dim, "empty so far")
+	case p.Follow && p.n == 1:
+		return t.Paint(Dim, "following · 1 line")
 	case p.Follow:
 		return t.Paint(Dim, "following · "+Thousands(int64(p.n))+" lines")
 	}
