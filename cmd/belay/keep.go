@@ -87,7 +87,9 @@ func keep(ctx context.Context, dir, walk, breakLock string, ready func()) error 
 // this machine in the plan mean the same when it is resumed from elsewhere.
 func standWhere(r *run.Run) error {
 	if dir := r.State().Dir; dir != "" {
-		return os.Chdir(dir)
+		if err := os.Chdir(dir); err != nil {
+			return noDir(r, err)
+		}
 	}
 	return nil
 }
@@ -152,18 +154,11 @@ func newAttach() *cobra.Command {
 		Short: "Look at a run that is going on, and answer it",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			root, err := run.Root()
-			if err != nil {
-				return err
-			}
-			dir, err := run.Find(root, first(args))
-			if err != nil {
-				return err
-			}
-			return watch(cmd.Context(), dir, f)
+			return attach(cmd.Context(), f.journal, first(args), f)
 		},
 	}
 	f.addScreen(c)
+	f.journal.add(c)
 	return c
 }
 

@@ -1,13 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"belay/steps/journal"
-	"belay/steps/plan"
 	"belay/steps/report"
 	"belay/steps/run"
 )
@@ -15,25 +14,25 @@ import (
 func newReport() *cobra.Command {
 	var format string
 	var verify bool
+	var where journalFlag
 	c := &cobra.Command{
 		Use:   "report [RUN]",
 		Short: "Tell what a run did, from its journal",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			root, err := run.Root()
+			rec, err := findRecord(cmd.Context(), where, first(args))
 			if err != nil {
 				return err
 			}
-			dir, err := findAny(root, first(args))
-			if err != nil {
+			events, err := rec.events()
+			if damage := (*journal.DamageError)(nil); err != nil && !errors.As(err, &damage) {
 				return err
 			}
-			events, err := journal.Read(filepath.Join(dir, "journal"))
 			if verify {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: %d events; every line is as it was written and none is missing.\n", filepath.Base(dir), len(events))
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: %d events; every line is as it was written and none is missing.\n", rec.id, len(events))
 				return nil
 			}
 			if err != nil {
@@ -43,7 +42,7 @@ func newReport() *cobra.Command {
 			if err != nil {
 				seen.Damage = err.Error()
 			}
-			p, err := run.Plan(dir, plan.All())
+			p, err := rec.plan()
 			if err != nil {
 				return err
 			}
@@ -62,6 +61,7 @@ func newReport() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&format, "format", "md", "md or json")
+	where.add(c)
 	c.Flags().BoolVar(&verify, "verify", false, "prove the journal's hash chain instead")
 	return c
 }

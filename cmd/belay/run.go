@@ -17,6 +17,7 @@ import (
 	"belay/steps"
 	"belay/steps/engine"
 	"belay/steps/journal"
+	"belay/steps/journal/pg"
 	"belay/steps/plan"
 	"belay/steps/run"
 	"belay/tui"
@@ -32,6 +33,10 @@ type driveFlags struct {
 	theme    string
 	answers  string
 	auto     bool // of the demo: the answers are given while a screen looks on
+
+	journal journalFlag
+	store   *pg.Store // of journal; nil: run directories
+	here    bool      // steps on the bastion itself may act on this one
 
 	why       string // the word of the command line: "run" when empty
 	breakLock string // why locks of other runs may be broken
@@ -80,6 +85,7 @@ answers). --break-lock "reason" takes the host away from a run that nobody drive
 		},
 	}
 	f.add(c)
+	f.journal.add(c)
 	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file` that replaces hosts, vars, secrets, window or environment")
 	return c
 }
@@ -95,7 +101,7 @@ func create(p *plan.Plan, f driveFlags) (*run.Run, *secret.Redactor, *answers, e
 		return nil, nil, nil, err
 	}
 	red := &secret.Redactor{}
-	r, err := run.Create(root, run.NewID(p.Name, time.Now()), p, red, author())
+	r, err := run.CreateIn(f.store, root, run.NewID(p.Name, time.Now()), p, red, author())
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("run directory: %w; nothing was contacted or changed", err)
 	}
@@ -105,7 +111,10 @@ func create(p *plan.Plan, f driveFlags) (*run.Run, *secret.Redactor, *answers, e
 // runPlan opens a new run of p and drives it to an end: by a keeper when a
 // person looks on, so that the run outlives the terminal; from this process
 // when nobody does.
-func runPlan(ctx context.Context, p *plan.Plan, f driveFlags) error {
+func runPlan(ctx context.Context, p *plan.Plan, f driveFlags) (err error) {
+	if f.store, err = f.journal.store(); err != nil {
+		return err
+	}
 	r, red, said, err := create(p, f)
 	if err != nil {
 		return err
@@ -138,6 +147,7 @@ func newResume() *cobra.Command {
 		},
 	}
 	f.add(c)
+	f.addShared(c)
 	return c
 }
 
@@ -152,6 +162,7 @@ func newRollback() *cobra.Command {
 		},
 	}
 	f.add(c)
+	f.addShared(c)
 	return c
 }
 
@@ -168,9 +179,9 @@ func reopen(ctx context.Context, args []string, why string, f driveFlags) error 
 	if err := meant(root, first(args), why); err != nil {
 		return usageError{fmt.Errorf("%w; nothing was done", err)}
 	}
-	dir, err := run.Find(root, first(args))
+	dir, err := f.find(ctx, root, first(args))
 	if err != nil {
-		return usageError{fmt.Errorf("%w; nothing was done", err)}
+		return err
 	}
 	red := &secret.Redactor{}
 	r, err := run.Open(dir, plan.All(), red, author(), why)

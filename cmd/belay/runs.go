@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -16,19 +17,21 @@ import (
 
 func newRuns() *cobra.Command {
 	var open bool
+	var where journalFlag
 	c := &cobra.Command{
 		Use:   "runs",
-		Short: "List the runs of this machine, newest first",
+		Short: "List the runs of this machine, and of a shared journal, newest first",
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return listRuns(cmd, open) },
+		RunE:  func(cmd *cobra.Command, _ []string) error { return listRuns(cmd, where, open) },
 	}
 	c.Flags().BoolVar(&open, "open", false, "only those that are not over")
+	where.add(c)
 	return c
 }
 
 // listRuns prints the runs, numbered when only the open ones are shown.
-func listRuns(cmd *cobra.Command, open bool) error {
-	root, all, err := readRuns(open)
+func listRuns(cmd *cobra.Command, where journalFlag, open bool) error {
+	root, all, err := readRuns(cmd.Context(), where, open)
 	if err != nil {
 		return err
 	}
@@ -42,12 +45,16 @@ func listRuns(cmd *cobra.Command, open bool) error {
 	return nil
 }
 
-func readRuns(open bool) (root string, all []run.Entry, err error) {
+func readRuns(ctx context.Context, where journalFlag, open bool) (root string, all []run.Entry, err error) {
 	root, err = run.Root()
 	if err != nil {
 		return "", nil, err
 	}
-	all, err = run.List(root)
+	store, err := where.store()
+	if err != nil {
+		return "", nil, err
+	}
+	all, err = listIn(ctx, store, root)
 	if open {
 		all = slices.DeleteFunc(all, func(e run.Entry) bool { return e.Err == nil && e.State.Over() })
 	}
@@ -80,7 +87,7 @@ func noRuns(root string, open bool) string {
 // offerRuns is belay without a command: it lists the open runs and, on a
 // terminal, offers to go to one.
 func offerRuns(cmd *cobra.Command) error {
-	root, all, err := readRuns(true)
+	root, all, err := readRuns(cmd.Context(), "", true)
 	if err != nil {
 		return err
 	}
