@@ -2,13 +2,18 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"regexp"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
 	"belay/steps/journal"
+	"belay/steps/plan"
 )
 
 // answers are what a headless run says when it is asked: a YAML file of
@@ -57,7 +62,7 @@ func readAnswers(path string) (*answers, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	dec.KnownFields(true)
 	if err := dec.Decode(a); err != nil {
-		return nil, usageError{fmt.Errorf("answers %s: %w; nothing was done", path, err)}
+		return nil, usageError{fmt.Errorf("answers %s: %s; nothing was done", path, plainly(err))}
 	}
 	for i := range a.Answers {
 		p := &a.Answers[i]
@@ -70,6 +75,38 @@ func readAnswers(path string) (*answers, error) {
 		p.Times = max(p.Times, 1)
 	}
 	return a, nil
+}
+
+// plainly says what is wrong with a YAML file without the words of our types.
+func plainly(err error) string {
+	if errors.Is(err, io.EOF) {
+		return "the file is empty"
+	}
+	var wrong *yaml.TypeError
+	if !errors.As(err, &wrong) {
+		return strings.TrimPrefix(err.Error(), "yaml: ")
+	}
+	var all []string
+	for _, text := range wrong.Errors {
+		text = unknownField.ReplaceAllString(text, `unknown key "$1"`)
+		all = append(all, wrongType.ReplaceAllString(text, "$1 is not what belongs here"))
+	}
+	return strings.Join(all, "; ") + "; a file of answers has `name:` and `answers:`, a list of {question, choice, step, item, text, reason, name, times}"
+}
+
+var (
+	unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
+	wrongType    = regexp.MustCompile("cannot unmarshal (?:!!\\w+ )?(.*) into \\S+$")
+)
+
+// fit tells which answer is for a step that the plan does not have.
+func (as *answers) fit(p *plan.Plan) error {
+	for i, a := range as.Answers {
+		if a.Step != "" && p.Step(a.Step) == nil {
+			return usageError{fmt.Errorf("answers: answer %d: the plan has no step %q; nothing was done", i+1, a.Step)}
+		}
+	}
+	return nil
 }
 
 // next takes the answer to q, or says that there is none. A gate of findings

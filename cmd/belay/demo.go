@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
@@ -145,7 +144,7 @@ func newInit() *cobra.Command {
 			}
 			src, err := shipped.Read(example)
 			if err != nil {
-				return usageError{fmt.Errorf("%w; there are: %s", err, strings.Join(shipped.Names(), ", "))}
+				return usageError{fmt.Errorf("%w; nothing was written", err)}
 			}
 			if out == "" {
 				out = example + ".yaml"

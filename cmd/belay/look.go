@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"belay/remote/hold"
 	"belay/remote/secret"
 	"belay/steps/engine"
+	"belay/steps/journal"
 	"belay/steps/plan"
 )
 
@@ -55,15 +57,10 @@ func newAssess() *cobra.Command {
 				if f.Level == "block" || f.Level == "unknown" {
 					code = exitNoGo
 				}
-				if asJSON {
-					continue
-				}
-				fmt.Printf("%-8s %-12s %s\n", f.Level, f.Host, f.Text)
-				if f.Fix != "" && f.Level != "pass" {
-					fmt.Printf("%-21s fix: %s\n", "", f.Fix)
-				}
 			}
-			if asJSON {
+			if !asJSON {
+				printFindings(os.Stdout, found)
+			} else {
 				enc := json.NewEncoder(os.Stdout)
 				enc.SetIndent("", "  ")
 				if err := enc.Encode(found); err != nil {
@@ -76,6 +73,29 @@ func newAssess() *cobra.Command {
 	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file`")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	return c
+}
+
+// printFindings writes a line for each finding and one for what to do about
+// it. What could not be judged for one reason, as on a host that was not
+// reached, is one line with the names of the checks.
+func printFindings(w io.Writer, found []journal.Finding) {
+	type why struct{ host, level, text, fix string }
+	named := map[why][]string{}
+	key := func(f journal.Finding) why { return why{f.Host, f.Level, f.Text, f.Fix} }
+	for _, f := range found {
+		named[key(f)] = append(named[key(f)], f.Check)
+	}
+	for _, f := range found {
+		names := named[key(f)]
+		delete(named, key(f))
+		if len(names) == 0 {
+			continue // told with the first of its like
+		}
+		fmt.Fprintf(w, "%-8s %-12s %s [%s]\n", f.Level, f.Host, f.Text, strings.Join(names, ", "))
+		if f.Fix != "" && f.Level != "pass" {
+			fmt.Fprintf(w, "%-21s fix: %s\n", "", f.Fix)
+		}
+	}
 }
 
 func newPlan() *cobra.Command {

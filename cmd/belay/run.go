@@ -97,6 +97,9 @@ func create(p *plan.Plan, f driveFlags) (*run.Run, *secret.Redactor, *answers, e
 		return nil, nil, nil, err
 	}
 	said, err := readAnswers(f.answers)
+	if err == nil {
+		err = said.fit(p)
+	}
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -198,6 +201,10 @@ func reopen(ctx context.Context, args []string, why string, f driveFlags) error 
 			r.Close()
 			return err
 		}
+		if err := said.fit(r.Plan()); err != nil {
+			r.Close()
+			return err
+		}
 		f.why = why
 		return drive(ctx, r, r.Plan(), red, said, f, walks[why])
 	}
@@ -284,7 +291,11 @@ func outcome(s *journal.State, dir string, unanswered *journal.Question, f drive
 		printQuestion(os.Stdout, unanswered, id)
 	}
 	for _, d := range s.Debts {
-		fmt.Printf("Not undone yet: %s on %s: %s\n", d.Step, d.Host, d.Why)
+		at := ""
+		if d.Host != "" {
+			at = " on " + d.Host
+		}
+		fmt.Printf("Not undone yet: %s%s: %s\n", d.Step, at, d.Why)
 	}
 	fmt.Printf("Run %s: %s. Record: %s\n", id, s.Status, dir)
 	if keepsHosts(s) {

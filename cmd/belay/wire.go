@@ -38,7 +38,7 @@ func wire(p *plan.Plan, red *secret.Redactor, ask asker, light func(string, remo
 		host, err := openHost(network, h)
 		if err != nil {
 			w.close()
-			return nil, fmt.Errorf("host %q: %w", h.Name, err)
+			return nil, fmt.Errorf("%w; nothing was contacted or changed", err)
 		}
 		if h.Sudo != nil {
 			host.Runner = sudo{host.Runner, h.Sudo.Password, w.secrets}
