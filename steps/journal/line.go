@@ -22,7 +22,7 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("%s:%d: journal damaged: %s; nothing was changed in it: restore it from a copy, or read it with `belay report --verify`",
+	return fmt.Sprintf("%s:%d: journal damaged: %s; nothing was changed in it: restore it from a copy; `belay report` tells what stands before the damage",
 		e.Path, e.Line, e.Why)
 }
 
