@@ -193,11 +193,23 @@ func ListShared(ctx context.Context, store *pg.Store, root string) ([]Entry, err
 	return list, err
 }
 
-// FindShared returns the id of a run that a database keeps, as Find does.
+// FindShared returns the id of a run that a database keeps, as Find does, but
+// without a name it does not guess among several.
 func FindShared(ctx context.Context, store *pg.Store, name string) (string, error) {
 	all, err := ListShared(ctx, store, "")
 	if err != nil {
 		return "", err
+	}
+	if name == "" { // the newest may be a colleague's
+		var open []string
+		for _, e := range all {
+			if e.State.Run != "" && !e.State.Over() {
+				open = append(open, e.ID)
+			}
+		}
+		if len(open) > 1 {
+			return "", fmt.Errorf("%d runs in %s are not over, say which one: %s", len(open), store.URL(), strings.Join(open, ", "))
+		}
 	}
 	found, err := choose(all, name, store.URL())
 	return found.ID, err

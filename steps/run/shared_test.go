@@ -91,6 +91,19 @@ func TestSharedJournal(t *testing.T) {
 	if all, err := List(a); err != nil || len(all) != 1 || all[0].Live == nil || all[0].State.Seq == 0 {
 		t.Errorf("list: %+v, %v", all, err)
 	}
+	if id, err := FindShared(t.Context(), store, ""); err != nil || id != "r1" {
+		t.Errorf("the only run: %q, %v", id, err)
+	}
+	other, err := CreateIn(store, a, "r2", p, &secret.Redactor{}, ben)
+	if err == nil {
+		err = errors.Join(other.journal.Append(journal.Event{Type: journal.RunOpened, Data: []byte(`{"run":"r2"}`)}), other.Close(), os.RemoveAll(other.Dir()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := FindShared(t.Context(), store, ""); err == nil || !strings.Contains(err.Error(), "r2, r1") {
+		t.Errorf("one of two runs was guessed: %v", err)
+	}
 	dir, fresh, err := Fetch(t.Context(), store, b, "r1")
 	if err != nil || !fresh || dir != filepath.Join(b, "r1") {
 		t.Fatal(dir, fresh, err)
