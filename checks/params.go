@@ -131,12 +131,3 @@ func versionIn(line string) string {
 	}
 	return wholeForm.FindString(line)
 }
-
-// quoted lists texts for people: "a", "b".
-func quoted(all []string) string {
-	q := make([]string, len(all))
-	for i, s := range all {
-		q[i] = strconv.Quote(s)
-	}
-	return strings.Join(q, ", ")
-}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path"
 	"regexp"
-	"slices"
 	"strings"
 
 	"belay/checks"
@@ -88,16 +87,6 @@ func (v composeView) of(service string) []docker.Container {
 		}
 	}
 	return all
-}
-
-func (v composeView) running() []string {
-	var names []string
-	for _, c := range v.containers {
-		if c.Running() {
-			names = append(names, c.Service)
-		}
-	}
-	return slices.Compact(names)
 }
 
 // composeRun runs a Compose command; what it says goes to the log.

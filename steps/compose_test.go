@@ -22,7 +22,6 @@ import (
 
 // composeLab is a Docker engine of the test's own.
 type composeLab struct {
-	dir   string
 	shell []string // what a script runs in
 }
 

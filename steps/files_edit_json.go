@@ -25,9 +25,8 @@ type fileJSONMember struct {
 }
 
 type fileJSONScan struct {
-	text  string
-	at    int
-	depth int
+	text string
+	at   int
 }
 
 // fileJSONParse finds where everything is in valid JSON.

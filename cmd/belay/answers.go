@@ -96,7 +96,7 @@ func plainly(err error) string {
 
 var (
 	unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
-	wrongType    = regexp.MustCompile("cannot unmarshal (?:!!\\w+ )?(.*) into \\S+$")
+	wrongType    = regexp.MustCompile(`cannot unmarshal (?:!!\w+ )?(.*) into \S+$`)
 )
 
 // fit tells which answer is for a step that the plan does not have.

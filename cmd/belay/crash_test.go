@@ -161,13 +161,11 @@ var (
 
 // story is one run of the twelve steps in places of its own.
 type story struct {
-	t                *testing.T
-	dir, w, a, b     string
-	ledger, state    string
-	env              []string
-	before           string
-	daemon           *os.Process
-	journalAtForward int
+	t             *testing.T
+	dir, w, a, b  string
+	ledger, state string
+	env           []string
+	before        string
 }
 
 func newStory(t *testing.T, l *lab.Lab, name string) *story {

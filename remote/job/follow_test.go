@@ -62,7 +62,6 @@ type cutLink struct {
 	mu   sync.Mutex
 	cuts int
 	next func() int
-	kind func(error) error
 }
 
 var errCutLink = errors.New("link cut by the test")

@@ -10,12 +10,12 @@ import (
 // stepBuild is a step whose story is being read.
 type stepBuild struct {
 	Step
-	begun, last   int  // events; begun is -1 before the first
-	attempt       int  // event that began the open attempt
-	open, undoing bool // an attempt, an undo has no end yet
-	undo          int  // event that began the open undo
-	firstUndo     int  // -1: none
-	lastUndo      int
+	begun, last int  // events; begun is -1 before the first
+	attempt     int  // event that began the open attempt
+	open        bool // an attempt has no end yet
+	undo        int  // event that began the open undo
+	firstUndo   int  // -1: none
+	lastUndo    int
 }
 
 // planned enters the steps of the plan, so that those that were never reached
