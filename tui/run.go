@@ -32,19 +32,29 @@ func Run(ctx context.Context, s run.Session, o Options) error {
 	defer g.finish()
 	p = tea.NewProgram(m, append(o.program(g), tea.WithContext(ctx))...)
 
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
+	// Bubble Tea's own signal handler (v2.0.9, tea.go handleSignals) sends on a
+	// channel that nobody reads once the terminal is gone: a SIGTERM together
+	// with a hangup would leave a process that never ends. Send gives up then.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	over := make(chan struct{})
 	go func() {
 		select {
-		case <-hangup:
-			p.Kill()
+		case got := <-signals:
+			switch got {
+			case syscall.SIGHUP:
+				p.Kill()
+			case syscall.SIGINT:
+				p.Send(tea.InterruptMsg{})
+			default:
+				p.Send(tea.QuitMsg{})
+			}
 		case <-over:
 		}
 	}()
 	_, err := p.Run()
 	close(over)
-	signal.Stop(hangup)
+	signal.Stop(signals)
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -72,7 +82,7 @@ func (o Options) program(g *guard) []tea.ProgramOption {
 		profile = colorprofile.ASCII
 	}
 	return []tea.ProgramOption{
-		tea.WithInput(o.Input), tea.WithOutput(out), tea.WithEnvironment(o.Env), tea.WithColorProfile(profile),
+		tea.WithInput(o.Input), tea.WithOutput(out), tea.WithEnvironment(o.Env), tea.WithColorProfile(profile), tea.WithoutSignalHandler(),
 		tea.WithFilter(func(tm tea.Model, msg tea.Msg) tea.Msg {
 			if m, ok := tm.(*model); ok && m.thin(msg) {
 				return nil
