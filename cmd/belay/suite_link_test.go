@@ -232,7 +232,7 @@ func (l *linkRun) walk() <-chan error {
 		l.t.Fatal(err)
 	}
 	for name, h := range w.hosts {
-		h.Runner = tripping{h.Runner, l}
+		h.Runner = tripping{ownLock{h.Runner, filepath.Join(l.dir, "lock")}, l}
 		w.hosts[name] = h
 	}
 	e := r.Engine(spec(w))

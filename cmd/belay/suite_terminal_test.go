@@ -66,7 +66,7 @@ func realBelay(t *testing.T) string {
 func newKept(t *testing.T, program string) *kept {
 	t.Helper()
 	k := &kept{t: t, dir: t.TempDir(), program: program, tmux: "belay-" + strconv.Itoa(os.Getpid()) + "-" + regexp.MustCompile(`\W`).ReplaceAllString(t.Name(), "")}
-	k.env = append(os.Environ(), "HOME="+k.dir, "BELAY_STATE="+k.dir, "BELAY_SSH_CONFIG=none", "TERM=xterm-256color", "LANG=C.UTF-8")
+	k.env = append(os.Environ(), "HOME="+k.dir, "BELAY_STATE="+k.dir, "BELAY_SSH_CONFIG=none", "BELAY_LOCK="+filepath.Join(k.dir, "lock"), "TERM=xterm-256color", "LANG=C.UTF-8")
 	write(t, filepath.Join(k.dir, "plan.yaml"), fmt.Sprintf(keptPlan, k.dir))
 	write(t, filepath.Join(k.dir, "answers.yaml"), "name: Ada Lovelace\nanswers:\n  - {question: findings, choice: accept, item: \"*\", reason: a lab, times: 99}\n"+
 		"  - {question: manual, choice: done, text: seen}\n  - {question: close, choice: close, text: here}\n")
