@@ -75,10 +75,16 @@ func (p *Postgres) command(program string, arg ...string) *exec.Cmd {
 func (p *Postgres) Start(t testing.TB) {
 	t.Helper()
 	p.proc = p.command("postgres", "-D", p.data(), "-p", strconv.Itoa(p.Port), "-c", "listen_addresses=127.0.0.1", "-k", "")
+	log, err := os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	p.proc.Stderr = log
 	if err := p.proc.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for range 600 {
+	for range 1200 {
 		c, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://belay@127.0.0.1:%d/postgres?sslmode=disable", p.Port))
 		if err == nil {
 			c.Close(context.Background())
@@ -86,7 +92,8 @@ func (p *Postgres) Start(t testing.TB) {
 		}
 		time.Sleep(25 * time.Millisecond)
 	}
-	t.Fatal("postgres does not answer in 15 s")
+	said, _ := os.ReadFile(filepath.Join(p.dir, "log"))
+	t.Fatalf("postgres does not answer in 30 s:\n%s", said)
 }
 
 // Kill kills the server as a crash does: the postmaster and whatever serves
@@ -95,7 +102,10 @@ func (p *Postgres) Kill() {
 	if p.proc == nil {
 		return
 	}
-	// Its children have groups of their own; they are found by their parent.
+	// Its children have groups of their own; they are found by their parent,
+	// which must not make more of them meanwhile: one that lives on keeps the
+	// server from starting again.
+	_ = p.proc.Process.Signal(syscall.SIGSTOP)
 	var all []int
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range stats {
