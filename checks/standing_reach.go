@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"belay/remote"
 )
@@ -38,7 +39,7 @@ func judgeReach(w World, name string) Finding {
 	}
 	switch {
 	case f != nil:
-		return pass("reached as %s; the clock was read within %s", at, 2*f.SkewErr)
+		return pass("reached as %s; the clock was read within %s", at, (2 * f.SkewErr).Round(time.Millisecond))
 	case err == nil:
 		return unknown("re-check", "nobody tried to reach it yet")
 	}

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"belay/steps/journal"
@@ -15,13 +14,18 @@ func (e *Engine) cutover(ctx context.Context) error {
 		return nil
 	}
 	if !e.begun(e.Plan.Cutover) {
+		needs := "name"
+		outside := e.outsideWindow()
+		if outside != "" {
+			needs = "name reason"
+		}
 		_, err := e.decide(ctx, journal.Question{
 			Kind:  journal.AskCutover,
 			Title: "Cut over now?",
-			Text:  e.cutoverText(),
+			Text:  e.cutoverText(outside),
 			Items: outline(e.Plan.Cutover),
 			Options: []journal.Option{
-				{Choice: "go", Label: "cut over", Type: e.gateWord(), Needs: "name", Danger: true},
+				{Choice: "go", Label: "cut over", Type: e.gateWord(), Needs: needs, Danger: true},
 				{Choice: "no-go", Label: "no-go", Needs: "reason"},
 				optRollback, optStop,
 			},
@@ -48,16 +52,26 @@ func (e *Engine) begun(groups []plan.Group) bool {
 	return false
 }
 
-func (e *Engine) cutoverText() string {
+// outsideWindow says how now lies outside of the plan's window; "" inside it,
+// and where the plan has none.
+func (e *Engine) outsideWindow() string {
+	w := e.Plan.Window
+	if w == nil {
+		return ""
+	}
+	switch now, end := e.Now(), w.Start.Add(w.Length); {
+	case now.Before(w.Start):
+		return "The window has not begun: it opens at " + w.Start.Format("2006-01-02 15:04 MST") + "."
+	case now.After(end):
+		return "The window is over: it closed at " + end.Format("2006-01-02 15:04 MST") + "."
+	}
+	return ""
+}
+
+func (e *Engine) cutoverText(outside string) string {
 	text := "From here on the old service is frozen and then switched off; it is not deleted."
-	if w := e.Plan.Window; w != nil {
-		now, end := e.Now(), w.Start.Add(w.Length)
-		switch {
-		case now.Before(w.Start):
-			text += fmt.Sprintf("\nThe window has not begun: it opens at %s.", w.Start.Format("2006-01-02 15:04 MST"))
-		case now.After(end):
-			text += fmt.Sprintf("\nThe window is over: it closed at %s.", end.Format("2006-01-02 15:04 MST"))
-		}
+	if outside != "" {
+		text += "\n" + outside + " To cut over all the same wants a reason."
 	}
 	if none := noWayBack(e.Plan.Cutover); len(none) > 0 {
 		text += "\nWithout a way back: " + strings.Join(none, ", ") + "."

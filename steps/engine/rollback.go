@@ -56,7 +56,8 @@ func (e *Engine) rollback(ctx context.Context) error {
 // withdraw closes the questions that going back makes idle.
 func (e *Engine) withdraw() error {
 	for _, q := range e.Log.State().Questions {
-		if q.Kind == journal.AskRollback || e.Log.State().Step(q.Step).Undoing {
+		st := e.Log.State().Step(q.Step)
+		if q.Kind == journal.AskRollback || st.Undoing || st.Status == journal.UndoFailedSt {
 			continue
 		}
 		a := journal.Answer{Question: q.ID, Choice: "withdrawn", Reason: "the run is rolled back", By: e.Author, Time: e.Now().UTC()}
@@ -134,6 +135,12 @@ func (e *Engine) undo(ctx context.Context, s *plan.Step) error {
 	}
 	if !s.HasWayBack() {
 		return e.noteOnce(fmt.Sprintf("%s: has no way back; it stays as it is", s.Title))
+	}
+	if _, asked := e.Log.State().Open(journal.AskFailed, s.ID); asked && st.Status == journal.UndoFailedSt {
+		again, err := e.askUndoFailed(ctx, s, errors.New(st.Err))
+		if err != nil || !again {
+			return err
+		}
 	}
 	for {
 		if err := e.append(journal.Event{Type: journal.UndoStarted, Step: s.ID}, nil); err != nil {
@@ -224,8 +231,10 @@ func (e *Engine) undoOn(ctx context.Context, s *plan.Step, host string) error {
 // askUndoFailed puts a failed undo to the operator; again means try once more.
 func (e *Engine) askUndoFailed(ctx context.Context, s *plan.Step, failed error) (again bool, err error) {
 	ev := journal.Event{Type: journal.UndoFailed, Step: s.ID, Err: failed.Error()}
-	if err := e.append(ev, nil); err != nil {
-		return false, err
+	if e.Log.State().Step(s.ID).Status != journal.UndoFailedSt {
+		if err := e.append(ev, nil); err != nil {
+			return false, err
+		}
 	}
 	a, err := e.ask(ctx, journal.Question{
 		Kind: journal.AskFailed, Step: s.ID,

@@ -133,10 +133,13 @@ func (e *Engine) judgeItem(s *journal.State, it plan.Item) (bool, string) {
 	}
 	passed, left := 0, []string{}
 	for _, st := range todo {
-		if s.Step(st.ID).Status == journal.PassedStatus {
+		switch now := s.Step(st.ID); {
+		case now.Status == journal.PassedStatus:
 			passed++
-		} else {
-			left = append(left, fmt.Sprintf("%s is %s", st.ID, s.Step(st.ID).Status))
+		case now.Status == journal.Skipped && now.Reason != nil:
+			left = append(left, fmt.Sprintf("%s was skipped by %s (%s)", st.ID, now.Reason.By.Who(), now.Reason.Reason))
+		default:
+			left = append(left, fmt.Sprintf("%s is %s", st.ID, now.Status))
 		}
 	}
 	seen := fmt.Sprintf("%d of %d steps passed", passed, len(todo))

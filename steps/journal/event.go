@@ -122,6 +122,14 @@ type Author struct {
 	From  string `json:"from,omitempty"` // SSH origin address; empty on the console
 }
 
+// Who names the author for people: the typed name, else the login.
+func (a Author) Who() string {
+	if a.Name != "" {
+		return a.Name
+	}
+	return a.Login
+}
+
 // Finding is a verdict of the assessment, as it was recorded.
 type Finding struct {
 	ID     string `json:"id"` // stable over re-checks: names what was judged

@@ -163,7 +163,7 @@ func TestLoad(t *testing.T) {
 	eq("short undo", p.Step("delete").Undo.Do.(*fakeRun).Script, "./back.sh")
 	eq("sign-off", p.Signoff, []Item{
 		{ID: "the-team-knows", Text: "The team knows", Line: 53},
-		{ID: "every-step-of-prepare-has-passed", Text: "every step of prepare has passed", Stage: journal.Prepare, Line: 54},
+		{ID: "every-step-of-prepare-is-done", Text: "every step of prepare is done", Stage: journal.Prepare, Line: 54},
 		{ID: "we-have-a-copy", Text: "We have a copy", Step: "take-a-copy", Line: 55},
 		{ID: "the-old-chat-answers", Text: "The old chat answers", Finding: "The old chat answers", Line: 56},
 	})

@@ -62,11 +62,11 @@ func (b *builder) machineItem(it *Item, ref string, at *node) {
 	case ref == string(journal.Assess):
 		it.Stage, text = journal.Assess, "the assessment has passed"
 	case ref == string(journal.Prepare):
-		it.Stage, text = journal.Prepare, "every step of prepare has passed"
+		it.Stage, text = journal.Prepare, "every step of prepare is done"
 	case ref == "cutover" || ref == "soak" || ref == "close" || ref == "signoff" || ref == "sign-off":
 		b.c.add(at, "%s comes after the sign-off, so the checklist cannot wait for it", quote(ref))
 	case st != nil && st.Stage == journal.Prepare:
-		it.Step, text = st.ID, fmt.Sprintf("step “%s” has passed", st.Title)
+		it.Step, text = st.ID, fmt.Sprintf("step “%s” is done", st.Title)
 	case st != nil:
 		b.c.add(at, "step %s belongs to %s, which comes after the sign-off", quote(ref), st.Stage)
 	case b.titles[ref] == 1:
