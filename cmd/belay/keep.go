@@ -175,7 +175,7 @@ func watch(ctx context.Context, dir string, f driveFlags) error {
 	switch live := a.Live(); {
 	case left(err) && !live.Ended:
 		fmt.Printf("Run %s goes on: %s. Come back with: belay attach %s\n", id, a.State().Status, id)
-		return nil
+		return exit(exitInterrupted)
 	case err != nil && !left(err):
 		return err
 	case live.Err != nil:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,8 +23,11 @@ func newCheck() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: no problems. %d hosts, %d steps, %d sign-off items. Nothing was contacted.\n",
-				args[0], len(p.Hosts), len(p.Steps()), len(p.Signoff))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: no problems. %s, %s, %s. Nothing was contacted.\n",
+				args[0], count(len(p.Hosts), "host"), count(len(p.Steps()), "step"), count(len(p.Signoff), "sign-off item"))
+			if w := p.Window; w != nil && time.Now().After(w.Start.Add(w.Length)) {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: note: the window is over since %s\n", args[0], w.Start.Add(w.Length).Format(time.RFC3339))
+			}
 			for _, s := range p.Steps() {
 				if !s.HasWayBack() {
 					fmt.Fprintf(cmd.OutOrStdout(), "%s:%d: note: %q has no way back\n", args[0], s.Line, s.Title)
@@ -34,6 +38,14 @@ func newCheck() *cobra.Command {
 	}
 	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file`")
 	return c
+}
+
+// count says "1 step", "2 steps".
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // readPlan reads a plan and its overlays; a file that cannot be read is a wrong

@@ -32,7 +32,8 @@ type driveFlags struct {
 	guide    bool
 	theme    string
 	answers  string
-	auto     bool // of the demo: the answers are given while a screen looks on
+	auto     bool   // of the demo: the answers are given while a screen looks on
+	shown    uint64 // events that a headless run need not print
 
 	journal journalFlag
 	store   *pg.Store // of journal; nil: run directories
@@ -232,6 +233,7 @@ func drive(ctx context.Context, r *run.Run, p *plan.Plan, red *secret.Redactor, 
 	}
 	defer w.close()
 	e := r.Engine(holding(spec(w), r, cmp.Or(f.why, "run"), f.breakLock))
+	f.shown = r.State().Seq // a resumed run has told the rest before
 	working, leave := context.WithCancel(ctx)
 	defer leave()
 	ended := make(chan error, 1)
@@ -255,7 +257,7 @@ func drive(ctx context.Context, r *run.Run, p *plan.Plan, red *secret.Redactor, 
 // leaves it. It returns the question that a headless run could not answer.
 func show(ctx context.Context, r *run.Run, said *answers, f driveFlags) (*journal.Question, error) {
 	if f.headless {
-		h := &headless{run: r, answers: said, author: author(), out: os.Stdout, json: f.json}
+		h := &headless{run: r, answers: said, author: author(), out: os.Stdout, json: f.json, seq: f.shown}
 		return h.follow(ctx), nil
 	}
 	if f.auto {

@@ -121,7 +121,7 @@ func watchShared(ctx context.Context, store *pg.Store, root, id string, f driveF
 		return fmt.Errorf("run %s: %w", id, live.Err)
 	} else if !live.Ended {
 		fmt.Printf("Run %s goes on: %s. Come back with: belay attach %s\n", id, l.State().Status, id)
-		return nil
+		return exit(exitInterrupted)
 	}
 	return exit(codeOfStatus(l.State())).orNil()
 }
