@@ -17,11 +17,11 @@ var toolCommands = [][2]string{
 	{"jq", "jq --version"}, {"sudo", "sudo -V"},
 }
 
-// slowTools are read from their packages instead of started, because each of
-// the two takes longer than all the other tools together: npm (which without
+// toolsApart are asked in a way of their own. npm and docker-compose are read
+// from their packages instead of started, because each of the two takes longer than all the other tools together: npm (which without
 // node could not start at all), and the docker-compose 1 of a distribution,
 // which is a Python program.
-const slowTools = `
+const toolsApart = `
 ask_compose() {
 	p=$(command -v docker-compose) || return
 	if [ "$p" = /usr/bin/docker-compose ] && case $(keep 64 <"$p") in '#!'*python*) true ;; *) false ;; esac; then
@@ -33,6 +33,12 @@ ask_compose() {
 		done
 	fi
 	tool docker-compose docker-compose --version
+}
+# A cargo of rustup makes ~/.rustup where there is none: looking must not.
+ask_cargo() {
+	p=$(command -v cargo) || return
+	[ -e "${p%/*}/rustup" ] && [ ! -d "${RUSTUP_HOME:-$HOME/.rustup}" ] && return
+	tool cargo cargo --version
 }
 ask_npm() {
 	has npm || return
@@ -61,9 +67,11 @@ tool() {
 	ver "$@" &
 }
 `)
-	b.WriteString(slowTools)
+	b.WriteString(toolsApart)
 	for _, t := range toolCommands {
 		switch t[0] {
+		case "cargo":
+			b.WriteString("ask_cargo\n")
 		case "npm":
 			b.WriteString("ask_npm\n")
 		case "docker-compose":
