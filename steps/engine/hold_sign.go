@@ -71,7 +71,7 @@ func (e *Engine) letGo(status journal.Status) error {
 	case e.anyBegun() && e.holding.lost:
 		return nil // said already
 	case e.anyBegun():
-		return e.note("stays locked for this run until it is closed or rolled back: %s", strings.Join(e.hostNames(), ", "))
+		return e.note("stays locked for this run until it is closed, or rolled back without debts: %s", strings.Join(e.hostNames(), ", "))
 	}
 	var names []string
 	for _, name := range e.hostNames() {

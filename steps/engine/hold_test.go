@@ -208,7 +208,7 @@ func TestStoppedRunKeepsItsHosts(t *testing.T) {
 	b := l.bench(t, "r1", path, happyAnswers...)
 	w.hook = func(op, name, host string) error { b.Stop(); return nil }
 	mustWalk(t, b, journal.Stopped)
-	if want := "stays locked for this run until it is closed or rolled back: a, b"; !strings.Contains(notes(b), want) {
+	if want := "stays locked for this run until it is closed, or rolled back without debts: a, b"; !strings.Contains(notes(b), want) {
 		t.Errorf("no note %q in:\n%s", want, notes(b))
 	}
 	second := l.bench(t, "r2", filepath.Join(t.TempDir(), "j2"), "findings=stop")

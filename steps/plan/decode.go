@@ -152,7 +152,7 @@ func (d *decoder) structure(n *node, v reflect.Value, w in, extra func(pair)) {
 				extra(p)
 				continue
 			}
-			d.c.add(p.key, "unknown key %s in %s%s", quote(p.key.text), w.what, didYouMean(p.key.text, s.names()))
+			d.c.add(p.key, "unknown key %s in %s%s", quote(p.key.text), w.what, orElse(didYouMean(p.key.text, s.names()), "; it has: ", s.names()))
 			continue
 		}
 		given[f.name] = p.val

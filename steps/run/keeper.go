@@ -33,6 +33,7 @@ type Keeper struct {
 type screen struct {
 	conn net.Conn
 	by   journal.Author
+	came time.Time // when it said hello; zero before
 	out  chan []byte
 	sent []byte // the last news
 }
@@ -119,7 +120,21 @@ func (k *Keeper) drop(s *screen) {
 	close(s.out)
 	if k.pen == s {
 		k.pen = nil
+		if next := k.oldest(); next != nil {
+			k.hand(next)
+		}
 	}
+}
+
+// oldest is the screen that has been there longest.
+func (k *Keeper) oldest() *screen {
+	var first *screen
+	for s := range k.screens {
+		if !s.came.IsZero() && (first == nil || s.came.Before(first.came)) {
+			first = s
+		}
+	}
+	return first
 }
 
 // read takes calls until the screen goes.
@@ -148,7 +163,7 @@ func (k *Keeper) serve(s *screen, c call) error {
 	case c.Hello != nil:
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		s.by = *c.Hello
+		s.by, s.came = *c.Hello, time.Now()
 		if k.pen == nil {
 			k.hand(s)
 		}

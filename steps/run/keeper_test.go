@@ -145,7 +145,7 @@ func TestScreensShareARun(t *testing.T) {
 		t.Errorf("an answer to nothing: %v", err)
 	}
 	grace.Close()
-	until(t, "the pen being free", func() bool { return ada.Pen().Screens == 1 })
+	until(t, "the pen going to who is left", func() bool { return ada.Pen().Screens == 1 && ada.Pen().Mine })
 	say(t, ada, journal.Answer{Question: q.ID, Choice: "done", By: journal.Author{Name: "Ada"}})
 	question(t, ada, journal.AskManual, "look-again")
 }
