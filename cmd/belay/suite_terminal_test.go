@@ -454,10 +454,17 @@ func TestTwoScreens(t *testing.T) {
 	if err := syscall.Kill(k.pid("two"), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	// The pen is free when its holder has died: whoever writes next has it.
-	k.until("the pen is free", func() bool { return eve.Pen().Screens == 2 })
+	// When its holder has died the pen goes to who has been there longest.
+	k.until("the dead screen is gone", func() bool { return eve.Pen().Screens == 2 })
+	k.until("the first screen has the pen again", func() bool { return !strings.Contains(k.screen("one"), "You only read") })
+	if eve.Pen().Mine {
+		t.Error("the pen went past the screen that was there first")
+	}
+	if err := eve.TakePen(); err != nil {
+		t.Fatal(err)
+	}
 	if err := eve.Request(t.Context(), run.Request{What: run.WantStop}); err != nil {
-		t.Errorf("a request with the pen free: %v", err)
+		t.Errorf("a request with the pen: %v", err)
 	}
 	k.untilScreen("one", "that the run has stopped", "belay resume")
 	if b, err := json.Marshal(k.state().Status); err != nil || string(b) != `"stopped"` {
