@@ -107,7 +107,21 @@ func (e *Engine) Cancel() { e.running.all(ErrCancelled) }
 // rolled back, no-go or stopped. When ctx ends (belay is leaving), detached
 // work goes on, nothing is recorded as ended, and the run can be resumed. An
 // error means that the journal could not be written or ctx has ended.
-func (e *Engine) Walk(ctx context.Context) (journal.Status, error) {
+func (e *Engine) Walk(ctx context.Context) (journal.Status, error) { return e.take(ctx, e.forward) }
+
+// Rollback takes up a rollback: of a run that had ended, or the debts of one.
+func (e *Engine) Rollback(ctx context.Context) (journal.Status, error) {
+	return e.take(ctx, func(ctx context.Context) error {
+		err := e.rollback(ctx)
+		if errors.Is(err, errBack) {
+			err = errStop
+		}
+		return err
+	})
+}
+
+// take opens the run, walks it, and records how that ended.
+func (e *Engine) take(ctx context.Context, walk func(context.Context) error) (journal.Status, error) {
 	e.init()
 	ctx, stop := e.leaving(ctx)
 	defer stop()
@@ -115,33 +129,22 @@ func (e *Engine) Walk(ctx context.Context) (journal.Status, error) {
 	if err := e.open(); err != nil {
 		return "", err
 	}
+	return e.end(walk(ctx))
+}
+
+// forward goes through the stages, and back when that is asked for.
+func (e *Engine) forward(ctx context.Context) error {
 	err := e.stages(ctx)
 	for errors.Is(err, errRollback) {
 		e.halts.reset()
 		if ctx.Err() != nil {
-			return e.end(steps.ErrDetach)
+			return steps.ErrDetach
 		}
 		if err = e.rollback(ctx); errors.Is(err, errBack) {
 			err = e.stages(ctx)
 		}
 	}
-	return e.end(err)
-}
-
-// Rollback takes up a rollback: of a run that had ended, or the debts of one.
-func (e *Engine) Rollback(ctx context.Context) (journal.Status, error) {
-	e.init()
-	ctx, stop := e.leaving(ctx)
-	defer stop()
-	defer e.rest()
-	if err := e.open(); err != nil {
-		return "", err
-	}
-	err := e.rollback(ctx)
-	if errors.Is(err, errBack) {
-		err = errStop
-	}
-	return e.end(err)
+	return err
 }
 
 // leaving returns a context whose cause, when ctx ends, is ErrDetach.
