@@ -333,6 +333,7 @@ func TestProcessStopOverSSH(t *testing.T) {
 	if up := c.alive(); len(up) > 0 {
 		t.Errorf("still up: %v", up)
 	}
+	remotetest.StartSSHD(t, remotetest.SSHDOptions{}) // another one, that does not carry this session
 	wide := &processStop{Match: "sshd"}
 	if _, err := wide.Pending(t.Context(), looking(e)); err == nil || !strings.Contains(err.Error(), "nothing was stopped") {
 		t.Errorf("sshd itself: %v", err)

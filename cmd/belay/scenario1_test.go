@@ -63,7 +63,7 @@ func runBelay(t *testing.T, l *dockerlab.Lab, answers string) (int, string) {
 	for name, text := range map[string]string{"plan.yaml": string(plan), "lab.yaml": labOverlay, "answers.yaml": answers} {
 		write(t, filepath.Join(dir, name), text)
 	}
-	env := []string{"BELAY_SSH_CONFIG=" + l.SSHConfig(), "BELAY_STATE=" + filepath.Join(dir, "state")}
+	env := []string{"BELAY_SSH_CONFIG=" + l.SSHConfig(), "BELAY_STATE=" + filepath.Join(dir, "state"), "BELAY_TEST_HOSTS=real"}
 	return belay(t, dir, env, "run", "plan.yaml", "--with", "lab.yaml", "--headless", "--answers", "answers.yaml")
 }
 

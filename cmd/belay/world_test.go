@@ -17,7 +17,8 @@ import (
 // ownWorld keeps the runs of different tests from meeting in the lock of one
 // machine: to the program, every state directory is a world of its own, also
 // where the tests share a pretend server. BELAY_TEST_LOCK names another one for
-// this machine.
+// this machine; with BELAY_TEST_HOSTS=real the hosts are machines of their own
+// and keep their locks where they belong.
 func ownWorld(program bool) {
 	state := os.Getenv("BELAY_STATE")
 	if !program || state == "" {
@@ -29,7 +30,7 @@ func ownWorld(program bool) {
 	for name, walk := range walks {
 		walks[name] = func(e *engine.Engine, ctx context.Context) (journal.Status, error) {
 			for name, h := range e.Hosts {
-				if h.Addr != remote.Local("").Addr {
+				if h.Addr != remote.Local("").Addr && os.Getenv("BELAY_TEST_HOSTS") != "real" {
 					h.Runner = ownLock{h.Runner, lock + "." + name}
 					e.Hosts[name] = h
 				}

@@ -13,6 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"belay/remote"
+	"runtime"
+	"strings"
+	"time"
 )
 
 func TestLocal(t *testing.T) {
@@ -103,7 +106,23 @@ func TestSSHDServesAndEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Stop()
-	if pid, err := strconv.Atoi(string(out[:len(out)-1])); err != nil || syscall.Kill(pid, 0) == nil {
-		t.Errorf("session %q lives on, %v", out, err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
 	}
+	for end := time.Now().Add(20 * time.Second); lives(pid); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("session %d lives on", pid)
+		}
+	}
+}
+
+// lives tells whether a process is there and not just waiting to be reaped.
+func lives(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return syscall.Kill(pid, 0) == nil && runtime.GOOS != "linux"
+	}
+	_, after, _ := strings.Cut(string(stat), ") ")
+	return !strings.HasPrefix(after, "Z")
 }

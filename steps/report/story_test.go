@@ -117,7 +117,7 @@ func (s *story) answer(typ journal.Type, q, item string, a journal.Answer) journ
 	return a
 }
 
-const prepared = "every-step-of-prepare-has-passed"
+const prepared = "every-step-of-prepare-is-done"
 
 var failedOptions = []journal.Option{
 	{Choice: "retry", Label: "try again"}, {Choice: "skip", Label: "skip it", Needs: "reason"}, {Choice: "rollback", Label: "roll back"},
@@ -155,7 +155,7 @@ func (s *story) prepare() {
 func (s *story) signoff() {
 	s.enter(journal.Signoff)
 	s.add(journal.Evidence, "", "the-office-knows", journal.ItemState{ID: "the-office-knows", Text: "The office knows.", Time: s.now}, "")
-	s.add(journal.Evidence, "", prepared, journal.ItemState{ID: prepared, Text: "every step of prepare has passed", Machine: true, OK: true, Evidence: "2 of 2 steps passed", Time: s.now}, "")
+	s.add(journal.Evidence, "", prepared, journal.ItemState{ID: prepared, Text: "every step of prepare is done", Machine: true, OK: true, Evidence: "2 of 2 steps passed", Time: s.now}, "")
 	q := s.ask(journal.Question{Kind: journal.AskSignoff, Title: "Go or no-go?", Items: []string{"the-office-knows", prepared},
 		Options: []journal.Option{{Choice: "sign", Label: "sign an item"}, {Choice: "go", Label: "go"}}})
 	s.answer(journal.Signed, q, "the-office-knows", journal.Answer{Choice: "sign", Text: "mail of 21:40", By: bo})
