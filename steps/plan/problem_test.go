@@ -169,7 +169,7 @@ func TestBombs(t *testing.T) {
 
 func TestRender(t *testing.T) {
 	_, err := Load("plan.yaml", []byte("belay: 1\nname: x\nhosts:\n  chat: {}\nassess:\n  - port: {about: 日本, prot: 8088, port: 1}\n"), fakeKinds())
-	want := `plan.yaml:6:12: unknown key "about" in check "port"
+	want := `plan.yaml:6:12: unknown key "about" in check "port"; it has: on, port
   6 |   - port: {about: 日本, prot: 8088, port: 1}
     |            ^
 plan.yaml:6:23: unknown key "prot" in check "port"; did you mean "port"?
