@@ -102,16 +102,7 @@ func (m *model) pen() {
 }
 
 // holder is who holds the pen, in words.
-func holder(p run.Pen) string {
-	name := p.By.Name
-	if name == "" {
-		name = p.By.Login
-	}
-	if p.By.From != "" {
-		name += " (from " + p.By.From + ")"
-	}
-	return clean(name)
-}
+func holder(p run.Pen) string { return clean(p.By.WhoFrom()) }
 
 // readOnly says why this screen may not answer now; "" when it may.
 func (sc *scene) readOnly() string {

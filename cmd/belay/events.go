@@ -74,11 +74,7 @@ func findingsLine(data json.RawMessage) string {
 func answerLine(e journal.Event) string {
 	var a journal.Answer
 	_ = json.Unmarshal(e.Data, &a)
-	who := a.By.Name
-	if who == "" {
-		who = a.By.Login
-	}
-	line := fmt.Sprintf("   answer  %s by %s", a.Choice, who)
+	line := fmt.Sprintf("   answer  %s by %s", a.Choice, a.By.Who())
 	if a.Item != "" {
 		line += " for " + a.Item
 	}

@@ -141,28 +141,22 @@ func keepAndWatch(ctx context.Context, dir, walk string, f driveFlags) error {
 }
 
 func newResume() *cobra.Command {
-	var f driveFlags
-	c := &cobra.Command{
-		Use:   "resume [RUN]",
-		Short: "Take up a run that stopped or broke off, from wherever it was",
-		Args:  cobra.MaximumNArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return reopen(cmd.Context(), args, "resume", f)
-		},
-	}
-	f.add(c)
-	f.addShared(c)
-	return c
+	return newReopen("resume", "Take up a run that stopped or broke off, from wherever it was")
 }
 
 func newRollback() *cobra.Command {
+	return newReopen("rollback", "Undo what a run has done, last first; or take up its debts")
+}
+
+// newReopen is a command that takes up an existing run by the walk of its name.
+func newReopen(walk, short string) *cobra.Command {
 	var f driveFlags
 	c := &cobra.Command{
-		Use:   "rollback [RUN]",
-		Short: "Undo what a run has done, last first; or take up its debts",
+		Use:   walk + " [RUN]",
+		Short: short,
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return reopen(cmd.Context(), args, "rollback", f)
+			return reopen(cmd.Context(), args, walk, f)
 		},
 	}
 	f.add(c)

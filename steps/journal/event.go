@@ -130,6 +130,14 @@ func (a Author) Who() string {
 	return a.Login
 }
 
+// WhoFrom is Who, with the SSH origin where there is one.
+func (a Author) WhoFrom() string {
+	if a.From != "" {
+		return a.Who() + " (from " + a.From + ")"
+	}
+	return a.Who()
+}
+
 // Finding is a verdict of the assessment, as it was recorded.
 type Finding struct {
 	ID     string `json:"id"` // stable over re-checks: names what was judged

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -204,20 +203,9 @@ func (k *Keeper) mayWrite(s *screen) error {
 		k.hand(s)
 	}
 	if k.pen != s {
-		return journal.Refuse("%s holds the pen since %s; take it over first. Nothing was done", who(k.pen.by), k.since.Format("15:04:05"))
+		return journal.Refuse("%s holds the pen since %s; take it over first. Nothing was done", k.pen.by.WhoFrom(), k.since.Format("15:04:05"))
 	}
 	return nil
-}
-
-func who(a journal.Author) string {
-	name := a.Name
-	if name == "" {
-		name = a.Login
-	}
-	if a.From != "" {
-		return fmt.Sprintf("%s (from %s)", name, a.From)
-	}
-	return name
 }
 
 // spread sends news to every screen as they come.

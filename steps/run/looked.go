@@ -88,7 +88,7 @@ func (l *Looked) Live() Live {
 func (l *Looked) refuse() error {
 	if h := l.tail.Live(); h != nil {
 		return journal.Refuse("this is a look from afar: %s drives the run on %s (pid %d), answer it there. When that machine is gone, take the run over with: belay resume %s. Nothing was done",
-			who(h.By), h.Host, h.PID, l.id)
+			h.By.WhoFrom(), h.Host, h.PID, l.id)
 	}
 	return journal.Refuse("nobody drives the run now; take it over with: belay resume %s. Nothing was done", l.id)
 }

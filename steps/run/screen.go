@@ -103,7 +103,7 @@ var asked = map[string]string{
 // Request asks the engine for something outside of any question.
 func (r *Run) Request(ctx context.Context, req Request) error {
 	if what := asked[req.What]; what != "" {
-		text := what + " was asked for by " + who(req.By)
+		text := what + " was asked for by " + req.By.WhoFrom()
 		if req.Reason != "" {
 			text += ": " + req.Reason
 		}
