@@ -19,7 +19,7 @@ func TestProcessStopTmuxOfAnotherUser(t *testing.T) {
 	remotetest.Need(t, "tmux", "setpriv")
 	remotetest.NeedMachine(t)
 	const nobody = 65534
-	dir, err := os.MkdirTemp("", "b")
+	dir, err := os.MkdirTemp("", "b") // t.TempDir is not open to nobody
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,9 +29,13 @@ func TestProcessStopTmuxOfAnotherUser(t *testing.T) {
 	}
 	tmux := func(args ...string) error {
 		cmd := exec.Command("tmux", append([]string{"-f", "/dev/null"}, args...)...)
-		cmd.Env = append(os.Environ(), "TMUX_TMPDIR="+dir, "TMUX=", "HOME="+dir)
+		cmd.Env = append(os.Environ(), "TMUX_TMPDIR="+dir, "TMUX=", "HOME="+dir, "SHELL=/bin/sh") // nobody has no login shell of its own
+		cmd.Dir = dir
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-		return cmd.Run()
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("tmux %s: %w: %s", args[0], err, out)
+		}
+		return nil
 	}
 	name := "chat-" + filepath.Base(dir)
 	if err := tmux("new-session", "-d", "-s", name, "sleep 1000"); err != nil {
