@@ -71,6 +71,10 @@ type Validator interface{ Validate() error }
 // Hoster is a check that names hosts in its parameters.
 type Hoster interface{ HostNames() []string }
 
+// Namer is a check that no plan can write, such as what a step needs; its
+// findings are called by that name: "postgres".
+type Namer interface{ CheckName() string }
+
 // Kind is one kind of check that a plan may use under assess, wait or watch.
 type Kind struct {
 	Name    string // as the plan writes it: "port"
@@ -105,6 +109,9 @@ func Name(c Check) string {
 	}
 	if n := kindNames[reflect.TypeOf(c)]; n != "" {
 		return n
+	}
+	if n, ok := c.(Namer); ok {
+		return n.CheckName()
 	}
 	return fmt.Sprintf("%T", c)
 }

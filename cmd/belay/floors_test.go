@@ -17,6 +17,7 @@ var floors = map[string]int{
 	"tui/widget":         0,
 	"remote":             1,
 	"steps/journal/pg":   1,
+	"steps/compare":      1,
 	"remote/job":         2,
 	"remote/hold":        2,
 	"checks":             2,
