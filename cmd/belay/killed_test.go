@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"belay/steps/journal"
 )
 
 // long is a plan of one job that writes numbered lines until it is let go.
@@ -142,9 +145,33 @@ func TestToldToLeaveDuringALongJob(t *testing.T) {
 	if got := read(dir, "ledger"); got != "begun\n" {
 		t.Errorf("the job did not go on: %q", got)
 	}
-	write(t, filepath.Join(dir, "let-go"), "")
-	if code, out := belay(t, dir, env, "resume", "--headless", "--answers", "answers.yaml"); code != exitClosed {
-		t.Errorf("resumed, belay ended with %d:\n%s", code, out)
+	told, err := journal.Read(filepath.Join(theRun(t, filepath.Join(dir, "state")), "journal"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	write(t, filepath.Join(dir, "let-go"), "")
+	code, again := belay(t, dir, env, "resume", "--headless", "--json", "--answers", "answers.yaml")
+	if code != exitClosed {
+		t.Errorf("resumed, belay ended with %d:\n%s", code, again)
+	}
+	onlyNew(t, again, told[len(told)-1].Seq)
 	wholeLog(t, dir)
+}
+
+// onlyNew wants every event that a resumed run prints to be after seq, and some.
+func onlyNew(t *testing.T, out string, seq uint64) {
+	t.Helper()
+	events := 0
+	for line := range strings.Lines(out) {
+		var e journal.Event
+		if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &e) != nil {
+			continue
+		}
+		if events++; e.Seq <= seq {
+			t.Errorf("resumed, it tells event %d again; the first screen had come to %d", e.Seq, seq)
+		}
+	}
+	if events == 0 {
+		t.Errorf("resumed, it tells no event:\n%s", out)
+	}
 }

@@ -331,6 +331,53 @@ func TestTerminalIsTakenAway(t *testing.T) {
 	}
 }
 
+// TestScreenIsLeft leaves a screen in three ways in the middle of a step: it
+// ends by itself, with the code of a run that goes on, and the keeper does go on.
+func TestScreenIsLeft(t *testing.T) {
+	program := realBelay(t)
+	for name, leave := range map[string]func(k *kept) error{
+		"keys": func(k *kept) error {
+			if err := k.inTmux("send-keys", "-t", "one", "q").Run(); err != nil {
+				return err
+			}
+			k.untilScreen("one", "what leaving means", "d  detach")
+			return k.inTmux("send-keys", "-t", "one", "d").Run()
+		},
+		"told to": func(k *kept) error { return syscall.Kill(k.pid("one"), syscall.SIGTERM) },
+		"told to, and hung up": func(k *kept) error {
+			pid := k.pid("one")
+			err := syscall.Kill(pid, syscall.SIGTERM)
+			_ = syscall.Kill(pid, syscall.SIGHUP) // it may be gone by now
+			return err
+		},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			k := newKept(t, program)
+			k.tmuxRun("one", "run", "plan.yaml")
+			k.begin()
+			k.untilScreen("one", "the step", "Long work")
+			if err := leave(k); err != nil {
+				t.Fatal(err)
+			}
+			var dead string
+			k.until("the screen has ended", func() bool {
+				out, err := k.inTmux("list-panes", "-t", "one", "-F", "#{pane_dead} #{pane_dead_status}").Output()
+				dead = strings.TrimSpace(string(out))
+				return err == nil && strings.HasPrefix(dead, "1")
+			})
+			if want := fmt.Sprint("1 ", exitInterrupted); dead != want {
+				t.Errorf("the screen ended with %q, not %q:\n%s", dead, want, k.screen("one"))
+			}
+			if k.holder() == nil {
+				t.Fatal("the keeper is gone")
+			}
+			k.letGo()
+			k.answer(k.question())
+			k.until("the run goes on", func() bool { return k.state().Step("rackwork").Status == journal.PassedStatus })
+		})
+	}
+}
+
 func (k *kept) journalText() string {
 	b, _ := os.ReadFile(filepath.Join(k.runDir(), "journal"))
 	return string(b)
