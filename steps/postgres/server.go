@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"net"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"belay/remote"
 	"belay/remote/secret"
@@ -25,6 +25,10 @@ type Server struct {
 	Database  string
 	TLS       string // sslmode as libpq has it: disable, prefer, require, verify-ca, verify-full; empty: disable
 	Container string // of the host, in which the client tools are run; empty: the host's own
+	Inside    string // Addr as a program in Container sees it; empty: the same
+
+	Plain  bool                 // session settings as the server has them, for SQL that people wrote; else pinned
+	Notice func(*pgconn.Notice) // what the server says beside its answers; nil: dropped
 }
 
 func (s Server) String() string {
@@ -58,40 +62,47 @@ func (s Server) Connect(ctx context.Context) (*pgx.Conn, error) {
 	if mode == "" {
 		mode = "disable"
 	}
-	c, err := pgx.ParseConfig("sslmode=" + mode)
-	if err != nil {
-		return nil, fmt.Errorf("tls %q: %w", s.TLS, err)
-	}
-	host, port := "localhost", uint16(5432)
-	network := "unix"
+	host, port, network := "localhost", "5432", "unix"
 	if !path.IsAbs(s.Addr) {
 		network = "tcp"
-		h, p, err := net.SplitHostPort(s.Addr)
-		if err != nil {
+		var err error
+		if host, port, err = net.SplitHostPort(s.Addr); err != nil {
 			return nil, fmt.Errorf("address %q: %w", s.Addr, err)
 		}
-		n, err := strconv.ParseUint(p, 10, 16)
-		if err != nil {
-			return nil, fmt.Errorf("address %q: port: %w", s.Addr, err)
-		}
-		host, port = h, uint16(n)
+	} else if mode != "disable" && mode != "prefer" {
+		return nil, fmt.Errorf("tls %s: a socket has none", mode)
+	} else {
+		mode = "disable" // libpq, too, asks for none on a socket
 	}
-	c.Host, c.Port, c.User, c.Password, c.Database = host, port, s.User, s.Password.Reveal(), s.Database
+	// Given here, they keep the environment's PGHOST and the like out, and TLS
+	// learns which name to expect.
+	c, err := pgx.ParseConfig(fmt.Sprintf("host=%s port=%s sslmode=%s", quoteParam(host), quoteParam(port), quoteParam(mode)))
+	if err != nil {
+		return nil, fmt.Errorf("address %q, tls %q: %w", s.Addr, s.TLS, err)
+	}
+	c.User, c.Password, c.Database = s.User, s.Password.Reveal(), s.Database
 	c.ConnectTimeout = 30 * time.Second
 	c.LookupFunc = func(_ context.Context, h string) ([]string, error) { return []string{h}, nil } // the host resolves it
 	c.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.Host.Dial(ctx, network, s.Addr) }
 	c.RuntimeParams = map[string]string{}
 	for k, v := range session {
-		c.RuntimeParams[k] = v
+		if !s.Plain || k == "application_name" || k == "client_encoding" {
+			c.RuntimeParams[k] = v
+		}
 	}
-	for i := range c.Fallbacks {
-		c.Fallbacks[i].Host, c.Fallbacks[i].Port = host, port
+	if s.Notice != nil {
+		c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { s.Notice(n) }
 	}
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("log in as %s to %s: %w", s.User, s, plain(err))
 	}
 	return conn, nil
+}
+
+// quoteParam quotes a value of a libpq connection string (PostgreSQL manual, 34.1.1.1).
+func quoteParam(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }
 
 // plain leaves out pgx's own beginning, which names an address that is not the
