@@ -16,18 +16,24 @@ import (
 	"belay/steps/plan"
 )
 
-// answers are what a headless run says when it is asked: a YAML file of
-//
-//	name: Ada Lovelace           # who answers
-//	answers:
-//	  - {question: sign-off, choice: sign, item: "*"}   # "*": every open item
-//	  - {question: sign-off, choice: go}
-//	  - {question: cutover, choice: go, text: chat}
-//	  - {question: failed, step: start-fluxer, choice: retry, times: 2}
-//	  - {question: close, choice: close, text: chat}
-//
-// An answer is used once, or as often as times says. The first that fits the
-// kind of question, and the step when it names one, is taken.
+// answersForm tells people what a file of answers looks like.
+const answersForm = `What a headless run says when it is asked stands in the file of --answers:
+
+  name: Ada Lovelace                                # who answers
+  answers:
+    - {question: findings, choice: accept, item: "*", reason: known, times: 9}
+    - {question: findings, choice: go}
+    - {question: sign-off, choice: sign, item: "*"} # "*": every open item
+    - {question: sign-off, choice: go}
+    - {question: cutover, choice: go, text: chat}   # text: the host's name
+    - {question: failed, step: start-fluxer, choice: retry, times: 2}
+    - {question: close, choice: close, text: chat}
+
+The first answer that fits the kind of question, and the step when it names
+one, is taken; once, or as often as times says. A question that none fits ends
+the command, and the run waits: the question is printed with what it takes.`
+
+// answers are what a headless run says when it is asked; see answersForm.
 type answers struct {
 	Name    string   `yaml:"name"`
 	Answers []prefab `yaml:"answers"`

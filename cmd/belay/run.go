@@ -75,7 +75,9 @@ func newRun() *cobra.Command {
 
 One run at a time changes a host. One that another run holds blocks the assessment
 (exit code 3); met later, or by resume or rollback, it is asked about (6 when nobody
-answers). --break-lock "reason" takes the host away from a run that nobody drives.`,
+answers). --break-lock "reason" takes the host away from a run that nobody drives.
+
+` + answersForm,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := readPlan(args[0], with)

@@ -16,8 +16,12 @@ import (
 
 // Manual returns the manual of the kind of step or check of that name; of
 // both, if both are called so. The error says what it might have meant.
+// The name "step" stands for what every step may say around its kind.
 func Manual(kinds Kinds, name string) (string, error) {
 	var all []string
+	if name == "step" {
+		return stepFieldsManual(), nil
+	}
 	if k, ok := kinds.Steps[name]; ok {
 		all = append(all, StepManual(k))
 	}
@@ -45,6 +49,31 @@ func StepManual(k steps.Kind) string {
 	exampleOf(&b, k.Example)
 	return b.String()
 }
+
+// stepFieldsManual is what every kind has in common.
+func stepFieldsManual() string {
+	var b strings.Builder
+	b.WriteString("every step\n")
+	wrap(&b, "  ", "These stand around a step's kind; exactly one other key, the kind, holds the kind's own parameters.")
+	parameters(&b, reflect.TypeFor[stepFields](), "step", false)
+	exampleOf(&b, stepFieldsExample)
+	return b.String()
+}
+
+const stepFieldsExample = `
+- step: Start Fluxer
+  id: start-fluxer
+  why: The old chat has freed the port.
+  on: chat
+  compose.up: {dir: /root/fluxer/dev, wait: 5m}
+  timeout: 10m
+  retry: 2
+  undo: {compose.down: {dir: /root/fluxer/dev}}
+  hints:
+    - match: already allocated
+      cause: the old chat owns the port
+      fix: run the step before again
+`
 
 // CheckManual is the manual of one kind of check.
 func CheckManual(k checks.Kind) string {
@@ -205,6 +234,7 @@ func Index(kinds Kinds) string {
 			fmt.Fprintf(&b, "  %-*s  %s\n", width, n, strings.Join(lines, "\n"+strings.Repeat(" ", width+4)))
 		}
 	}
+	b.WriteString("belay kinds NAME prints a manual; belay kinds step, what every step may say.\n\n")
 	list("Steps", keys(kinds.Steps), func(n string) string { return kinds.Steps[n].Summary })
 	b.WriteByte('\n')
 	list("Checks", keys(kinds.Checks), func(n string) string { return kinds.Checks[n].Summary })

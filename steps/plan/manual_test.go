@@ -37,6 +37,10 @@ func TestManual(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
+	every, err := Manual(fakeKinds(), "step")
+	if err != nil || !strings.Contains(every, "hints  list of") || strings.Contains(every, "Short form") {
+		t.Errorf("what every step may say: %v\n%s", err, every)
+	}
 	if _, err := Manual(fakeKinds(), "prot"); err == nil || !strings.HasSuffix(err.Error(), `did you mean "port"?`) {
 		t.Errorf("unknown kind: %v", err)
 	}
@@ -44,7 +48,7 @@ func TestManual(t *testing.T) {
 	if !strings.Contains(table, "| `files.copy` | Copies a file. | yes |\n| `manual` | Asks a person. | — |\n") {
 		t.Errorf("table:\n%s", table)
 	}
-	for line := range strings.SplitSeq(got+Index(All()), "\n") {
+	for line := range strings.SplitSeq(got+every+Index(All()), "\n") {
 		if len([]rune(line)) > 80 {
 			t.Errorf("too wide for 80 columns: %s", line)
 		}
