@@ -15,7 +15,7 @@ import (
 // Every kind's example is one list item of that kind, holds no unknown
 // parameter, and validates; every parameter is documented.
 func TestKindsExamplesDecode(t *testing.T) {
-	want := []string{"port", "disk", "memory", "tool", "process", "file", "http", "tcp", "command", "clock", "identity", "container", "unit", "database", "log", "tls"}
+	want := []string{"port", "disk", "memory", "tool", "process", "file", "http", "tcp", "command", "clock", "identity", "container", "unit", "database", "log", "tls", "dns"}
 	all := All()
 	if len(all) != len(want) {
 		t.Errorf("%d kinds, want %d", len(all), len(want))
@@ -53,7 +53,7 @@ func TestKindsExamplesDecode(t *testing.T) {
 		}
 		typ := reflect.TypeOf(c).Elem()
 		for i := range typ.NumField() {
-			if f := typ.Field(i); f.Tag.Get("doc") == "" || f.Tag.Get("yaml") == "" {
+			if f := typ.Field(i); f.Tag.Get("yaml") != ",inline" && (f.Tag.Get("doc") == "" || f.Tag.Get("yaml") == "") {
 				t.Errorf("%s: parameter %s has no doc", name, f.Name)
 			}
 		}
@@ -76,7 +76,7 @@ func TestValidateRefuses(t *testing.T) {
 		{&HTTPCheck{URL: "http://x", Headers: map[string]string{"X": "a\nb"}}, "headers.X"}, {&HTTPCheck{URL: "http://x", Connect: "x"}, "connect"},
 		{&TCPCheck{Addr: "x"}, "addr"}, {&TCPCheck{Addr: "x:0"}, "addr"}, {&CommandCheck{Run: " "}, "run"}, {&CommandCheck{Run: "x", Status: 256}, "status"},
 		{&TLSCheck{Addr: "x"}, "addr"}, {&TLSCheck{Addr: "x:0"}, "addr"}, {&TLSCheck{Addr: "x:1", CA: "ca.pem"}, "ca"}, {&TLSCheck{Addr: "x:1", CA: "/ca", Insecure: true}, "insecure"},
-		{&TLSCheck{Addr: "x:1", Days: -1}, "days"}, {&LogCheck{Path: "/x"}, "contains"}, {&LogCheck{Absent: "x"}, "path"}, {&LogCheck{Path: "/x", Command: "y", Absent: "x"}, "path"},
+		{&TLSCheck{Addr: "x:1", Days: -1}, "days"}, {&DNSCheck{Query: DNSQuery{Name: "a b"}}, "name"}, {&LogCheck{Path: "/x"}, "contains"}, {&LogCheck{Absent: "x"}, "path"}, {&LogCheck{Path: "/x", Command: "y", Absent: "x"}, "path"},
 		{&ClockCheck{}, "max"}, {&ClockCheck{Max: 1, Between: []string{"a"}}, "between"}, {&ContainerCheck{}, "name"},
 		{&ContainerCheck{Name: "x", State: "absent", Health: "healthy"}, "state"}, {&UnitCheck{Name: "x.socket"}, "name"},
 		{&DatabaseCheck{Kind: "redis", Port: -1}, "port"}, {&DatabaseCheck{Kind: "redis", Version: "~1"}, "version"},
