@@ -54,13 +54,19 @@ func newReport() *cobra.Command {
 				if b, err = report.JSON(p, events, seen); err == nil {
 					_, err = cmd.OutOrStdout().Write(append(b, '\n'))
 				}
+			case "html":
+				seen.Log = rec.log
+				var b []byte
+				if b, err = report.HTML(p, events, seen); err == nil {
+					_, err = cmd.OutOrStdout().Write(b)
+				}
 			default:
-				return usageError{fmt.Errorf("--format %q: there are md and json", format)}
+				return usageError{fmt.Errorf("--format %q: there are md, html and json", format)}
 			}
 			return err
 		},
 	}
-	c.Flags().StringVar(&format, "format", "md", "md or json")
+	c.Flags().StringVar(&format, "format", "md", "md, html (one page that needs nothing else) or json")
 	where.add(c)
 	c.Flags().BoolVar(&verify, "verify", false, "prove the journal's hash chain instead")
 	return c

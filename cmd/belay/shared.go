@@ -153,7 +153,11 @@ type record struct {
 	id     string
 	plan   func() (*plan.Plan, error)
 	events func() ([]journal.Event, error) // after damage: those before it
+	log    func(step string) string        // the end of a step's log; nil where the logs are on another machine
 }
+
+// logLines is how much of a failed step's log a report shows.
+const logLines = 60
 
 func findRecord(ctx context.Context, j journalFlag, name string) (record, error) {
 	root, err := run.Root()
@@ -179,6 +183,7 @@ func findRecord(ctx context.Context, j journalFlag, name string) (record, error)
 			return record{id,
 				func() (*plan.Plan, error) { return run.SharedPlan(ctx, store, id, plan.All()) },
 				func() ([]journal.Event, error) { return store.Read(ctx, id) },
+				nil,
 			}, nil
 		}
 	}
@@ -186,6 +191,7 @@ func findRecord(ctx context.Context, j journalFlag, name string) (record, error)
 	return record{filepath.Base(dir),
 		func() (*plan.Plan, error) { return run.Plan(dir, plan.All()) },
 		func() ([]journal.Event, error) { return run.Events(ctx, dir) },
+		func(step string) string { return run.LogEnd(dir, step, logLines) },
 	}, err
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/rand/v2"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +55,12 @@ func sound(t *testing.T, r *Report) {
 	md := string(r.Markdown())
 	harmless(t, "markdown", md)
 	markup(t, md)
+	page, err := r.html(func(step string) string { return "log of " + step + " </pre><script>\x1b[2J" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	harmless(t, "page", string(page))
+	closed(t, string(page))
 	spans := []Span{r.Span}
 	for _, s := range r.Stages {
 		spans = append(spans, s.Span)
@@ -83,6 +91,34 @@ func harmless(t *testing.T, what, s string) {
 		if r != '\n' && (unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Cf, r) || r == 0x2028 || r == 0x2029) {
 			t.Fatalf("%s: %U in %q", what, r, s)
 		}
+	}
+}
+
+// tag is what a reader of HTML takes for one.
+var tag = regexp.MustCompile(`<(/?)([a-zA-Z!][a-z0-9]*)[^>]*>`)
+
+// closed: nothing but the page's own elements, and each is closed where it
+// should be, so that no text has become markup.
+func closed(t *testing.T, page string) {
+	t.Helper()
+	own := strings.Fields("html head title style body h1 h2 h3 p div b br dl dt dd code table tr th td i details summary pre span ul li meta")
+	var open []string
+	for _, m := range tag.FindAllStringSubmatch(page, -1) {
+		name := m[2]
+		switch {
+		case name == "!doctype", name == "meta", name == "br":
+		case !slices.Contains(own, name):
+			t.Fatalf("a foreign element: %s", m[0])
+		case m[1] == "":
+			open = append(open, name)
+		case len(open) == 0 || open[len(open)-1] != name:
+			t.Fatalf("%s closes %v", m[0], open)
+		default:
+			open = open[:len(open)-1]
+		}
+	}
+	if len(open) > 0 {
+		t.Fatalf("left open: %v", open)
 	}
 }
 

@@ -17,6 +17,9 @@ type Options struct {
 	Verified bool
 	// Damage says what is wrong with the journal file; "" when nothing is.
 	Damage string
+	// Log is the end of a step's log, which the page shows where a step failed;
+	// nil when the logs are not at hand.
+	Log func(step string) string
 }
 
 // Report is all that is known about a run.

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"belay/steps/journal"
+	"belay/steps/plan"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -24,6 +25,7 @@ func TestGolden(t *testing.T) {
 	for name, tell := range stories {
 		for ext, got := range map[string][]byte{
 			".md": Markdown(p, tell(), optionsOf(name)), ".json": mustJSON(t, Build(p, tell(), optionsOf(name))),
+			".html": mustHTML(t, p, tell(), optionsOf(name)),
 		} {
 			t.Run(name+ext, func(t *testing.T) {
 				path := filepath.Join("testdata", name+ext)
@@ -47,6 +49,15 @@ func TestGolden(t *testing.T) {
 func mustJSON(t testing.TB, r *Report) []byte {
 	t.Helper()
 	b, err := r.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func mustHTML(t testing.TB, p *plan.Plan, events []journal.Event, o Options) []byte {
+	t.Helper()
+	b, err := HTML(p, events, o)
 	if err != nil {
 		t.Fatal(err)
 	}

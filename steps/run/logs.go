@@ -2,6 +2,7 @@ package run
 
 import (
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"belay/steps/plan"
@@ -40,4 +41,18 @@ func (l logs) Log(step, host string) Log {
 		l.merged[step] = m
 	}
 	return m
+}
+
+// LogEnd is the last n lines of a step's log in the run directory dir, those
+// of all its hosts in the order of time; "" when there is none.
+func LogEnd(dir, step string, n int) string {
+	l := &mergedLog{find: func() []fileLog { return findLogs(filepath.Join(dir, "logs"), step) }}
+	var b strings.Builder
+	for _, line := range l.Lines(max(0, l.Len()-n), n) {
+		if line.Host != "" {
+			b.WriteString(line.Host + "  ")
+		}
+		b.WriteString(line.Text + "\n")
+	}
+	return b.String()
 }
