@@ -1,0 +1,112 @@
+package remotetest
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Dockerd is a Docker engine of the test's own: a real dockerd with its own
+// data, on a unix socket, without networks for its containers (use --network
+// none or host).
+type Dockerd struct {
+	Dir  string
+	Sock string // path of the socket
+	Data string // its data directory
+
+	t testing.TB
+}
+
+// StartDockerd starts an engine and ends it when the test ends. It skips the
+// test when dockerd is not installed (see Need) or the test is not root.
+func StartDockerd(t testing.TB) *Dockerd {
+	t.Helper()
+	Need(t, "dockerd", "docker")
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to start an engine")
+	}
+	dir, err := os.MkdirTemp("", "belay-dockerd") // t.TempDir() is too long for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Log(err)
+		}
+	})
+	d := &Dockerd{Dir: dir, Sock: dir + "/sock", Data: dir + "/data", t: t}
+	log, err := os.Create(dir + "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	cmd := exec.Command(Find("dockerd"), "--data-root", d.Data, "--exec-root", dir+"/exec", "--pidfile", dir+"/pid",
+		"--host", "unix://"+d.Sock, "--bridge", "none", "--iptables=false", "--ip6tables=false")
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if ids := strings.Fields(d.try("ps", "-aq")); len(ids) > 0 {
+			d.try(append([]string{"rm", "-f"}, ids...)...)
+		}
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+	})
+	for range 600 {
+		if exec.Command("docker", "-H", "unix://"+d.Sock, "version").Run() == nil {
+			return d
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	b, _ := os.ReadFile(dir + "/log")
+	t.Fatalf("the engine did not start:\n%s", b)
+	return nil
+}
+
+// Docker runs the docker command against the engine and returns what it said,
+// without white space around it. An error fails the test.
+func (d *Dockerd) Docker(args ...string) string {
+	d.t.Helper()
+	out, err := d.command(args...).CombinedOutput()
+	if err != nil {
+		d.t.Fatalf("docker %q: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (d *Dockerd) try(args ...string) string {
+	out, _ := d.command(args...).Output()
+	return string(out)
+}
+
+func (d *Dockerd) command(args ...string) *exec.Cmd {
+	return exec.Command("docker", append([]string{"-H", "unix://" + d.Sock}, args...)...)
+}
+
+// Busybox imports an image of a busybox alone under the name, with extra in a
+// file /mark, so that images can differ. Its containers run `sleep` until they
+// are told to end.
+func (d *Dockerd) Busybox(name, extra string) string {
+	d.t.Helper()
+	Need(d.t, "busybox")
+	root, err := os.MkdirTemp(d.Dir, "image")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	script := `set -e
+cd "$1"; mkdir bin tmp etc
+cp "$2" bin/busybox
+for l in $(ldd "$2" 2>/dev/null | grep -o '/[^ ]*'); do mkdir -p ".${l%/*}"; cp -L "$l" ".$l"; done
+for a in sh sleep cat ls tar true false echo; do ln -s busybox "bin/$a"; done
+printf %s "$3" >mark
+tar -c --mtime=@1 . | docker -H "$4" import -c 'ENV PATH=/bin' -c 'CMD ["sh", "-c", "trap exit TERM; while :; do sleep 0.2; done"]' - "$5"`
+	out, err := exec.Command("sh", "-c", script, "sh", root, Find("busybox"), extra, "unix://"+d.Sock, name).CombinedOutput()
+	if err != nil {
+		d.t.Fatalf("import image %s: %v: %s", name, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
