@@ -1,0 +1,75 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"belay/checks"
+)
+
+// pgNeed is a condition that a kind for PostgreSQL relies on, asked of the
+// server itself before anything has changed.
+type pgNeed struct {
+	Of    postgresStore
+	On    string // the step's host
+	What  string // what is judged, of this step: "wal_level"
+	Judge func(ctx context.Context, c *pgx.Conn) ([]checks.Finding, error)
+}
+
+// CheckName is what the findings are called by.
+func (n *pgNeed) CheckName() string { return "postgres" }
+
+// HostNames are the host that reaches the server.
+func (n *pgNeed) HostNames() []string {
+	if h := n.host(); h != "" {
+		return []string{h}
+	}
+	return nil
+}
+
+func (n *pgNeed) host() string {
+	if n.Of.Host != "" {
+		return n.Of.Host
+	}
+	return n.On
+}
+
+// Assess logs in and lets Judge look. A server that does not let belay in
+// blocks: nothing of the step could be done.
+func (n *pgNeed) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
+	mine := func(f checks.Finding) checks.Finding {
+		f.Host = n.host()
+		f.Key = fmt.Sprintf("%s %s %s", n.Of.Database, n.What, f.Key)
+		return f
+	}
+	if err := w.Unreached[n.host()]; err != nil {
+		return []checks.Finding{mine(checks.Finding{Level: checks.Unknown, Text: "not judged: the host was not reached", Fix: "reach the host first, then re-check"})}, nil
+	}
+	e := Env{Host: w.Hosts[n.host()], Hosts: w.Hosts, Secret: w.Secret}
+	srv, err := n.Of.server(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	c, err := srv.Connect(ctx)
+	if err != nil {
+		return []checks.Finding{mine(checks.Finding{Level: checks.Block, Text: err.Error(),
+			Fix: "see that the server runs, and that address, user, password and pg_hba.conf fit"})}, nil
+	}
+	defer pgLogout(c)
+	all, err := n.Judge(ctx, c)
+	for i := range all {
+		all[i] = mine(all[i])
+	}
+	return all, err
+}
+
+// pgJudgeLogin is content with having logged in.
+func pgJudgeLogin(ctx context.Context, c *pgx.Conn) ([]checks.Finding, error) {
+	var version, user string
+	if err := c.QueryRow(ctx, "select current_setting('server_version'), current_user").Scan(&version, &user); err != nil {
+		return nil, err
+	}
+	return []checks.Finding{{Level: checks.Pass, Text: fmt.Sprintf("PostgreSQL %s lets %s in", version, user)}}, nil
+}
