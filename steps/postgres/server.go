@@ -1,8 +1,10 @@
 package postgres
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"path"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"belay/remote"
 	"belay/remote/secret"
@@ -48,9 +51,15 @@ var session = map[string]string{
 	"extra_float_digits": "1",
 	"bytea_output":       "hex",
 	"client_encoding":    "UTF8",
-	"search_path":        "",
-	"statement_timeout":  "0",
-	"lock_timeout":       "0",
+	"lc_monetary":        "C",
+	"xmloption":          "content",
+	"array_nulls":        "on",
+	// Of how the server writes definitions, and reads ours.
+	"quote_all_identifiers":       "off",
+	"standard_conforming_strings": "on",
+	"search_path":                 "",
+	"statement_timeout":           "0",
+	"lock_timeout":                "0",
 	// Of servers that end idle transactions or sessions.
 	"idle_in_transaction_session_timeout": "0",
 }
@@ -92,6 +101,9 @@ func (s Server) Connect(ctx context.Context) (*pgx.Conn, error) {
 	}
 	if s.Notice != nil {
 		c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { s.Notice(n) }
+	}
+	c.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return pgproto3.NewFrontend(bufio.NewReaderSize(r, 256<<10), w) // its own reads are of 8 KiB
 	}
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {

@@ -1,0 +1,256 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Copy is a copy of one database into another that is there and empty.
+type Copy struct {
+	From, To Server
+	ID       string // of who copies: the same when it is begun again after a crash
+	Scope    Scope
+	Jobs     int      // sessions on each side that copy at the same time; at least 1
+	Split    int64    // tables of more bytes are copied in parts; 0: never
+	Owners   bool     // owners and grants are copied; else all belongs to who logs in to the target
+	Text     bool     // never in binary form
+	Frozen   bool     // nothing writes to the source: what an earlier attempt copied is still right
+	Beside   []string // schemas of the target whose contents are none of the copy's business
+
+	Log func(format string, args ...any)
+	Say func(Progress)
+}
+
+// Progress is how far a copy has come. Bytes are of the source's disk, so that
+// they can be compared with what is still to do.
+type Progress struct {
+	Done, Total int64
+	Text        string
+}
+
+// Copied is what a copy has brought over.
+type Copied struct {
+	Tables []Count `json:"tables"`
+	Rows   int64   `json:"rows"`
+	Bytes  int64   `json:"bytes"` // that went over the line
+	Large  int64   `json:"large,omitempty"`
+	At     string  `json:"at"` // of the snapshot
+}
+
+// Count is a table and how many rows it got.
+type Count struct {
+	Schema string `json:"schema"`
+	Name   string `json:"name"`
+	Rows   int64  `json:"rows"`
+}
+
+// copying is a Copy under way.
+type copying struct {
+	Copy
+	snap   *Snapshot
+	claim  *claim
+	meter  *meter
+	tables []Table
+	pre    dump
+	post   dump
+	owner  map[string]string // "schema.index" → table, both as ident writes them
+	binary bool              // both servers are of one major version
+	client string            // encoding on the line
+	large  int64
+}
+
+// Run copies. When it returns without error the target is whole, but for
+// Finish. It may be called again after a crash or an error, with the same ID.
+func (c Copy) Run(ctx context.Context) (Copied, error) {
+	cl, err := claimTarget(ctx, c.To, c.ID, c.Beside)
+	if err != nil {
+		return Copied{}, err
+	}
+	defer cl.release(ctx)
+	if cl.result != nil {
+		var r Copied
+		c.Log("the copy was whole already")
+		return r, json.Unmarshal(cl.result, &r)
+	}
+	snap, err := Hold(ctx, c.From)
+	if err != nil {
+		return Copied{}, err
+	}
+	defer snap.Close()
+	r := &copying{Copy: c, snap: snap, claim: cl}
+	if err := r.run(ctx); err != nil {
+		if lost := snap.Check(ctx); ctx.Err() == nil && lost != nil && !errors.Is(err, ErrSnapshotLost) {
+			err = fmt.Errorf("%w (%w)", err, lost)
+		}
+		return Copied{}, err
+	}
+	done := r.copied()
+	if err := cl.whole(ctx, done); err != nil {
+		return Copied{}, fmt.Errorf("note in %s that the copy is whole: %w", c.To, err)
+	}
+	return done, nil
+}
+
+func (c *copying) log(format string, args ...any) { c.Log(format, args...) }
+
+func (c *copying) run(ctx context.Context) error {
+	if err := c.look(ctx); err != nil {
+		return err
+	}
+	if err := c.startOrResume(ctx); err != nil {
+		return err
+	}
+	workers := make([]*worker, max(c.Jobs, 1))
+	for i := range workers {
+		workers[i] = &worker{c: c}
+		defer workers[i].close()
+	}
+	if err := c.makeSchema(ctx, workers[0]); err != nil {
+		return err
+	}
+	if err := work(ctx, workers, c.dataJobs()); err != nil {
+		return err
+	}
+	if err := c.sequences(ctx, workers[0]); err != nil {
+		return err
+	}
+	return c.finishSchema(ctx, workers)
+}
+
+// look reads from the source, in the snapshot, all that is not rows.
+func (c *copying) look(ctx context.Context) error {
+	err := c.learnEncoding(ctx)
+	if err != nil {
+		return err
+	}
+	if c.tables, err = tables(ctx, c.snap, c.Scope); err != nil {
+		return err
+	}
+	if err := c.lock(ctx); err != nil {
+		return err
+	}
+	if c.pre, err = c.dump(ctx, "pre-data"); err != nil {
+		return err
+	}
+	if c.post, err = c.dump(ctx, "post-data"); err != nil {
+		return err
+	}
+	if err := c.compareServers(ctx); err != nil {
+		return err
+	}
+	c.owner = map[string]string{}
+	err = c.snap.Query(ctx, func(rows pgx.Rows) error {
+		var schema, index, tschema, table string
+		err := rows.Scan(&schema, &index, &tschema, &table)
+		c.owner[schema+"."+index] = ident(tschema, table)
+		return err
+	}, `select n.nspname, i.relname, tn.nspname, t.relname from pg_catalog.pg_index x
+		join pg_catalog.pg_class i on i.oid = x.indexrelid join pg_catalog.pg_namespace n on n.oid = i.relnamespace
+		join pg_catalog.pg_class t on t.oid = x.indrelid join pg_catalog.pg_namespace tn on tn.oid = t.relnamespace
+		where n.nspname !~ '^pg_'
+		union all select n.nspname, t.relname || ' ' || k.conname, n.nspname, t.relname from pg_catalog.pg_constraint k
+		join pg_catalog.pg_class t on t.oid = k.conrelid join pg_catalog.pg_namespace n on n.oid = t.relnamespace
+		where k.contype in ('p', 'u', 'x')`)
+	if err != nil {
+		return err
+	}
+	c.meter = newMeter(c.tables, c.Say)
+	return nil
+}
+
+// lock keeps tables as they are until the end, as pg_dump does: a TRUNCATE or
+// a rewrite would empty them in the snapshot too.
+func (c *copying) lock(ctx context.Context) error {
+	for some := range slices.Chunk(c.tables, 200) {
+		names := make([]string, len(some))
+		for i, t := range some {
+			names[i] = "only " + t.ident()
+		}
+		c.snap.mu.Lock()
+		_, err := c.snap.conn.PgConn().Exec(ctx, "set local lock_timeout = '60s'; lock table "+strings.Join(names, ", ")+" in access share mode").ReadAll()
+		c.snap.mu.Unlock()
+		if err != nil {
+			return fmt.Errorf("lock the tables of %s against being changed: %w", c.From, err)
+		}
+	}
+	return nil
+}
+
+// dump has a section of the schema written by pg_dump, in the snapshot.
+func (c *copying) dump(ctx context.Context, section string) (dump, error) {
+	var out, said bytes.Buffer
+	args := []string{"--section=" + section, "--snapshot=" + c.snap.ID, "--no-blobs", "--no-tablespaces", "--no-subscriptions",
+		"--lock-wait-timeout=60000", "--encoding=" + c.client}
+	if !c.Owners {
+		args = append(args, "--no-owner", "--no-privileges")
+	}
+	for _, s := range c.Scope.Schemas {
+		args = append(args, "--schema="+ident(s))
+	}
+	for _, s := range append(slices.Clone(c.Scope.ExcludeSchemas), claimSchema) {
+		args = append(args, "--exclude-schema="+ident(s))
+	}
+	for _, t := range c.Scope.ExcludeTables {
+		args = append(args, "--exclude-table="+tablePattern(t))
+	}
+	major := c.snap.Version / 10000
+	err := c.From.Run(ctx, Tool{Name: "pg_dump", Major: major, Args: args, Stdout: &limited{buf: &out}, Stderr: &said, Pure: true})
+	if err != nil {
+		return dump{}, fmt.Errorf("schema (%s) of %s: %w", section, c.From, err)
+	}
+	d := parseDump(out.String())
+	d.entries = slices.DeleteFunc(d.entries, c.unwanted)
+	return d, nil
+}
+
+// tablePattern is a table as pg_dump's pattern: every character stands for itself.
+func tablePattern(t string) string {
+	if schema, name, ok := strings.Cut(t, "."); ok {
+		return ident(schema, name)
+	}
+	return "*." + ident(t)
+}
+
+// unwanted entries: what a plan excludes, and publications of belay's own.
+func (c *copying) unwanted(e entry) bool {
+	switch e.Type {
+	case "EXTENSION":
+		return slices.Contains(c.Scope.ExcludeExtensions, e.Name)
+	case "COMMENT":
+		ext, ok := strings.CutPrefix(e.Name, "EXTENSION ")
+		return ok && slices.Contains(c.Scope.ExcludeExtensions, strings.Trim(ext, `"`))
+	case "PUBLICATION", "PUBLICATION TABLE":
+		return strings.HasPrefix(e.Name, "belay_")
+	}
+	return false
+}
+
+// limited keeps a hostile or broken program from filling the memory.
+type limited struct{ buf *bytes.Buffer }
+
+const maxSchema = 512 << 20
+
+func (w *limited) Write(p []byte) (int, error) {
+	if w.buf.Len()+len(p) > maxSchema {
+		return 0, fmt.Errorf("the schema is larger than %d MiB", maxSchema>>20)
+	}
+	return w.buf.Write(p)
+}
+
+// copied sums up, from the marks in the target.
+func (c *copying) copied() Copied {
+	r := Copied{At: c.snap.At, Bytes: c.meter.bytes.Load(), Large: c.large}
+	for _, t := range c.tables {
+		n := c.meter.rowsOf(t.ident())
+		r.Tables = append(r.Tables, Count{t.Schema, t.Name, n})
+		r.Rows += n
+	}
+	return r
+}

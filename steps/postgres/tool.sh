@@ -1,0 +1,42 @@
+# Runs a client program of PostgreSQL. $1 is its name, $2 the least major
+# version that will do (0: any), $3 the connection; the rest are its arguments.
+# The first line of stdin is a line of a password file, or empty; what follows
+# is the program's stdin.
+set -u
+IFS= read -r line || exit 121
+name=$1 least=$2 to=$3
+shift 3
+prog='' best='' seen=''
+for p in "$(command -v "$name" 2>/dev/null)" /usr/lib/postgresql/*/bin/"$name" /usr/pgsql-*/bin/"$name" \
+	/usr/local/pgsql/bin/"$name" /usr/libexec/postgresql*/"$name" /opt/bitnami/postgresql/bin/"$name"; do
+	[ -n "$p" ] && [ -x "$p" ] || continue
+	v=$("$p" --version 2>/dev/null </dev/null | sed -n '1s/^[^0-9]*\([0-9][0-9]*\).*/\1/p')
+	[ -n "$v" ] || continue
+	seen="$seen $p ($v)"
+	[ "$v" -ge "$least" ] || continue
+	if [ -z "$best" ] || [ "$v" -lt "$best" ]; then best=$v prog=$p; fi
+done
+if [ -z "$prog" ]; then
+	echo "no $name of version $least or newer was found; there is:${seen:- none}" >&2
+	exit 120
+fi
+unset PGSERVICE PGOPTIONS PGSSLMODE
+LC_ALL=C
+export LC_ALL
+if [ -n "$line" ]; then
+	unset PGPASSWORD
+	umask 077
+	f=$(mktemp "${TMPDIR:-/tmp}/belay.XXXXXX") || exit 122
+	# The file has no name any more when the password goes in: whoever is
+	# killed now leaves nothing behind.
+	exec 9<>"$f"
+	rm -f -- "$f"
+	printf '%s\n' "$line" >&9
+	PGPASSFILE=/dev/fd/9
+	export PGPASSFILE
+	if [ ! -f /dev/fd/9 ]; then
+		echo "/dev/fd is not there, by which $name gets its password" >&2
+		exit 122
+	fi
+fi
+exec "$prog" --no-password --dbname="$to" "$@"

@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path"
+	"strconv"
+	"strings"
+
+	"belay/remote"
+)
+
+//go:embed tool.sh
+var toolScript string
+
+// Tool is one run of a client program such as pg_dump or psql, on the server's
+// host or in its container.
+type Tool struct {
+	Name           string   // pg_dump
+	Major          int      // the least version that will do; 0: any. Of several, the oldest that will do is taken
+	Args           []string // nothing secret; the connection is added
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Pure           bool // it changes nothing
+}
+
+// ErrNoTool is wrapped by the error of a Tool that is not installed in a
+// version that will do.
+var ErrNoTool = errors.New("client program missing")
+
+// Run runs a tool that logs in to s. The password goes in by stdin and lies in
+// a file without a name while the tool runs; it is in no argument and in no
+// environment. Errors are those of remote.Runner, or wrap ErrNoTool.
+func (s Server) Run(ctx context.Context, t Tool) error {
+	line, err := s.passLine()
+	if err != nil {
+		return err
+	}
+	stdin := io.Reader(strings.NewReader(line + "\n"))
+	if t.Stdin != nil {
+		stdin = io.MultiReader(stdin, t.Stdin)
+	}
+	to, err := s.conninfo()
+	if err != nil {
+		return err
+	}
+	c := remote.Sh(toolScript, append([]string{t.Name, strconv.Itoa(t.Major), to}, t.Args...)...)
+	if s.Container != "" {
+		c.Argv = append([]string{"docker", "exec", "-i", s.Container}, c.Argv...)
+	}
+	c.Stdin, c.Stdout, c.Stderr, c.Pure = stdin, t.Stdout, t.Stderr, t.Pure
+	err = s.Host.Run(ctx, c)
+	if exit, ok := errors.AsType[*remote.ExitError](err); ok && (exit.Status == 120 || exit.Status == 122) {
+		return fmt.Errorf("%s on %s: %w: %s", t.Name, s.Host.Name, ErrNoTool, strings.TrimSpace(exit.Stderr))
+	}
+	if err != nil {
+		return fmt.Errorf("%s on %s: %w", t.Name, s.Host.Name, err)
+	}
+	return nil
+}
+
+// passLine is the password as a line of a password file (PostgreSQL manual,
+// 34.16); empty where there is none.
+func (s Server) passLine() (string, error) {
+	p := s.Password.Reveal()
+	if p == "" {
+		return "", nil
+	}
+	if strings.ContainsAny(p, "\n\r\x00") {
+		return "", errors.New("the password has a line break in it, which PostgreSQL's password file cannot hold")
+	}
+	return "*:*:*:*:" + strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(p), nil
+}
+
+// conninfo is the connection as the tool sees it, without the password.
+func (s Server) conninfo() (string, error) {
+	addr := s.Addr
+	if s.Container != "" && s.Inside != "" {
+		addr = s.Inside
+	}
+	host, port := path.Dir(addr), ""
+	if path.IsAbs(addr) {
+		var found bool
+		if _, port, found = strings.Cut(path.Base(addr), ".s.PGSQL."); !found {
+			return "", fmt.Errorf("socket %q: its name is not .s.PGSQL.<port>, which client programs expect", addr)
+		}
+	} else {
+		var err error
+		if host, port, err = net.SplitHostPort(addr); err != nil {
+			return "", fmt.Errorf("address %q: %w", addr, err)
+		}
+	}
+	tls := s.TLS
+	if tls == "" {
+		tls = "disable"
+	}
+	info := ""
+	for _, kv := range [][2]string{{"host", host}, {"port", port}, {"user", s.User}, {"dbname", s.Database}, {"sslmode", tls}, {"application_name", "belay"}} {
+		info += kv[0] + "=" + quoteParam(kv[1]) + " "
+	}
+	return strings.TrimSpace(info), nil
+}
