@@ -65,6 +65,17 @@ type Needer interface {
 // it twice equals doing it once.
 type Repeater interface{ Repeatable() bool }
 
+// Hinter is a step that knows what lines of its log, or of its error, mean when
+// it fails. The plan's own hints come first.
+type Hinter interface{ Hints() []Hint }
+
+// Hint explains a line of a failed step's log.
+type Hint struct {
+	Match string // regular expression on one line
+	Cause string // what it means
+	Fix   string // what to do about it
+}
+
 // ErrDetach is the cause of a context that ends because belay goes away: work
 // that can go on by itself shall go on. Any other cause means that the work
 // shall be ended.

@@ -135,7 +135,7 @@ func chatPlan() *plan.Plan {
 	start := st(journal.Cutover, "compose.up", "start", "Start Fluxer", "From here on users talk to Fluxer.", way{})
 	start.Expect = "All 15 services healthy."
 	start.Timeout = 5 * time.Minute
-	start.Hints = []plan.Hint{{Match: "port is already allocated", Cause: "the old service still owns the port", Fix: "run the previous step again"}}
+	start.Hints = []plan.Hint{{Hint: steps.Hint{Match: "port is already allocated", Cause: "the old service still owns the port", Fix: "run the previous step again"}}}
 	mail := st(journal.Cutover, "run", "mail", "Tell the users by mail", "They were promised a word.", oneway{})
 	retire := st(journal.Close, "run", "retire", "Remove the old files", "Disk space.", oneway{})
 	p := &plan.Plan{Path: "stoat-to-fluxer.yaml", Hash: "9f2c51d07ab3e6690f11", Name: "stoat-to-fluxer", About: "Replace Stoat Chat with Fluxer.",

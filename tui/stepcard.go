@@ -184,8 +184,12 @@ func (sc *scene) detail(s *plan.Step, w int) []string {
 	if s.Undo != nil {
 		block("how it is undone", s.Undo.Params)
 	}
-	for _, h := range s.Hints {
-		block("when the log says "+h.Match, h.Cause+"\n"+h.Fix)
+	for _, h := range s.AllHints() {
+		text := strings.TrimSpace(h.Cause + "\n" + h.Fix)
+		if h.Mend != nil {
+			text += "\nIt can be mended by:\n" + h.Mend.Params
+		}
+		block("when the log says "+h.Match, text)
 	}
 	if state.Reason != nil {
 		block("skipped by "+clean(state.Reason.By.Name), state.Reason.Reason)

@@ -99,7 +99,7 @@ func firsts(lines []string, n int) []string { return lines[:min(n, len(lines))] 
 // hintsFor returns the hints of a step that match a line of its log.
 func hintsFor(s *plan.Step, tail []string) []plan.Hint {
 	var out []plan.Hint
-	for _, h := range s.Hints {
+	for _, h := range s.AllHints() {
 		re, err := regexp.Compile(h.Match)
 		if err != nil {
 			continue // the plan's reader has refused such a hint already

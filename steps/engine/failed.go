@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"belay/remote"
 	"belay/remote/job"
@@ -22,19 +23,35 @@ func outcomeUnknown(err error) bool {
 	return errors.As(err, &lost) || errors.As(err, &unknown)
 }
 
-// askFailed puts a failed step to the operator and does what was chosen.
+// askFailed puts a failed step to the operator and does what was chosen. Where
+// mending was chosen before a crash, that is taken up.
 func (e *Engine) askFailed(ctx context.Context, s *plan.Step, st journal.StepState) error {
+	m, err := e.mending(s, st)
+	if err != nil {
+		return err
+	}
+	if m != nil {
+		return e.mend(ctx, s, st, m)
+	}
+	fit := e.hints(s, st)
 	q := journal.Question{
 		Kind: journal.AskFailed, Step: s.ID,
 		Title:   fmt.Sprintf("%q failed", s.Title),
-		Text:    e.failureText(s, st),
+		Text:    e.failureText(s, st, fit),
 		Options: []journal.Option{optRetry, optRecheck, optSkip, optRollback, optStop},
+	}
+	remedy := e.remedy(fit)
+	if remedy != nil {
+		q.Options = slices.Insert(q.Options, 0, journal.Option{Choice: "mend", Label: "mend it as the plan says (below), then try again", Danger: true})
+		q.Items = outline([]plan.Group{{Lanes: []plan.Lane{{Steps: []*plan.Step{remedy}}}}})
 	}
 	a, err := e.decide(ctx, q)
 	if err != nil {
 		return err
 	}
 	switch a.Choice {
+	case "mend":
+		return e.mend(ctx, s, st, remedy)
 	case "retry":
 		return e.attempts(ctx, s)
 	case "recheck":
@@ -44,9 +61,50 @@ func (e *Engine) askFailed(ctx context.Context, s *plan.Step, st journal.StepSta
 	}
 }
 
+// remedy is the first mending step of the hints that was not done yet; nil when
+// there is none.
+func (e *Engine) remedy(fit []plan.Hint) *plan.Step {
+	for _, h := range fit {
+		if h.Mend != nil && !done(h.Mend, e.Log.State().Step(h.Mend.ID)) {
+			return h.Mend
+		}
+	}
+	return nil
+}
+
+// chosen is what a failed step remembers of the choice to mend it.
+type chosen struct {
+	Mend   string    // the mending step's id
+	Failed time.Time // the failure that it was chosen for
+}
+
+const mendKey = "engine.mend"
+
+// mending is the step that was chosen to mend this very failure; nil when none
+// was.
+func (e *Engine) mending(s *plan.Step, st journal.StepState) (*plan.Step, error) {
+	var c chosen
+	if ok, err := (memory{e, s.ID, ""}).Get(mendKey, &c); err != nil || !ok || !c.Failed.Equal(st.Ended) {
+		return nil, err
+	}
+	return e.Plan.Step(c.Mend), nil
+}
+
+// mend carries out m as a step of its own, with questions of its own, and
+// tries s again.
+func (e *Engine) mend(ctx context.Context, s *plan.Step, st journal.StepState, m *plan.Step) error {
+	if err := (memory{e, s.ID, ""}).Put(mendKey, chosen{m.ID, st.Ended}); err != nil {
+		return err
+	}
+	if err := e.step(ctx, m); err != nil {
+		return err
+	}
+	return e.attempts(ctx, s)
+}
+
 // failureText says what happened, what was and was not changed, and what the
 // plan's hints make of it.
-func (e *Engine) failureText(s *plan.Step, st journal.StepState) string {
+func (e *Engine) failureText(s *plan.Step, st journal.StepState, fit []plan.Hint) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", st.Err)
 	if st.Attempt == 0 {
@@ -54,8 +112,14 @@ func (e *Engine) failureText(s *plan.Step, st journal.StepState) string {
 	} else {
 		fmt.Fprintf(&b, "Attempt %d may have changed part of what it set out to change; what went before it stands.\n", st.Attempt)
 	}
-	for _, h := range e.hints(s, st) {
-		fmt.Fprintf(&b, "Likely cause: %s\nWhat to do: %s\n", h.Cause, h.Fix)
+	for _, h := range fit {
+		fmt.Fprintf(&b, "Likely cause: %s\n", h.Cause)
+		if h.Fix != "" {
+			fmt.Fprintf(&b, "What to do: %s\n", h.Fix)
+		}
+		if h.Mend != nil && done(h.Mend, e.Log.State().Step(h.Mend.ID)) {
+			b.WriteString("The plan's remedy for this was carried out already.\n")
+		}
 	}
 	if !s.HasWayBack() {
 		b.WriteString("This step has no way back of its own.\n")
@@ -63,7 +127,8 @@ func (e *Engine) failureText(s *plan.Step, st journal.StepState) string {
 	return strings.TrimSpace(b.String())
 }
 
-// hints are the plan's explanations that fit the error or the end of the log.
+// hints are the plan's and the kind's explanations that fit the error or the
+// end of the log.
 func (e *Engine) hints(s *plan.Step, st journal.StepState) []plan.Hint {
 	lines := strings.Split(st.Err, "\n")
 	if e.Tail != nil {
@@ -72,7 +137,7 @@ func (e *Engine) hints(s *plan.Step, st journal.StepState) []plan.Hint {
 		}
 	}
 	var fit []plan.Hint
-	for _, h := range s.Hints {
+	for _, h := range s.AllHints() {
 		if re, err := regexp.Compile(h.Match); err == nil && slices.ContainsFunc(lines, re.MatchString) {
 			fit = append(fit, h)
 		}

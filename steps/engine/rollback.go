@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -35,7 +36,7 @@ func (e *Engine) rollback(ctx context.Context) error {
 	for _, stage := range slices.Backward(journal.Stages) {
 		for _, g := range slices.Backward(e.Plan.Groups(stage)) {
 			err := e.lanes(g, func(l plan.Lane) error {
-				for _, s := range slices.Backward(l.Steps) {
+				for _, s := range backward(l.Steps) {
 					if cause := e.halts.cause(); cause != nil {
 						return cause
 					}
@@ -103,9 +104,18 @@ func (e *Engine) askRollback(ctx context.Context) error {
 	return e.append(journal.Event{Type: journal.RollbackBegun}, a)
 }
 
+// backward is the way back over steps: what mended one comes before it.
+func backward(forward []*plan.Step) iter.Seq2[int, *plan.Step] {
+	var all []*plan.Step
+	for _, s := range forward {
+		all = append(append(all, s), s.Mends()...)
+	}
+	return slices.Backward(all)
+}
+
 // toUndo lists what a rollback would undo, last first, and what it cannot.
 func (e *Engine) toUndo() (items, none []string) {
-	for _, s := range slices.Backward(e.Plan.Steps()) {
+	for _, s := range backward(e.Plan.Steps()) {
 		switch st := e.Log.State().Step(s.ID); {
 		case !begunButNotUndone(st):
 		case !s.HasWayBack():

@@ -81,7 +81,8 @@ cutover:
     timeout: 1d
     when: test -e /root
     hints:
-      - {match: "port .* allocated", cause: busy, fix: wait}
+      - {match: no such session, cause: it is gone, mend: {on: db, run: ./look.sh}}
+      - {match: "port .* allocated", cause: busy, fix: wait, mend: ./wait.sh}
   - step: Tell the team
     manual: Write to the channel.
 soak:
@@ -160,6 +161,8 @@ func TestLoad(t *testing.T) {
 	stop := p.Step("stop-stoat-chat")
 	eq("timeout", stop.Timeout, 24*time.Hour)
 	eq("undo", []any{stop.Undo.ID, stop.Undo.On, stop.Undo.Do.(*fakeRun).Script}, []any{"stop-stoat-chat-undo", []string{"chat"}, "cd /root/stoatchat && ./start.sh"})
+	eq("mends", []any{len(stop.Hints), stop.Hints[0].Mend.ID, stop.Hints[0].Mend.On, stop.Hints[0].Mend.Title, stop.Mends()[1].Do.(*fakeRun).Script, stop.Mends()[1].On},
+		[]any{2, "stop-stoat-chat-mend-1", []string{"db"}, "Mend: it is gone", "./wait.sh", []string{"chat"}})
 	eq("short undo", p.Step("delete").Undo.Do.(*fakeRun).Script, "./back.sh")
 	eq("sign-off", p.Signoff, []Item{
 		{ID: "the-team-knows", Text: "The team knows", Line: 53},

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"time"
 
 	"belay/checks"
@@ -103,11 +104,34 @@ type Retry struct {
 	Wait  time.Duration
 }
 
-// Hint explains a line of a failed step's log.
+// Hint explains a line of a failed step's log, and may bring a step that mends
+// what it tells of. That step runs only when a person chooses so; the failed
+// one is tried again after it, and a rollback undoes it first.
 type Hint struct {
-	Match string `yaml:"match" doc:"regular expression that a line of the failed step's log matches"`
-	Cause string `yaml:"cause" doc:"what it means"`
-	Fix   string `yaml:"fix" doc:"what to do about it"`
+	steps.Hint
+	Mend *Step // nil: none
+}
+
+// AllHints are the plan's, then the kind's own.
+func (s *Step) AllHints() []Hint {
+	all := slices.Clone(s.Hints)
+	if h, ok := s.Do.(steps.Hinter); ok {
+		for _, own := range h.Hints() {
+			all = append(all, Hint{Hint: own})
+		}
+	}
+	return all
+}
+
+// Mends are the steps that a person may choose when s has failed.
+func (s *Step) Mends() []*Step {
+	var all []*Step
+	for _, h := range s.Hints {
+		if h.Mend != nil {
+			all = append(all, h.Mend)
+		}
+	}
+	return all
 }
 
 // Check is one check of the plan, under assess or watch.
@@ -190,11 +214,16 @@ func (p *Plan) Steps() []*Step {
 	return all
 }
 
-// Step returns the step of that id, or nil.
+// Step returns the step of that id, or nil; a mending one, too.
 func (p *Plan) Step(id string) *Step {
 	for _, s := range p.Steps() {
 		if s.ID == id {
 			return s
+		}
+		for _, m := range s.Mends() {
+			if m.ID == id {
+				return m
+			}
 		}
 	}
 	return nil

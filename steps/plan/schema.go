@@ -257,6 +257,8 @@ func (w schemaWriter) raw(f *field) object {
 	switch f.name {
 	case "each", "undo":
 		return object{"$ref": "#/$defs/" + f.name}
+	case "mend":
+		return object{"$ref": "#/$defs/undo"}
 	case "watch":
 		return object{"type": "array", "minItems": 1, "items": object{"$ref": "#/$defs/watch"}}
 	}

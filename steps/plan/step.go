@@ -28,7 +28,7 @@ type stepFields struct {
 	When     string          `yaml:"when" doc:"POSIX shell condition on the step's host; the step is skipped when it is false"`
 	Optional bool            `yaml:"optional" doc:"a failure is recorded and the run goes on"`
 	Undo     *node           `yaml:"undo" doc:"way back of this step instead of the kind's own: a kind with its parameters, or a script for run"`
-	Hints    []Hint          `yaml:"hints" doc:"what known lines of a failed step's log mean"`
+	Hints    []hintFields    `yaml:"hints" doc:"what known lines of a failed step's log mean"`
 	Each     *node           `yaml:"each" doc:"write it once for every value: {db: [shop, blog]}, then ${{ db }}"`
 }
 
@@ -37,7 +37,14 @@ type retryFields struct {
 	Wait  remote.Duration `yaml:"wait" default:"5s" doc:"pause before each"`
 }
 
-// undoFields is what the way back says around its kind.
+type hintFields struct {
+	Match string `yaml:"match" required:"" doc:"regular expression that a line of the failed step's log matches"`
+	Cause string `yaml:"cause" required:"" doc:"what it means"`
+	Fix   string `yaml:"fix" doc:"what to do about it"`
+	Mend  *node  `yaml:"mend" doc:"step that mends it, offered when the line was seen: a kind with its parameters, or a script for run"`
+}
+
+// undoFields is what a way back, or a mending step, says around its kind.
 type undoFields struct {
 	On      []string        `yaml:"on" host:"" doc:"host or hosts it runs on; those of the step when left out"`
 	Timeout remote.Duration `yaml:"timeout" doc:"longest time for one attempt"`
@@ -62,15 +69,15 @@ func (b *builder) step(n, raw *node, s scope) *Step {
 	}
 	st := &Step{
 		Title: f.Step, Why: f.Why, Expect: f.Expect, Stage: b.stage, Kind: kind, On: f.On,
-		Timeout: time.Duration(f.Timeout), When: f.When, Optional: f.Optional, Hints: f.Hints, Line: n.line,
+		Timeout: time.Duration(f.Timeout), When: f.When, Optional: f.Optional, Line: n.line,
 	}
 	b.identify(st, n, raw, f.ID, s)
 	b.place(st, n, p.key)
 	b.kind(st, p)
 	b.retry(st, n.get("retry"), f.Retry)
-	b.hints(n.get("hints"), f.Hints)
+	b.hints(st, n.get("hints"), f.Hints)
 	if f.Undo != nil {
-		st.Undo = b.undo(st, n.pair("undo"), b.c.n == told)
+		st.Undo = b.aside(st, n.pair("undo"), b.c.n == told, st.ID+"-undo", "Undo: "+st.Title, "an undo")
 	}
 	if b.c.n > told {
 		return nil
@@ -190,39 +197,45 @@ func (b *builder) retry(st *Step, n *node, f *retryFields) {
 	}
 }
 
-func (b *builder) hints(n *node, all []Hint) {
+func (b *builder) hints(of *Step, n *node, all []hintFields) {
+	told := b.c.n
 	for i, h := range all {
-		if _, err := regexp.Compile(h.Match); err != nil {
-			at := locate(n, fmt.Sprintf("%d.match", i))
-			if at == nil {
-				at = n
-			}
-			b.c.add(at, "not a regular expression: %s", oneLine(err.Error()))
+		item := n
+		if n.kind == list {
+			item = n.items[i]
 		}
+		if _, err := regexp.Compile(h.Match); err != nil {
+			b.c.add(item.get("match"), "not a regular expression: %s", oneLine(err.Error()))
+		}
+		hint := Hint{Hint: steps.Hint{Match: h.Match, Cause: h.Cause, Fix: h.Fix}}
+		if h.Mend != nil {
+			hint.Mend = b.aside(of, item.pair("mend"), b.c.n == told, fmt.Sprintf("%s-mend-%d", of.ID, i+1), "Mend: "+h.Cause, "a mending step")
+		}
+		of.Hints = append(of.Hints, hint)
 	}
 }
 
-// undo reads the plan's own way back of a step; sound tells whether that step
-// has no problems of its own.
-func (b *builder) undo(of *Step, p *pair, sound bool) *Step {
+// aside reads a step that stands inside of another one: its way back, or one
+// that mends it. sound tells whether that other has no problems of its own.
+func (b *builder) aside(of *Step, p *pair, sound bool, id, title, what string) *Step {
 	told, n := b.c.n, p.val
 	if n.kind == scalar && !n.null() { // short for run
 		key := &node{text: "run", tag: "!!str", file: n.file, line: n.line, col: n.col}
 		n = &node{kind: mapping, file: n.file, line: n.line, col: n.col, pairs: []pair{{key, n}}}
 	}
 	if n.kind != mapping {
-		b.c.add(n, "`undo` takes a kind with its parameters, or a script, not %s", n.describe())
+		b.c.add(n, "%s takes a kind with its parameters, or a script, not %s", quote(p.key.text), n.describe())
 		return nil
 	}
 	var f undoFields
 	common := shapeOf(reflect.TypeFor[undoFields]()).names()
-	k, kind := oneKind(&b.decoder, n, "an undo", common, b.kinds.Steps)
-	b.structure(n, reflect.ValueOf(&f).Elem(), in{what: "an undo"}, func(pair) {})
+	k, kind := oneKind(&b.decoder, n, what, common, b.kinds.Steps)
+	b.structure(n, reflect.ValueOf(&f).Elem(), in{what: what}, func(pair) {})
 	if k == nil {
 		return nil
 	}
 	st := &Step{
-		ID: of.ID + "-undo", Title: "Undo: " + of.Title, Expect: f.Expect, Stage: of.Stage, Kind: kind,
+		ID: id, Title: title, Expect: f.Expect, Stage: of.Stage, Kind: kind,
 		On: f.On, Timeout: time.Duration(f.Timeout), Line: p.key.line,
 	}
 	if n.get("on") == nil && !kind.NoHost {
