@@ -2,7 +2,7 @@
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME = 20s
 
-.PHONY: build test quick crash lint bench fuzz demo readme picture
+.PHONY: build test quick crash lint bench bench-data fuzz demo readme picture
 
 build: ## the binary, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o belay ./cmd/belay
@@ -24,6 +24,10 @@ lint: ## go vet, gofmt, staticcheck, and golangci-lint where it is installed
 
 bench: ## figures; see README
 	@go test -run '^$$' -bench . -benchmem ./...
+
+bench-data: ## moving databases and files, against the usual tools in the same run; a gigabyte, some minutes
+	@.ci/install bench
+	@BELAY_BENCH_DATA=1 go test -run '^$$' -bench Data -benchtime 1x -timeout 60m -v ./steps/postgres ./steps/mysql ./steps/redis ./steps
 
 fuzz: ## every fuzz target for FUZZTIME
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
