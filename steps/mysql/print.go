@@ -1,0 +1,101 @@
+package mysql
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Limits above which a row's text might not fit into max_allowed_packet, 16 MiB
+// by default: CONCAT would give NULL then, and the row would not count.
+const (
+	bigValue = 64 << 10
+	bigRow   = 8 << 20
+)
+
+// printed is the text of a column that has the same bytes on any server and
+// any flavour, whatever the connection's character set. Of values that may be
+// big it is the MD5.
+func (c Column) printed() string {
+	name := Ident(c.Name)
+	text := name
+	switch c.Type {
+	case "float":
+		return name + " + 0e0" // its own text has 6 digits only
+	case "bit":
+		return name + " + 0"
+	case "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
+		return "MD5(CONCAT(ST_SRID(" + name + "), ':', HEX(ST_AsBinary(" + name + "))))"
+	case "json", "uuid", "inet6", "inet4":
+		return "CAST(" + name + " AS CHAR CHARACTER SET utf8mb4)"
+	}
+	switch c.Charset {
+	case "", "ascii", "utf8", "utf8mb3", "utf8mb4", "binary":
+	default:
+		text = "CONVERT(" + name + " USING utf8mb4)"
+	}
+	if c.Length > bigValue {
+		return "MD5(" + text + ")"
+	}
+	return text
+}
+
+// stringy are the columns whose values may hold the separator.
+func (c Column) stringy() bool {
+	switch c.Type {
+	case "char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set",
+		"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "json", "vector":
+		return true
+	}
+	return false
+}
+
+// rowText is the text of a whole row: all values, then what tells NULL from
+// nothing and where one value ends, so that no two different rows are alike.
+// Computed columns take part: they must come out equal.
+func (t *Table) rowText() string {
+	var sum int64
+	for _, c := range t.Columns {
+		sum += min(c.Length, bigValue)
+	}
+	var values, marks []string
+	for _, c := range t.Columns {
+		p := c.printed()
+		if sum > bigRow && c.Length > 255 && !strings.HasPrefix(p, "MD5(") {
+			p = "MD5(" + p + ")"
+		}
+		values = append(values, p)
+		switch {
+		case c.stringy() && c.Nullable:
+			marks = append(marks, "IFNULL(LENGTH("+Ident(c.Name)+"), 'N')")
+		case c.stringy():
+			marks = append(marks, "LENGTH("+Ident(c.Name)+")")
+		case c.Nullable:
+			marks = append(marks, "ISNULL("+Ident(c.Name)+")")
+		}
+	}
+	return "CONCAT_WS('#', " + strings.Join(append(values, marks...), ", ") + ")"
+}
+
+// keyText is the text by which a row is found; of a table without a key, the row's.
+func (t *Table) keyText() string {
+	if len(t.Key) == 0 {
+		return t.rowText()
+	}
+	var values []string
+	for _, k := range t.Key {
+		values = append(values, t.column(k).printed())
+	}
+	return "CONCAT_WS('#', " + strings.Join(values, ", ") + ")"
+}
+
+// printSums are the two columns that fingerprint rows: how many, and the sum
+// of the upper 64 bits of each row's MD5, which is exact (a DECIMAL) and does
+// not depend on the order. CRC32, as older tools have it, collides too often.
+func (t *Table) printSums() string {
+	return "COUNT(*), IFNULL(SUM(CAST(CONV(LEFT(MD5(" + t.rowText() + "), 16), 16, 10) AS UNSIGNED)), 0)"
+}
+
+// bucketOf is the number of a row's bucket, from 0.
+func (t *Table) bucketOf(buckets int) string {
+	return fmt.Sprintf("CRC32(%s) %% %d", t.keyText(), buckets)
+}
