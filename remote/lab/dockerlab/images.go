@@ -20,7 +20,7 @@ import (
 	"testing"
 )
 
-//go:embed server.Dockerfile docker.Dockerfile boot dockerd-boot
+//go:embed server.Dockerfile docker.Dockerfile boot dockerd-boot databases.Dockerfile lab-db
 var sources embed.FS
 
 // recipe is how an image is made; its tag is a hash of all of it, so that an
@@ -77,11 +77,17 @@ func (r recipe) build(t testing.TB) string {
 	return tag
 }
 
-func serverImage(t testing.TB, with Docker) string {
+func serverImage(t testing.TB, s Server) string {
 	t.Helper()
+	with := s.Docker
 	tag := recipe{name: "belay-lab-server", files: map[string][]byte{
 		"Dockerfile": source(t, "server.Dockerfile"), "boot": source(t, "boot"),
 	}}.build(t)
+	if s.Databases {
+		tag = recipe{name: "belay-lab-databases", base: tag, files: map[string][]byte{
+			"Dockerfile": source(t, "databases.Dockerfile"), "lab-db": source(t, "lab-db"),
+		}}.build(t)
+	}
 	if with == NoDocker {
 		return tag
 	}

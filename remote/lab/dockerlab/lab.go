@@ -25,6 +25,10 @@ type Server struct {
 	Name   string            // its host name, its name in SSHConfig and on the lab's network
 	Docker Docker            // what of Docker is inside
 	Files  map[string]string // by absolute path, there before it boots; executable
+
+	// Databases: PostgreSQL, MariaDB and Redis are installed, and started by
+	// the program lab-db: l.Exec(name, "lab-db make postgres shop 5432").
+	Databases bool
 }
 
 // Docker says what of Docker a server has.
@@ -103,7 +107,7 @@ func (l *Lab) create(s Server, client ssh.PublicKey) ssh.PublicKey {
 			"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
 			"--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--volume", "/var/lib/docker")
 	}
-	container := docker(t, append(args, serverImage(t, s.Docker))...)
+	container := docker(t, append(args, serverImage(t, s))...)
 	l.servers[s.Name] = &server{container: container, port: port}
 	cp := exec.Command("docker", "cp", "-", container+":/")
 	cp.Stdin = archive(t, files)
