@@ -13,7 +13,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -134,16 +133,7 @@ func composePlugin(t testing.TB) map[string][]byte {
 // names by which people call the tools of a database too.
 func standinImage(t testing.TB) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "standin")
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, "belay/remote/lab/dockerlab/standin")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build standin: %v\n%s", err, out)
-	}
-	program, err := os.ReadFile(binary)
-	if err != nil {
-		t.Fatal(err)
-	}
+	program := build(t, "standin")
 	const dockerfile = "FROM scratch\nCOPY standin /bin/standin\nCOPY standin /bin/pg_isready\nCOPY standin /bin/cqlsh\nENTRYPOINT [\"/bin/standin\"]\n"
 	return recipe{name: "belay-lab-standin", files: map[string][]byte{"Dockerfile": []byte(dockerfile), "standin": program}}.build(t)
 }
