@@ -29,6 +29,7 @@ var floors = map[string]int{
 	"steps/plan":         4,
 	"steps/plan/shipped": 5, // plan files; its tests read them with steps/plan
 	"steps/engine":       5,
+	"steps/estimate":     5,
 	"steps/report":       5,
 	"steps/run":          6,
 	"remote/ssh":         6,
@@ -43,6 +44,7 @@ var forTests = map[string]int{
 	"steps/journal/journaltest":    3,
 	"remote/lab/dockerlab":         7,
 	"remote/lab/dockerlab/standin": 8, // a program: what runs in place of a real service
+	"remote/lab/dockerlab/api":     8, // likewise
 }
 
 // listed is what the go command says about one package.
