@@ -98,7 +98,7 @@ func TestPostgresMigrateFailures(t *testing.T) {
 	e, _ := b.env()
 	m := b.migrate(dir, 2)
 	err := m.Apply(t.Context(), e)
-	if err == nil || !strings.Contains(err.Error(), "2_b.up.sql: line 2: column "nosuch" does not exist") || !strings.Contains(err.Error(), "all of it was taken back, and the schema is at version 1") {
+	if err == nil || !strings.Contains(err.Error(), "2_b.up.sql: line 2: column \"nosuch\" does not exist") || !strings.Contains(err.Error(), "all of it was taken back, and the schema is at version 1") {
 		t.Fatal(err)
 	}
 	b.version(t, "1")
