@@ -25,6 +25,7 @@ var floors = map[string]int{
 	"steps/mysql":        2,
 	"steps/redis":        2,
 	"steps/docker":       2,
+	"steps/files":        2,
 	"steps":              3,
 	"steps/plan":         4,
 	"steps/plan/shipped": 5, // plan files; its tests read them with steps/plan
