@@ -97,14 +97,16 @@ func (d *Dockerd) Busybox(name, extra string) string {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	if err := os.WriteFile(root+"/mark", []byte(extra), 0o644); err != nil {
+		d.t.Fatal(err)
+	}
 	script := `set -e
 cd "$1"; mkdir bin tmp etc
 cp "$2" bin/busybox
 for l in $(ldd "$2" 2>/dev/null | grep -o '/[^ ]*'); do mkdir -p ".${l%/*}"; cp -L "$l" ".$l"; done
 for a in sh sleep cat ls tar true false echo; do ln -s busybox "bin/$a"; done
-printf %s "$3" >mark
-tar -c --mtime=@1 . | docker -H "$4" import -c 'ENV PATH=/bin' -c 'CMD ["sh", "-c", "trap exit TERM; while :; do sleep 0.2; done"]' - "$5"`
-	out, err := exec.Command("sh", "-c", script, "sh", root, Find("busybox"), extra, "unix://"+d.Sock, name).CombinedOutput()
+tar -c --mtime=@1 . | docker -H "$3" import -c 'ENV PATH=/bin' -c 'CMD ["sh", "-c", "trap exit TERM; while :; do sleep 0.2; done"]' - "$4"`
+	out, err := exec.Command("sh", "-c", script, "sh", root, Find("busybox"), "unix://"+d.Sock, name).CombinedOutput()
 	if err != nil {
 		d.t.Fatalf("import image %s: %v: %s", name, err, out)
 	}
