@@ -29,12 +29,18 @@ func (sc *scene) banner() string {
 // clock is the window: how long until it opens, how long it lasts, or by how
 // much it is over; without a window, how long the run has lasted.
 func (sc *scene) clock() string {
-	if !sc.opt.LastSafe.IsZero() && sc.st.Rollback == nil && !sc.st.PastClose {
-		if left := sc.opt.LastSafe.Sub(sc.now); left > 0 && left < time.Hour {
-			return sc.th.Paint(widget.Warn, "turn back within "+widget.Rough(left)) + "  " + sc.window()
-		}
+	last, known := sc.opt.Estimates.LastSafe(sc.plan, sc.st)
+	if !known || sc.st.Rollback != nil || sc.st.PastClose || sc.live.Ended {
+		return sc.window()
 	}
-	return sc.window()
+	switch left := last.Sub(sc.now); {
+	case left > time.Hour:
+		return sc.window()
+	case left > 0:
+		return sc.th.Paint(widget.Warn, "turn back within "+widget.Rough(left)) + "  " + sc.window()
+	default:
+		return sc.th.Paint(widget.Fail, "too late to turn back in the window") + "  " + sc.window()
+	}
 }
 
 func (sc *scene) window() string {

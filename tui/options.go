@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"belay/steps/estimate"
 	"belay/steps/journal"
 	"belay/tui/widget"
 )
@@ -22,9 +23,8 @@ type Options struct {
 	// Detach says in a sentence what leaving does, while the run goes on;
 	// "" promises that the run goes on by itself.
 	Detach string
-	// LastSafe is when a rollback must begin to be done within the window;
-	// zero when nobody has measured one.
-	LastSafe time.Time
+	// Estimates are how long the plan's steps took in earlier runs.
+	Estimates estimate.Estimates
 
 	Input  io.Reader        // nil: the terminal on standard input
 	Output io.Writer        // nil: standard output

@@ -67,6 +67,9 @@ func (sc *scene) runs(s *plan.Step, state journal.StepState) string {
 	if state.Attempt > 1 {
 		parts = append(parts, fmt.Sprintf("attempt %d", state.Attempt))
 	}
+	if t := sc.opt.Estimates.Forward[s.ID]; t.Runs > 0 {
+		parts = append(parts, "took "+widget.Span(t.Median)+" before")
+	}
 	if s.Timeout > 0 {
 		parts = append(parts, "limit "+widget.Span(s.Timeout))
 	}
@@ -166,6 +169,7 @@ func (sc *scene) detail(s *plan.Step, w int) []string {
 		{Label: "expect", Value: clean(s.Expect), Max: 20},
 		{Label: "kind", Value: clean(sc.runs(s, state)), Max: 5},
 		{Label: "undo", Value: text, Role: role, Max: 5},
+		{Label: "before", Value: sc.before(s.ID), Max: 2},
 		{Label: "id", Value: s.ID + fmt.Sprintf(", line %d of the plan", s.Line), Role: widget.Dim},
 	}
 	out := widget.Pairs(th, drop(pairs), w)

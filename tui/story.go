@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	"belay/steps/estimate"
 	"belay/steps/journal"
 	"belay/steps/plan"
 	"belay/tui/widget"
@@ -174,7 +175,7 @@ func (a *ask) whole(sc *scene, w int) []string {
 // willRun lists the steps of a stage in their order, and how each is undone; on
 // one line each when room is short.
 func willRun(sc *scene, stage journal.Stage, w, room int) []string {
-	out := []string{"  " + sc.th.Paint(widget.Dim, "What will run, in this order:")}
+	out := []string{widget.Cut("  "+sc.th.Paint(widget.Dim, "What will run, in this order"+sc.ahead(stage)+":"), w)}
 	if _, all := sc.count(stage); 2*all+1 > room {
 		tb := widget.Table{Cursor: -1, NoHead: true, Cols: []widget.Col{{Right: true}, {Grow: true}, {Width: sc.hostW}, {Grow: true}}}
 		for _, s := range sc.steps {
@@ -210,6 +211,38 @@ func willRun(sc *scene, stage journal.Stage, w, room int) []string {
 		return []string{"  " + sc.th.Paint(widget.Dim, "This plan has no steps there.")}
 	}
 	return out
+}
+
+// ahead is how long what is left of a stage takes, as earlier runs tell.
+func (sc *scene) ahead(stage journal.Stage) string {
+	t := sc.opt.Estimates.Ahead(sc.plan, stage, sc.st)
+	if t.Steps == t.Unknown {
+		return ""
+	}
+	text := " (about " + widget.Span(t.Median) + ", at worst " + widget.Span(t.Worst)
+	if t.Unknown > 0 {
+		text += fmt.Sprintf(", and %d of %d never measured", t.Unknown, t.Steps)
+	}
+	return text + ")"
+}
+
+// before is how long a step took in earlier runs, and undoing it.
+func (sc *scene) before(id string) string {
+	say := func(what string, t estimate.Took) string {
+		if t.Runs == 0 {
+			return ""
+		}
+		text := what + widget.Span(t.Median)
+		if t.Runs > 1 {
+			text += fmt.Sprintf(" (%d runs, at worst %s)", t.Runs, widget.Span(t.Worst))
+		}
+		return text
+	}
+	took, back := say("took ", sc.opt.Estimates.Forward[id]), say("undone in ", sc.opt.Estimates.Back[id])
+	if took != "" && back != "" {
+		return took + ", " + back
+	}
+	return took + back
 }
 
 // closing says what closing costs: the way back.

@@ -3,14 +3,18 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"belay/remote"
 	"belay/steps/engine"
+	"belay/steps/estimate"
 	"belay/steps/journal"
+	"belay/steps/plan"
 )
 
 // dryRun prints previews as they come, and counts.
 type dryRun struct {
+	took                 estimate.Estimates
 	stage                journal.Stage
 	step                 string
 	changes, done, later int
@@ -26,6 +30,9 @@ func (d *dryRun) show(p engine.Preview) {
 		back := ""
 		if !p.Step.HasWayBack() {
 			back = "  (no way back)"
+		}
+		if t := d.took.Forward[d.step]; t.Runs > 0 {
+			back += "  (took " + t.Median.Round(time.Second/10).String() + " before)"
 		}
 		fmt.Printf("%s [%s]%s\n", p.Step.Title, p.Step.Kind.Name, back)
 	}
@@ -54,6 +61,28 @@ func (d *dryRun) show(p engine.Preview) {
 		indent("      $ ", c.Cmd)
 		indent("      ", c.Diff)
 	}
+}
+
+// clock tells how long cutover and way back take, as earlier runs of the plan
+// on this machine say; nothing when there were none.
+func (d *dryRun) clock(p *plan.Plan) {
+	if d.took.Runs == 0 {
+		return
+	}
+	say := func(what string, t estimate.Total) {
+		if t.Steps == 0 {
+			return
+		}
+		fmt.Printf("  %-28s about %s, at worst %s", what, t.Median.Round(time.Second), t.Worst.Round(time.Second))
+		if t.Unknown > 0 {
+			fmt.Printf("; %d of its %d steps were never measured", t.Unknown, t.Steps)
+		}
+		fmt.Println()
+	}
+	fmt.Printf("\nBy %s of this plan on this machine:\n", count(d.took.Runs, "earlier run"))
+	say("prepare", d.took.Ahead(p, journal.Prepare, journal.NewState()))
+	say("cutover", d.took.Ahead(p, journal.Cutover, journal.NewState()))
+	say("way back after the cutover", d.took.RollbackAfter(p, journal.Cutover))
 }
 
 func indent(with, text string) {

@@ -16,6 +16,7 @@ import (
 	"belay/remote/secret"
 	"belay/steps"
 	"belay/steps/engine"
+	"belay/steps/estimate"
 	"belay/steps/journal"
 	"belay/steps/journal/pg"
 	"belay/steps/plan"
@@ -270,10 +271,21 @@ func show(ctx context.Context, r *run.Run, said *answers, f driveFlags) (*journa
 // screen shows a run to a person.
 func screen(ctx context.Context, s run.Session, f driveFlags, resume, detach string) error {
 	o := tui.Options{Author: author(), Slow: f.slow, Theme: f.theme, Guide: f.guide, Resume: resume, Detach: detach}
+	o.Estimates = estimates(s.Plan(), s.Dir())
 	if f.plain {
 		return tui.Plain(ctx, s, os.Stdin, os.Stdout, o)
 	}
 	return tui.Run(ctx, s, o)
+}
+
+// estimates learns from the newest earlier runs of the plan on this machine,
+// rehearsals among them; but is the run that is not to be asked.
+func estimates(p *plan.Plan, but string) estimate.Estimates {
+	root, err := run.Root()
+	if err != nil {
+		return estimate.Estimates{}
+	}
+	return estimate.From(p, run.Past(root, p.Name, but, 20))
 }
 
 // left tells whether somebody left a screen while the run goes on.

@@ -33,16 +33,45 @@ func Root() (string, error) {
 // NewID makes the id of a run: when, what, and four letters of chance, so that
 // runs sort by age and two never meet.
 func NewID(plan string, at time.Time) string {
+	return at.UTC().Format("20060102-1504") + "-" + idName(plan) + "-" + strings.ToLower(rand.Text()[:4])
+}
+
+// idName is how a run's id says which plan it follows.
+func idName(plan string) string {
 	name := strings.Map(func(r rune) rune {
 		if r < 128 && (r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z') {
 			return r
 		}
 		return '-'
 	}, plan)
-	if len(name) > 40 {
-		name = name[:40]
+	return strings.ToLower(name[:min(len(name), 40)])
+}
+
+// Past is what became of the newest runs under root that followed a plan of
+// that name, at most n of them and without the one in the directory but.
+// Journals that cannot be read are left out, as are those in a database.
+func Past(root, plan, but string, n int) []*journal.State {
+	dirs, err := os.ReadDir(root)
+	if err != nil {
+		return nil
 	}
-	return at.UTC().Format("20060102-1504") + "-" + strings.ToLower(name+"-"+rand.Text()[:4])
+	var all []*journal.State
+	for _, d := range slices.Backward(dirs) {
+		dir := filepath.Join(root, d.Name())
+		if len(all) == n || dir == but || !strings.Contains(d.Name(), "-"+idName(plan)+"-") {
+			continue
+		}
+		events, err := journal.Read(filepath.Join(dir, "journal"))
+		if err != nil {
+			continue
+		}
+		s := journal.NewState()
+		for _, e := range events {
+			s.Apply(e)
+		}
+		all = append(all, s)
+	}
+	return all
 }
 
 // Entry is one run of a root, as `belay runs` lists it.

@@ -1,0 +1,102 @@
+package estimate
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"belay/steps/journal"
+	"belay/steps/plan"
+)
+
+const text = `belay: 1
+name: shop
+hosts: {a: {}}
+window: {start: 2026-12-01T22:00Z, length: 40m}
+prepare:
+  - {step: One, run: {script: "true", undo: "true"}}
+cutover:
+  - together:
+      - {step: Two, run: {script: "true", undo: "true"}}
+      - {step: Three, run: {script: "true", undo: "true"}}
+  - {step: Four, run: "true"}
+  - {step: Five, run: {script: "true", undo: "true"}}
+`
+
+var begin = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
+// past is a run in which each step took so many seconds, and its undo half of
+// that; a step that is not named was never reached.
+func past(name string, undone bool, took map[string]int) *journal.State {
+	s := journal.NewState()
+	now, seq := begin, uint64(0)
+	add := func(t journal.Type, step string) {
+		seq++
+		s.Apply(journal.Event{Seq: seq, Time: now, Type: t, Step: step})
+	}
+	s.Plan = name
+	for step, sec := range took {
+		add(journal.StepStarted, step)
+		s.Steps[step].Attempt = 1
+		now = now.Add(time.Duration(sec) * time.Second)
+		add(journal.StepPassed, step)
+		if undone {
+			add(journal.UndoStarted, step)
+			now = now.Add(time.Duration(sec) * time.Second / 2)
+			add(journal.UndoDone, step)
+		}
+	}
+	return s
+}
+
+func load(t *testing.T) *plan.Plan {
+	t.Helper()
+	p, err := plan.Load("plan.yaml", []byte(text), plan.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestEstimates(t *testing.T) {
+	p := load(t)
+	e := From(p, []*journal.State{
+		past("shop", false, map[string]int{"one": 10, "two": 60, "three": 20}),
+		past("shop", true, map[string]int{"one": 20, "two": 30, "three": 100, "five": 8}),
+		past("shop", true, map[string]int{"one": 60}),
+		past("blog", true, map[string]int{"one": 999}),
+		past("shop", false, nil),
+	})
+	sec := time.Second
+	if d := cmp.Diff(Estimates{
+		Runs:    3,
+		Forward: map[string]Took{"one": {3, 20 * sec, 60 * sec}, "two": {2, 45 * sec, 60 * sec}, "three": {2, 60 * sec, 100 * sec}, "five": {1, 8 * sec, 8 * sec}},
+		Back:    map[string]Took{"one": {2, 20 * sec, 30 * sec}, "two": {1, 15 * sec, 15 * sec}, "three": {1, 50 * sec, 50 * sec}, "five": {1, 4 * sec, 4 * sec}},
+	}, e); d != "" {
+		t.Fatal(d)
+	}
+	// Lanes count once, by the longer; four was never measured.
+	if d := cmp.Diff(Total{68 * sec, 108 * sec, 4, 1}, e.Ahead(p, journal.Cutover, journal.NewState())); d != "" {
+		t.Error(d)
+	}
+	half := past("shop", false, map[string]int{"one": 1, "three": 1})
+	if d := cmp.Diff(Total{53 * sec, 68 * sec, 3, 1}, e.Ahead(p, journal.Cutover, half)); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff(Total{74 * sec, 84 * sec, 4, 0}, e.RollbackAfter(p, journal.Cutover)); d != "" {
+		t.Error(d)
+	}
+	// The window ends at 22:40; four minutes are kept free.
+	got, ok := e.LastSafe(p, half)
+	if want := p.Window.Start.Add(36*time.Minute - 80*sec); !ok || !got.Equal(want) {
+		t.Errorf("last safe moment %v, %v; want %v", got, ok, want)
+	}
+	if _, ok := e.LastSafe(p, journal.NewState()); ok {
+		t.Error("nothing was begun, yet there is a last moment to turn back")
+	}
+	delete(e.Back, "three")
+	if _, ok := e.LastSafe(p, half); ok {
+		t.Error("a way back that was never measured has a last moment")
+	}
+}
