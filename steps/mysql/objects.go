@@ -26,6 +26,7 @@ type Stored struct {
 	Mode                 string // sql_mode it was written under
 	Client, Connection   string // character_set_client and collation_connection then
 	Next                 string // of a sequence: its next value
+	Zone                 string // of an event: the time zone of its schedule
 }
 
 func (o Stored) String() string { return o.Kind + " " + o.Database + "." + o.Name }
@@ -93,6 +94,7 @@ func (o *Stored) read(ctx context.Context, q Queryer) error {
 		return fmt.Errorf("%s: the account may not read its definition (SHOW_ROUTINE, or SELECT on mysql.*, is missing)", o)
 	}
 	o.Mode, o.Client, o.Connection = show["sql_mode"], show["character_set_client"], show["collation_connection"]
+	o.Zone = show["time_zone"]
 	return nil
 }
 

@@ -83,6 +83,9 @@ func TestSide(t *testing.T) {
 	}
 }
 
+// secretOf is a password.
+func secretOf(s string) secret.Value { return secret.New(s) }
+
 func sorted(s []string) []string { return slices.Sorted(slices.Values(s)) }
 
 func prints(t *testing.T, s *Side, objects []compare.Object, buckets int) map[string][]compare.Print {

@@ -23,6 +23,7 @@ type Column struct {
 	Length    int64 // most octets; 0 when it has no such limit
 	Nullable  bool
 	Generated bool
+	Auto      bool // AUTO_INCREMENT
 }
 
 // Table is a base table.
@@ -154,7 +155,7 @@ func Tables(ctx context.Context, q Queryer, databases []string) ([]*Table, error
 
 func columns(ctx context.Context, q Queryer, databases []string, by map[string]*Table) error {
 	rows, err := q.QueryContext(ctx, `SELECT table_schema, table_name, column_name, data_type, column_type, IFNULL(character_set_name, ''),
-		IFNULL(collation_name, ''), IFNULL(character_octet_length, 0), is_nullable = 'YES', IFNULL(generation_expression, '')
+		IFNULL(collation_name, ''), IFNULL(character_octet_length, 0), is_nullable = 'YES', IFNULL(generation_expression, ''), extra LIKE '%auto_increment%'
 		FROM information_schema.columns WHERE table_schema IN `+in(len(databases))+` ORDER BY 1, 2, ordinal_position`, anys(databases)...)
 	if err != nil {
 		return err
@@ -163,7 +164,7 @@ func columns(ctx context.Context, q Queryer, databases []string, by map[string]*
 	for rows.Next() {
 		var c Column
 		var database, name, length, expression string
-		if err := rows.Scan(&database, &name, &c.Name, &c.Type, &c.Full, &c.Charset, &c.Collation, &length, &c.Nullable, &expression); err != nil {
+		if err := rows.Scan(&database, &name, &c.Name, &c.Type, &c.Full, &c.Charset, &c.Collation, &length, &c.Nullable, &expression, &c.Auto); err != nil {
 			return err
 		}
 		if expression == "ROW START" || expression == "ROW END" {

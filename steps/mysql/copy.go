@@ -1,0 +1,441 @@
+package mysql
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"belay/steps/compare"
+)
+
+// Copy copies databases from one server to another.
+type Copy struct {
+	From, To    Server
+	Databases   []string          // none: all but the server's own
+	Lanes       int               // parts copied at a time; 0: 4
+	Chunk       int64             // bytes of a part; 0: 64 MiB
+	Frozen      bool              // nobody writes to the source: no lock is needed
+	Wait        time.Duration     // how long the lock may be waited for; 0: 10 s
+	Accounts    bool              // copy those that have rights on the databases
+	EventsOff   bool              // make events disabled
+	CountsOnly  bool              // do not fingerprint, count only
+	Collations  map[string]string // to be written in place of those that the target lacks
+	Definers    map[string]string // user@host in place of another
+	State       State             // of an earlier attempt
+	Save        func(State) error // called before and after what Undo must know of
+	Log         io.Writer
+	Say         func(done, total int64, text string) // bytes
+	saving      sync.Mutex
+	done, total int64
+}
+
+// State is what a copy has made on the target, for those that come after.
+type State struct {
+	Made     []string `json:"made,omitempty"`     // databases that were not there before
+	Making   string   `json:"making,omitempty"`   // a database about to be made: ours if it is empty
+	Empty    []string `json:"empty,omitempty"`    // databases that were there, empty
+	Accounts []string `json:"accounts,omitempty"` // quoted; those that were not there before
+	Granted  []string `json:"granted,omitempty"`  // grants to accounts that were there before
+	Position string   `json:"position,omitempty"`
+	Loaded   bool     `json:"loaded,omitempty"` // all rows and keys are there
+	Done     bool     `json:"done,omitempty"`
+	Undone   bool     `json:"undone,omitempty"`
+	Objects  []Object `json:"objects,omitempty"` // that the copy makes in these databases
+	// Prints is what the source had in the snapshot, by database.table.
+	Prints map[string]compare.Print `json:"prints,omitempty"`
+}
+
+// Object is one that a copy makes.
+type Object struct{ Kind, Database, Name string }
+
+func (s State) ours(database string) bool {
+	return slices.Contains(s.Made, database) || slices.Contains(s.Empty, database)
+}
+
+func (c *Copy) save(change func(*State)) error {
+	c.saving.Lock()
+	defer c.saving.Unlock()
+	change(&c.State)
+	return c.Save(c.State)
+}
+
+// Run copies. Called again after a cut, it keeps what arrived whole, told by
+// fingerprint against the source as it is then, and copies the rest anew.
+func (c *Copy) Run(ctx context.Context) error {
+	from, err := c.From.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	defer from.Close()
+	to, err := c.To.Open(ctx)
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	defer to.Close()
+	s, err := c.survey(ctx, from, to)
+	if err != nil {
+		return err
+	}
+	if err := s.Blocked(); err != nil {
+		return err
+	}
+	unlock, err := c.alone(ctx, to, s.Databases)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := c.makeDatabases(ctx, from, to, s); err != nil {
+		return err
+	}
+	if err := c.save(func(st *State) { st.Objects = s.objects() }); err != nil {
+		return err
+	}
+	if !c.State.Loaded {
+		if err := c.data(ctx, from, to, s); err != nil {
+			return err
+		}
+	}
+	if err := c.rest(ctx, from, to, s); err != nil {
+		return err
+	}
+	return c.save(func(s *State) { s.Done, s.Undone = true, false })
+}
+
+// alone keeps two operators from copying into one database.
+func (c *Copy) alone(ctx context.Context, to *DB, databases []string) (func(), error) {
+	conn, err := to.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range databases {
+		name := fmt.Sprintf("belay copy %.20x", sha256.Sum256([]byte(d))) // at most 64 characters
+		got, err := strs(ctx, conn, "SELECT GET_LOCK(?, 5)", name)
+		if err == nil && got[0] != "1" {
+			err = fmt.Errorf("database %q of the target: another copy into it is going on; nothing was changed", d)
+		}
+		if err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	return func() {
+		_ = conn.Raw(func(any) error { return errDrop }) // with the session the locks end
+		conn.Close()
+	}, nil
+}
+
+func (c *Copy) makeDatabases(ctx context.Context, from, to *DB, s *Survey) error {
+	rows, err := table(ctx, from, `SELECT schema_name, default_character_set_name, default_collation_name FROM information_schema.schemata
+		WHERE schema_name IN `+in(len(s.Databases)), anys(s.Databases)...)
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		d := r[0].String
+		held, exists := s.Holds[d]
+		switch {
+		case c.State.ours(d) && exists:
+			continue
+		case exists && held == 0 && c.State.Making == d:
+			err = c.save(func(s *State) { s.Made, s.Making = append(s.Made, d), "" })
+		case exists:
+			err = c.save(func(s *State) { s.Empty = append(s.Empty, d) })
+		default:
+			err = c.makeDatabase(ctx, to, d, mapped("CHARACTER SET "+r[1].String+" COLLATE "+r[2].String, c.Collations))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Copy) makeDatabase(ctx context.Context, to *DB, d, options string) error {
+	if err := c.save(func(s *State) { s.Making = d }); err != nil {
+		return err
+	}
+	if _, err := to.ExecContext(ctx, "CREATE DATABASE "+Ident(d)+" "+options); err != nil {
+		return fmt.Errorf("make database %q: %w", d, err)
+	}
+	return c.save(func(s *State) {
+		s.Making = ""
+		if !s.ours(d) {
+			s.Made = append(s.Made, d)
+		}
+	})
+}
+
+// work is one table's copying.
+type work struct {
+	table   *Table
+	make    Create
+	later   []string
+	foreign []string
+	fresh   bool // made in this attempt: nothing can be in it
+	left    int  // parts still to be copied
+	start   time.Time
+	rows    int64
+}
+
+type part struct {
+	*work
+	chunk
+}
+
+// data copies tables, rows and keys under one snapshot.
+func (c *Copy) data(ctx context.Context, from, to *DB, s *Survey) error {
+	lanes := cmp.Or(c.Lanes, 4)
+	frozen, err := from.Freeze(ctx, lanes, cmp.Or(c.Wait, 10*time.Second), c.Frozen)
+	if err != nil {
+		return err
+	}
+	defer frozen.Close()
+	fmt.Fprintf(c.Log, "the source is looked at as it was at %s%s\n", time.Now().UTC().Format(time.RFC3339), at(frozen.Position))
+	c.total = s.Bytes
+	if err := c.save(func(st *State) { st.Position, st.Prints = frozen.Position, map[string]compare.Print{} }); err != nil {
+		return err
+	}
+	if err := c.stored(ctx, to, s, true); err != nil { // a column's default may be a sequence's next value
+		return err
+	}
+	works, parts, err := c.prepare(ctx, frozen.Lanes[0], to, s)
+	if err != nil {
+		return err
+	}
+	if err := c.copyParts(ctx, frozen.Lanes, to, parts); err != nil {
+		return err
+	}
+	for _, w := range works {
+		if err := c.foreignKeys(ctx, to, w); err != nil {
+			return err
+		}
+	}
+	return c.save(func(st *State) { st.Loaded = true })
+}
+
+func at(position string) string {
+	if position == "" {
+		return ""
+	}
+	return ", " + position
+}
+
+// prepare makes the tables and cuts them into parts, the biggest first, and of
+// all tables the first parts first: a lane then seldom waits for another's lock
+// on a table that is still empty.
+func (c *Copy) prepare(ctx context.Context, from *sql.Conn, to *DB, s *Survey) ([]*work, []part, error) {
+	there, err := Tables(ctx, to, s.Databases)
+	if err != nil {
+		return nil, nil, err
+	}
+	have := map[string]bool{}
+	for _, t := range there {
+		have[t.String()] = true
+	}
+	var works []*work
+	var parts [][]part
+	for _, t := range s.Tables {
+		w := &work{table: t, fresh: !have[t.String()]}
+		if w.make, err = t.createSQL(ctx, from, c.Collations); err != nil {
+			return nil, nil, fmt.Errorf("table %s: %w", t, err)
+		}
+		var first string
+		first, w.later, w.foreign = w.make.Split()
+		if w.fresh {
+			if _, err := to.ExecContext(ctx, first); err != nil {
+				return nil, nil, fmt.Errorf("table %s: make it: %w", t, err)
+			}
+		}
+		cut, err := t.chunks(ctx, from, cmp.Or(c.Chunk, 64<<20))
+		if err != nil {
+			return nil, nil, fmt.Errorf("table %s: %w", t, err)
+		}
+		w.left = len(cut)
+		for i, k := range cut {
+			if i == len(parts) {
+				parts = append(parts, nil)
+			}
+			parts[i] = append(parts[i], part{w, k})
+		}
+		works = append(works, w)
+	}
+	return works, slices.Concat(parts...), nil
+}
+
+// copyParts gives parts to lanes until none is left or one fails.
+func (c *Copy) copyParts(ctx context.Context, lanes []*sql.Conn, to *DB, parts []part) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	queue := make(chan part, len(parts))
+	for _, p := range parts {
+		queue <- p
+	}
+	close(queue)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	for _, lane := range lanes {
+		all.Go(func() {
+			if err := c.lane(ctx, lane, to, queue, &mu); err != nil {
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+				stop(err)
+			}
+		})
+	}
+	all.Wait()
+	// The first is the cause; the others ended because of it.
+	if len(errs) > 0 {
+		return errs[0]
+	}
+	return context.Cause(ctx)
+}
+
+func (c *Copy) lane(ctx context.Context, from *sql.Conn, to *DB, queue <-chan part, mu *sync.Mutex) error {
+	conn, err := to.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "SET SESSION innodb_lock_wait_timeout = 3600"); err != nil {
+		return err
+	}
+	for p := range queue {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		rows, err := c.part(ctx, from, conn, to.Version, p)
+		if err != nil {
+			return fmt.Errorf("table %s: %w", p.table, err)
+		}
+		mu.Lock()
+		p.left--
+		p.rows += rows
+		last := p.left == 0
+		mu.Unlock()
+		if last {
+			if err := c.finish(ctx, from, conn, p.work); err != nil {
+				return fmt.Errorf("table %s: %w", p.table, err)
+			}
+		}
+	}
+	return nil
+}
+
+// part copies one part, unless it is there already as the snapshot has it.
+func (c *Copy) part(ctx context.Context, from, to *sql.Conn, v Version, p part) (int64, error) {
+	t := p.table
+	if !p.fresh {
+		some, err := strs(ctx, to, "SELECT 1 FROM "+t.sql()+p.where+" LIMIT 1")
+		if err != nil {
+			return 0, err
+		}
+		if len(some) > 0 {
+			if same, rows, err := equal(ctx, t, from, to, p.where); same || err != nil {
+				return rows, err
+			}
+			if err := empty(ctx, to, t, p.where); err != nil {
+				return 0, err
+			}
+		}
+	}
+	rows, warnings, err := t.pour(ctx, from, to, v, p.where, func(n int) { c.moved(n, "table "+t.String()) })
+	if err != nil || len(warnings) == 0 {
+		return rows, err
+	}
+	fmt.Fprintf(c.Log, "table %s: the target warns: %s\n", t, strings.Join(warnings, "; "))
+	same, _, err := equal(ctx, t, from, to, p.where)
+	if err == nil && !same {
+		err = fmt.Errorf("%w: %s", errNotEqual, strings.Join(warnings, "; "))
+	}
+	return rows, err
+}
+
+func empty(ctx context.Context, to *sql.Conn, t *Table, where string) error {
+	q := "TRUNCATE TABLE " + t.sql()
+	if where != "" {
+		q = "DELETE FROM " + t.sql() + where
+	}
+	_, err := to.ExecContext(ctx, q)
+	return err
+}
+
+// equal compares a part of a table in two sessions, at the same time.
+func equal(ctx context.Context, t *Table, a, b *sql.Conn, where string) (bool, int64, error) {
+	var rows [2]string
+	var sums [2]string
+	var errs [2]error
+	var both sync.WaitGroup
+	for i, conn := range []*sql.Conn{a, b} {
+		both.Go(func() { rows[i], sums[i], errs[i] = t.sums(ctx, conn, where) })
+	}
+	both.Wait()
+	var n int64
+	fmt.Sscan(rows[0], &n)
+	return rows[0] == rows[1] && sums[0] == sums[1], n, errors.Join(errs[:]...)
+}
+
+func (c *Copy) moved(n int, text string) {
+	c.saving.Lock()
+	c.done += int64(n)
+	c.total = max(c.total, c.done)
+	done, total := c.done, c.total
+	c.saving.Unlock()
+	c.Say(done, total, text)
+}
+
+// finish adds a table's keys, and remembers what the source has in it.
+func (c *Copy) finish(ctx context.Context, from, to *sql.Conn, w *work) error {
+	have, err := w.table.present(ctx, to)
+	if err != nil {
+		return err
+	}
+	for _, q := range w.table.keysSQL(w.later, have) {
+		c.moved(0, "keys of "+w.table.String())
+		if _, err := to.ExecContext(ctx, q); err != nil {
+			return fmt.Errorf("add keys: %w", err)
+		}
+	}
+	p, err := c.print(ctx, from, w.table)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.Log, "table %s: %d rows\n", w.table, p.Rows)
+	return c.save(func(s *State) { s.Prints[w.table.String()] = p })
+}
+
+func (c *Copy) print(ctx context.Context, q Queryer, t *Table) (p compare.Print, err error) {
+	query := "SELECT " + t.printSums() + " FROM " + t.sql()
+	if c.CountsOnly {
+		query = "SELECT COUNT(*), '' FROM " + t.sql()
+	}
+	r, err := table(ctx, q, query)
+	if err != nil {
+		return p, err
+	}
+	_, err = fmt.Sscan(r[0][0].String, &p.Rows)
+	p.Sum = r[0][1].String
+	return p, err
+}
+
+func (c *Copy) foreignKeys(ctx context.Context, to *DB, w *work) error {
+	have, err := w.table.present(ctx, to)
+	if err != nil {
+		return err
+	}
+	for _, q := range w.table.keysSQL(w.foreign, have) {
+		if _, err := to.ExecContext(ctx, q); err != nil {
+			return fmt.Errorf("table %s: add foreign keys: %w", w.table, err)
+		}
+	}
+	return nil
+}
