@@ -1,0 +1,342 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"belay/checks"
+	"belay/remote"
+	"belay/steps/redis"
+)
+
+func init() {
+	register(Kind{
+		Name:    "redis.copy",
+		Summary: "Brings all the data of a Redis or Valkey server to an empty one, by replication or key by key, while the old one serves.",
+		Example: `- step: Copy the sessions to the new Redis
+  redis.copy:
+    from: {host: chat, addr: "127.0.0.1:6379", password: {secret: redis_password}}
+    to: {host: chat, addr: "127.0.0.1:6380", password: {secret: redis_password}}
+    by: auto
+    users: copy
+    config: report
+`,
+		Optional: true,
+		New:      func() Step { return &redisCopy{} },
+	})
+}
+
+// redisCopy fills an empty server from another.
+type redisCopy struct {
+	redisEnds `yaml:",inline"`
+	By        string          `yaml:"by" enum:"auto|replication|scan" default:"auto" doc:"replication: the target follows the source until redis.switch; scan: key by key, for sources that let nobody follow; auto: replication where both allow it"`
+	Users     string          `yaml:"users" enum:"report|copy" default:"report" doc:"users of the ACL, which replication leaves out: tell how they differ, or make the missing ones with their hashed passwords"`
+	Config    string          `yaml:"config" enum:"report|copy" default:"report" doc:"maxmemory and its policy, notify-keyspace-events, appendonly, save: tell how they differ, or set them on the target"`
+	Patience  remote.Duration `yaml:"patience" default:"2m" doc:"how long to wait for a copy that makes no headway, or for a lost link"`
+}
+
+func (r *redisCopy) Validate() error {
+	errs := []error{r.check()}
+	if r.Patience <= 0 {
+		errs = append(errs, Field("patience", "it must be more than 0"))
+	}
+	if r.By == "replication" && r.From.TLS != "" && r.From.TLS != "disable" {
+		errs = append(errs, Field("by", "the target would follow a source with TLS; set tls-replication there and use addresses without, or copy by scan"))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *redisCopy) HostNames() []string { return r.hosts() }
+
+// Repeatable: a target that follows is left to follow, and keys are replaced.
+func (r *redisCopy) Repeatable() bool { return true }
+
+func (r *redisCopy) Needs(on string) []checks.Check { return []checks.Check{&redisNeeds{r, on}} }
+
+// redisMine is what the step has done to the target; nothing in it is secret.
+type redisMine struct {
+	By       string            `json:"by"`
+	Source   string            `json:"source"`    // as the target was told
+	Run      string            `json:"run"`       // of the source
+	HadKeys  bool              `json:"had_keys"`  // the source
+	Settings map[string]string `json:"settings"`  // of the target, as they were
+	Users    []string          `json:"users"`     // made on the target
+	Login    bool              `json:"login"`     // the target was given a login for its master
+	Functons bool              `json:"functions"` // libraries were copied; there were none
+	Done     bool              `json:"done"`
+	Mark     string            `json:"mark"` // of the source, when the last pass began
+	At       time.Time         `json:"at"`
+}
+
+const redisMineKey = "redis.copy"
+
+// redisOwn says what stands in the way of filling the target; nil if nothing.
+func redisOwn(p *redisPair, mine redisMine, found bool, libraries int) error {
+	switch promoted, _ := redis.PromotedFrom(p.b, p.a); {
+	case p.b.Role == "slave" && (p.b.ReplID == p.a.ReplID || found && p.b.Master == mine.Source):
+		return nil
+	case p.b.Role == "slave":
+		return fmt.Errorf("%s follows %s, which is not the source; if nobody needs that, end it there (REPLICAOF NO ONE) and empty it; nothing was changed", p.to.Server, p.b.Master)
+	case promoted || found:
+		return nil
+	case p.b.Keys() > 0:
+		return fmt.Errorf("%s is not empty (%s), and none of it is of this step; a copy would replace it. Choose another target or, if nobody needs it, empty it yourself (FLUSHALL); nothing was changed", p.to.Server, p.b.Spaces())
+	case libraries > 0:
+		return fmt.Errorf("%s has %d libraries of functions that a copy would replace; if nobody needs them, remove them yourself (FUNCTION FLUSH); nothing was changed", p.to.Server, libraries)
+	}
+	return nil
+}
+
+// state opens both sides, and refuses a target that is not to be filled.
+func (r *redisCopy) state(ctx context.Context, e Env) (*redisPair, redisMine, bool, error) {
+	var mine redisMine
+	found, err := e.Memory.Get(redisMineKey, &mine)
+	if err != nil {
+		return nil, mine, false, err
+	}
+	p, err := r.open(ctx, e)
+	if err != nil {
+		return nil, mine, found, err
+	}
+	libraries, err := p.to.Functions(ctx)
+	if err == nil {
+		err = redisOwn(p, mine, found, len(libraries))
+	}
+	if err == nil {
+		err = redisRoom(p.a, p.b)
+	}
+	if err != nil {
+		p.close()
+		return nil, mine, found, err
+	}
+	return p, mine, found, nil
+}
+
+// redisRoom refuses a target whose limit is too low: it would refuse keys, or
+// throw some away as soon as it is promoted, silently.
+func redisRoom(a, b redis.Info) error {
+	if b.MaxMemory > 0 && a.Used > b.MaxMemory {
+		return fmt.Errorf("the target's maxmemory is %s (%s), the source uses %s: raise it first; nothing was changed",
+			remote.FormatBytes(b.MaxMemory), b.Policy, remote.FormatBytes(a.Used))
+	}
+	return nil
+}
+
+// how chooses the way, and says why where it is not the first choice.
+func (r *redisCopy) how(ctx context.Context, p *redisPair) (by, why string, err error) {
+	if r.By == "scan" {
+		return "scan", "", nil
+	}
+	why, err = redisNoReplication(ctx, p)
+	switch {
+	case err != nil:
+		return "", "", err
+	case why == "":
+		return "replication", "", nil
+	case r.By == "replication":
+		return "", "", fmt.Errorf("replication cannot be: %s; nothing was changed", why)
+	}
+	return "scan", why, nil
+}
+
+// redisNoReplication says why the target cannot follow the source; "" if it can.
+func redisNoReplication(ctx context.Context, p *redisPair) (string, error) {
+	if !p.b.Reads(p.a) {
+		return fmt.Sprintf("%s does not read what %s writes out", p.b, p.a), nil
+	}
+	if t := p.from.Server.TLS; t != "" && t != "disable" {
+		return "the source wants TLS", nil
+	}
+	for _, need := range []struct {
+		c       *redis.Client
+		side    string
+		command []string
+	}{{p.from, "source", []string{"PSYNC", "?", "-1"}}, {p.from, "source", []string{"REPLCONF", "ack", "0"}},
+		{p.to, "target", []string{"REPLICAOF", "NO", "ONE"}}, {p.to, "target", []string{"CONFIG", "SET", "masterauth", ""}}} {
+		ok, err := need.c.Has(ctx, need.command...)
+		if err != nil {
+			return "", err
+		}
+		if !ok {
+			return fmt.Sprintf("the %s does not let belay's user call %s", need.side, need.command[0]), nil
+		}
+	}
+	if p.b.Role == "slave" { // it has shown that it reaches the source
+		return "", nil
+	}
+	if err := p.reach(ctx); err != nil {
+		return err.Error(), nil
+	}
+	foreign, err := p.to.MasterLogin(ctx, p.from.Server.User, p.from.Server.Password)
+	if redis.Refused(err) {
+		return err.Error(), nil
+	}
+	if foreign {
+		return "the target has a masterauth or masteruser of its own, which belay would have to write down to put it back: take it out there first", err
+	}
+	return "", err
+}
+
+// Pending lists the data, and the users and settings that are to be copied.
+func (r *redisCopy) Pending(ctx context.Context, e Env) ([]Change, error) {
+	p, mine, _, err := r.state(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	if promoted, _ := redis.PromotedFrom(p.b, p.a); promoted {
+		return nil, nil
+	}
+	var todo []Change
+	switch by, why, err := r.how(ctx, p); {
+	case err != nil:
+		return nil, err
+	case by == "scan" && !mine.Done:
+		text := fmt.Sprintf("copy %s key by key to %s (%s)", p.from.Server, p.to.Server, p.a.Spaces())
+		if why != "" {
+			text += ", because " + why
+		}
+		todo = append(todo, Change{Text: text, Bytes: p.a.Used, Rows: p.a.Keys()})
+	case by == "replication" && !redis.Follows(p.b, p.a):
+		host, port, _ := strings.Cut(p.source, ":")
+		todo = append(todo, Change{Text: fmt.Sprintf("make %s follow %s (%s)", p.to.Server, p.source, p.a.Spaces()), Cmd: "REPLICAOF " + host + " " + port, Bytes: p.a.Used, Rows: p.a.Keys()})
+	}
+	x, err := r.extras(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return append(todo, x.changes()...), nil
+}
+
+// Apply takes over users and settings, and then fills the target. Called again
+// it goes on: a target that follows follows yet, and keys are replaced.
+func (r *redisCopy) Apply(ctx context.Context, e Env) error {
+	p, mine, found, err := r.state(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if promoted, _ := redis.PromotedFrom(p.b, p.a); promoted {
+		fmt.Fprintln(e.Log, "-- the target was promoted already; nothing is copied to it any more")
+		return nil
+	}
+	by, why, err := r.how(ctx, p)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		fmt.Fprintln(e.Log, "-- key by key, because", why)
+	}
+	if !found {
+		mine = redisMine{Settings: map[string]string{}, At: time.Now()}
+	}
+	mine.By, mine.Source, mine.Run, mine.HadKeys = by, p.source, p.a.RunID, p.a.Keys() > 0
+	x, err := r.extras(ctx, p)
+	if err != nil {
+		return err
+	}
+	if err := x.apply(ctx, e, p, &mine, false); err != nil {
+		return err
+	}
+	if by == "replication" {
+		err = r.replicate(ctx, e, p, &mine)
+	} else {
+		err = r.scan(ctx, e, p, &mine)
+	}
+	if err != nil {
+		return err
+	}
+	if err := x.apply(ctx, e, p, &mine, true); err != nil {
+		return err
+	}
+	mine.Done = true
+	return e.Memory.Put(redisMineKey, mine)
+}
+
+// Undo stops following, and empties the target that this step filled; it puts
+// back settings and users. A target that was promoted and took writes of its
+// own is left as it is.
+func (r *redisCopy) Undo(ctx context.Context, e Env) error {
+	var mine redisMine
+	if found, err := e.Memory.Get(redisMineKey, &mine); err != nil {
+		return err
+	} else if !found {
+		fmt.Fprintln(e.Log, "-- nothing was done here, so there is nothing to undo")
+		return nil
+	}
+	to, err := r.To.server(ctx, e)
+	if err != nil {
+		return err
+	}
+	c, err := to.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	i, err := c.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if err := redisEmpty(ctx, e, c, i, mine); err != nil {
+		return err
+	}
+	return redisPutBack(ctx, e, c, mine)
+}
+
+// redisEmpty takes the data out again, where they are nothing but the copy.
+func redisEmpty(ctx context.Context, e Env, c *redis.Client, i redis.Info, mine redisMine) error {
+	switch {
+	case i.Role == "slave" && i.Master != mine.Source:
+		return fmt.Errorf("%s follows %s now, which is not this step's doing; it was left as it is", c.Server, i.Master)
+	case i.Role == "slave":
+		if err := c.Promote(ctx); err != nil {
+			return err
+		}
+	case i.ReplID2 != "" && i.Offset >= i.SecondOffset:
+		fmt.Fprintf(e.Log, "-- %s was promoted and took %s of writes that are nowhere else; its data (%s) stay, empty it yourself when nobody needs them\n",
+			c.Server, remote.FormatBytes(i.Offset-i.SecondOffset+1), i.Spaces())
+		return nil
+	}
+	if _, err := c.Call(ctx, "FLUSHALL"); err != nil {
+		return fmt.Errorf("%w; the copy is still there", err)
+	}
+	if mine.Functons || mine.By == "replication" && i.Since("7.0") {
+		if _, err := c.Call(ctx, "FUNCTION", "FLUSH"); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(e.Log, "-- emptied %s, which was empty before\n", c.Server)
+	return nil
+}
+
+func redisPutBack(ctx context.Context, e Env, c *redis.Client, mine redisMine) error {
+	if mine.Login {
+		if err := c.ForgetMaster(ctx); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(redisKeys(mine.Settings)) {
+		if err := c.Set(ctx, name, mine.Settings[name]); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.Log, "-- %s is %q again\n", name, mine.Settings[name])
+	}
+	for _, name := range mine.Users {
+		if err := c.DropUser(ctx, name); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.Log, "-- removed user %s\n", name)
+	}
+	if len(mine.Settings)+len(mine.Users) > 0 {
+		told, err := c.Keep(ctx)
+		if told != "" {
+			fmt.Fprintln(e.Log, "-- note:", told)
+		}
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"belay/checks"
+	"belay/remote"
+	"belay/steps/redis"
+)
+
+// redisNeeds judges, before anything has changed, whether a redis.copy can be.
+type redisNeeds struct {
+	copy *redisCopy
+	on   string
+}
+
+// CheckName implements checks.Namer.
+func (n *redisNeeds) CheckName() string { return "redis" }
+
+// HostNames are the hosts that are looked at.
+func (n *redisNeeds) HostNames() []string {
+	all := n.copy.hosts()
+	if n.on != "" {
+		all = append(all, n.on)
+	}
+	return all
+}
+
+// Assess logs in to both servers.
+func (n *redisNeeds) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
+	for _, name := range n.HostNames() {
+		if why := w.Unreached[name]; why != nil {
+			return nil, fmt.Errorf("host %s was not reached", name)
+		}
+	}
+	e := Env{Host: w.Hosts[n.on], Hosts: w.Hosts, Secret: w.Secret, Memory: MapMemory{}}
+	key := n.copy.To.Addr
+	if key == "" {
+		key = n.copy.To.Container
+	}
+	name := func(s redisStore) string {
+		if s.Host != "" {
+			return s.Host
+		}
+		return n.on
+	}
+	j := &redisVerdicts{key: key, source: name(n.copy.From), target: name(n.copy.To)}
+	p, err := n.copy.open(ctx, e)
+	if err != nil {
+		j.say("log in", j.target, checks.Block, err.Error(), "correct address, user and password, or see why the server does not answer")
+		return j.all, nil
+	}
+	defer p.close()
+	libraries, err := p.to.Functions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := redisOwn(p, redisMine{}, false, len(libraries)); err != nil && redisCopied(ctx, p) {
+		// The step itself knows whether it is its own; an assessment does not.
+		j.say("target", j.target, checks.Warn, fmt.Sprintf("%s holds %s that the source has as well: an earlier copy, it seems", p.to.Server, p.b.Spaces()), "go on if a step of this run made it; else empty it")
+	} else if err != nil {
+		j.say("target", j.target, checks.Block, err.Error(), "choose another target, or empty it yourself")
+	} else {
+		j.say("target", j.target, checks.Pass, fmt.Sprintf("%s (%s) takes the data of %s (%s, %s, %s)", p.to.Server, p.b, p.from.Server, p.a, p.a.Spaces(), remote.FormatBytes(p.a.Used)), "")
+	}
+	n.way(ctx, p, j)
+	redisMemory(p, j)
+	return j.all, n.settings(ctx, p, j)
+}
+
+// redisCopied tells whether random keys of the target are those of the source.
+func redisCopied(ctx context.Context, p *redisPair) bool {
+	for _, db := range p.b.DBs() {
+		if unlike, err := redis.Sample(ctx, p.to.Server.With(db), p.from.Server.With(db), redisSample); err != nil || len(unlike) > 0 {
+			return false
+		}
+	}
+	return p.b.Role == "master" && p.b.Keys() > 0
+}
+
+type redisVerdicts struct {
+	key, source, target string
+	all                 []checks.Finding
+}
+
+func (j *redisVerdicts) say(about, host string, level checks.Level, text, fix string) {
+	j.all = append(j.all, checks.Finding{Check: "redis", Key: about + " " + j.key, Host: host, Level: level, Text: text, Fix: fix})
+}
+
+func (n *redisNeeds) way(ctx context.Context, p *redisPair, j *redisVerdicts) {
+	by, why, err := n.copy.how(ctx, p)
+	switch {
+	case err != nil:
+		j.say("way", j.target, checks.Block, err.Error(), "mend it, or copy by scan")
+	case why != "":
+		j.say("way", j.target, checks.Warn, "key by key, because replication cannot be: "+why, "the writers then wait for a whole pass at the switch; mend it if that is too long")
+	default:
+		j.say("way", j.target, checks.Pass, "by "+by, "")
+	}
+}
+
+func redisMemory(p *redisPair, j *redisVerdicts) {
+	used := remote.FormatBytes(p.a.Used)
+	switch {
+	case redisRoom(p.a, p.b) != nil:
+		j.say("memory", j.target, checks.Block, redisRoom(p.a, p.b).Error(), "raise maxmemory on the target")
+	case p.b.Memory > 0 && p.a.Used > p.b.Memory/4*3:
+		j.say("memory", j.target, checks.Warn, fmt.Sprintf("the source uses %s, and the target's machine has %s in all", used, remote.FormatBytes(p.b.Memory)), "give the machine more")
+	case p.b.MaxMemory > 0 && p.a.Used > p.b.MaxMemory/10*9:
+		j.say("memory", j.target, checks.Warn, fmt.Sprintf("the source uses %s of the %s that the target may", used, remote.FormatBytes(p.b.MaxMemory)), "raise maxmemory on the target")
+	default:
+		j.say("memory", j.target, checks.Pass, used+" will fit", "")
+	}
+}
+
+// settings also looks for the source that forgets everything when it is
+// started again: whoever follows it forgets with it.
+func (n *redisNeeds) settings(ctx context.Context, p *redisPair, j *redisVerdicts) error {
+	save, err := p.from.Settings(ctx, "save")
+	if err != nil && !redis.Refused(err) {
+		return err
+	}
+	if err == nil && !p.a.Persistent(save["save"]) && p.a.Keys() > 0 {
+		j.say("persistence", j.source, checks.Warn, "the source keeps nothing on a disk: started again it is empty, and so is a target that follows it",
+			"do not restart it until the switch, or let it save (CONFIG SET save \"900 1\")")
+	}
+	highest := 0
+	for db := range p.a.Keyspace {
+		highest = max(highest, db)
+	}
+	if now, err := p.to.Settings(ctx, "databases"); err == nil {
+		var have int
+		if _, err := fmt.Sscan(now["databases"], &have); err == nil && highest >= have {
+			j.say("databases", j.target, checks.Block, fmt.Sprintf("the source uses db%d, the target has %d databases", highest, have), "set `databases` in the target's configuration and start it again")
+		}
+	}
+	x, err := n.copy.extras(ctx, p)
+	if err != nil {
+		j.say("settings", j.target, checks.Block, err.Error(), "give belay's user the right, or leave out what cannot be copied")
+		return nil
+	}
+	if len(x.notes) > 0 {
+		j.say("settings", j.target, checks.Warn, strings.ToUpper(x.notes[0][:1])+redisNotes(x.notes)[1:], "make them alike, say copy in the step, or accept it")
+	} else {
+		j.say("settings", j.target, checks.Pass, "users and settings are alike, or will be", "")
+	}
+	return nil
+}

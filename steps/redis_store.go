@@ -1,0 +1,167 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path"
+	"strconv"
+
+	"belay/steps/redis"
+)
+
+// redisStore is a Redis server, as a plan writes it. All its databases count.
+type redisStore struct {
+	store `yaml:",inline"`
+	TLS   string `yaml:"tls" enum:"disable|require|verify-full" default:"disable" doc:"whether the server wants TLS, and whether its certificate must be good; the way to the host is SSH's in any case"`
+}
+
+// redisPort is the usual one.
+const redisPort = "6379"
+
+// server is where to connect to. It asks the host where a container is, and
+// resolves the password; it does not log in.
+func (s redisStore) server(ctx context.Context, e Env) (redis.Server, error) {
+	h, err := storeHost(e, s.store)
+	if err != nil {
+		return redis.Server{}, err
+	}
+	outside, _, err := storeContainer(ctx, h, s.store, redisPort)
+	if err != nil {
+		return redis.Server{}, err
+	}
+	password, err := storePassword(ctx, s.store, e.Secret)
+	if err != nil {
+		return redis.Server{}, err
+	}
+	return redis.Server{Host: h, Addr: outside, User: s.User, Password: password, TLS: s.TLS, Container: s.Container}, nil
+}
+
+// redisEnds are the two servers of a move, as a plan writes them.
+type redisEnds struct {
+	From       redisStore `yaml:"from" required:"" doc:"the server with the data"`
+	To         redisStore `yaml:"to" required:"" doc:"the server that gets them; it must be empty"`
+	SourceAddr string     `yaml:"source_addr" doc:"host:port of the source as the target server itself sees it; left out, the address of from where both are on one host"`
+}
+
+func (r redisEnds) check() error {
+	errs := []error{storeCheck("from", r.From.store), storeCheck("to", r.To.store), redisAddr("source_addr", r.SourceAddr)}
+	if r.From.Host == r.To.Host && r.From.Addr == r.To.Addr && r.From.Container == r.To.Container {
+		errs = append(errs, Field("to", "it is the same server as from"))
+	}
+	return errors.Join(errs...)
+}
+
+// redisAddr refuses what is no address of a server for another server.
+func redisAddr(field, addr string) error {
+	if addr == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if n, nerr := strconv.Atoi(port); err != nil || host == "" || nerr != nil || n < 1 || n > 65535 {
+		return Field(field, "%q is not host:port", addr)
+	}
+	return nil
+}
+
+// hosts are the hosts that the ends name.
+func (r redisEnds) hosts() []string {
+	var all []string
+	for _, h := range []string{r.From.Host, r.To.Host} {
+		if h != "" {
+			all = append(all, h)
+		}
+	}
+	return all
+}
+
+// redisPair is both servers, connected, and how they were found.
+type redisPair struct {
+	from, to *redis.Client
+	a, b     redis.Info
+	source   string // address of the source as the target sees it; empty: not known
+}
+
+// open connects to both and refuses what can never be a move.
+func (r redisEnds) open(ctx context.Context, e Env) (*redisPair, error) {
+	from, err := r.From.server(ctx, e)
+	if err != nil {
+		return nil, fmt.Errorf("source: %w", err)
+	}
+	to, err := r.To.server(ctx, e)
+	if err != nil {
+		return nil, fmt.Errorf("target: %w", err)
+	}
+	p := &redisPair{source: r.SourceAddr}
+	if p.source == "" && from.Host.Name == to.Host.Name && r.To.Container == "" && !path.IsAbs(from.Addr) {
+		p.source = from.Addr
+	}
+	if p.from, err = from.Connect(ctx); err != nil {
+		return nil, fmt.Errorf("source: %w", err)
+	}
+	if p.to, err = to.Connect(ctx); err != nil {
+		p.close()
+		return nil, fmt.Errorf("target: %w", err)
+	}
+	if err := p.look(ctx); err != nil {
+		p.close()
+		return nil, err
+	}
+	switch {
+	case p.a.RunID == p.b.RunID && p.a.RunID != "":
+		err = fmt.Errorf("source and target are one and the same server (%s); nothing was changed", from)
+	case p.a.Cluster || p.b.Cluster:
+		err = errors.New("a server is part of a Redis Cluster, which belay does not move; nothing was changed")
+	}
+	if err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *redisPair) look(ctx context.Context) (err error) {
+	if p.a, err = p.from.Info(ctx); err != nil {
+		return fmt.Errorf("source: %w", err)
+	}
+	if p.b, err = p.to.Info(ctx); err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	return nil
+}
+
+func (p *redisPair) close() {
+	for _, c := range []*redis.Client{p.from, p.to} {
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+// reach proves that the host of the target gets to the source by the address
+// that the target will be told, as whom it will be told, and that it is the
+// source. A container may see more or less than its host does.
+func (p *redisPair) reach(ctx context.Context) error {
+	if p.source == "" {
+		return errors.New("how the target server reaches the source is not known: give source_addr")
+	}
+	s := p.from.Server
+	s.Host, s.Addr = p.to.Server.Host, p.source
+	c, err := s.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	i, err := c.Info(ctx)
+	if err == nil && i.RunID != p.a.RunID {
+		err = fmt.Errorf("seen from %s, %s is another server than the source", s.Host.Name, p.source)
+	}
+	return err
+}
+
+// redisHostPort splits an address that Validate has seen.
+func redisHostPort(addr string) (host, port string) {
+	host, port, _ = net.SplitHostPort(addr)
+	return host, port
+}
