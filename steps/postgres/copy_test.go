@@ -45,7 +45,7 @@ func everyRow(p *remotetest.Postgres) map[string][]string {
 	all := map[string][]string{}
 	for _, t := range p.Ask("shop", `select quote_ident(nspname) || '.' || quote_ident(relname) from pg_class c join pg_namespace n on n.oid = relnamespace
 		where relkind in ('r', 'm') and relispopulated and nspname !~ '^pg_' and nspname <> 'information_schema'`) {
-		all[t] = p.Ask("shop", "set datestyle = iso; set timezone = 'UTC'; select t::text from only "+t+" t order by 1")
+		all[t] = p.Ask("shop", "set datestyle = iso; set timezone = 'UTC'; select \"the row\"::text from only "+t+" \"the row\" order by 1")
 	}
 	for _, s := range p.Ask("shop", `select c.oid::regclass::text from pg_class c where relkind = 'S'`) {
 		all["sequence "+s] = p.Ask("shop", "select last_value || ' ' || is_called from "+s)
