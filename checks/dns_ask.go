@@ -77,6 +77,9 @@ func (q DNSQuery) read(m *dns.Msg, resolver bool) (values []string, ttl time.Dur
 func (q DNSQuery) servers(ctx context.Context, h remote.Host) ([]dnsServer, error) {
 	var all []dnsServer
 	for _, s := range q.Servers {
+		if s == "auto" {
+			continue
+		}
 		all = append(all, dnsServer{name: s, addrs: []string{dnsPort(s)}})
 	}
 	if len(all) > 0 {

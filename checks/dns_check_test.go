@@ -142,7 +142,7 @@ func TestDNSFindsTheServers(t *testing.T) {
 	first.Write("@ 300 IN NS ns2", "@ 300 IN NS ns1", "ns1 300 IN A 127.0.0.1", "ns2 300 IN A 127.0.0.2",
 		"chat 300 IN A 192.0.2.1", "alias 300 IN CNAME chat.example.net.")
 	for name, kind := range map[string]string{"chat.example.org": "A", "alias.example.org": "CNAME", "example.org": "NS"} {
-		q := DNSQuery{Name: name, Type: kind, Resolver: resolver.Addr, Resolvers: []string{resolver.Addr}}
+		q := DNSQuery{Name: name, Type: kind, Servers: []string{"auto"}, Resolver: resolver.Addr, Resolvers: []string{resolver.Addr}}
 		for _, h := range []remote.Host{{}, remote.ReadOnly(remote.Local("chat"))} {
 			all, err := q.Ask(t.Context(), h)
 			if err != nil {

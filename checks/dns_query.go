@@ -22,7 +22,7 @@ type DNSQuery struct {
 	Type      string          `yaml:"type" enum:"A|AAAA|CNAME|MX|TXT|NS|SRV|CAA" default:"A" doc:"type of the records"`
 	Expect    []string        `yaml:"expect" doc:"values that every server must give, in any order, and no others; the same of all, whatever they are, when left out"`
 	TTLMax    remote.Duration `yaml:"ttl_max" doc:"longest time that caches may be told to keep the records"`
-	Servers   []string        `yaml:"servers" doc:"servers to ask, address or address:port; those with authority over the name, as the resolver names them, when left out"`
+	Servers   []string        `yaml:"servers" doc:"servers to ask, address or address:port; those with authority over the name, as the resolver names them, when left out or auto"`
 	Resolver  string          `yaml:"resolver" doc:"resolver that names the servers, address or address:port; the first of /etc/resolv.conf where the asking is done, when left out"`
 	Resolvers []string        `yaml:"resolvers" doc:"resolvers that must give the records too, such as 9.9.9.9"`
 }
