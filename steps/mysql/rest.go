@@ -272,8 +272,8 @@ func (c *Copy) Verify(ctx context.Context) error {
 // Undo drops what the copy made: databases that were not there, its objects in
 // those that were there and empty, accounts, and takes grants back.
 func (c *Copy) Undo(ctx context.Context) error {
-	if c.State.Undone {
-		return nil
+	if st := c.State; st.Undone || st.Making == "" && len(st.Made)+len(st.Empty)+len(st.Accounts)+len(st.Granted) == 0 {
+		return nil // nothing was made
 	}
 	to, err := c.To.Open(ctx)
 	if err != nil {
@@ -291,6 +291,17 @@ func (c *Copy) Undo(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", q, err)
 		}
 		return nil
+	}
+	if d := c.State.Making; d != "" { // made, perhaps, and not yet ours: it goes if nobody uses it
+		full, err := strs(ctx, conn, "SELECT table_name FROM information_schema.tables WHERE table_schema = ?", d)
+		if err != nil {
+			return err
+		}
+		if len(full) == 0 && !c.State.ours(d) {
+			if err := run("DROP DATABASE IF EXISTS " + Ident(d)); err != nil {
+				return err
+			}
+		}
 	}
 	for _, q := range c.undoSQL() {
 		if err := run(q); err != nil {
