@@ -43,7 +43,7 @@ var loadedID = regexp.MustCompile(`Loaded image ID: (sha256:[0-9a-f]{64})`)
 func (s Shipment) Run(ctx context.Context) (string, error) {
 	if s.Pack == "" {
 		var err error
-		if s.Pack, err = s.packer(ctx); err != nil {
+		if s.Pack, err = Packer(ctx, s.From, s.To); err != nil {
 			return "", err
 		}
 	}
@@ -90,10 +90,14 @@ func (s Shipment) there(script string, args ...string) remote.Cmd {
 	return remote.Sh(partsScript+script, args...)
 }
 
-func (s Shipment) packer(ctx context.Context) (string, error) {
+// Packer is the program that packs best of those that both hosts have: zstd,
+// gzip or none.
+func Packer(ctx context.Context, from, to remote.Host) (string, error) {
 	both := map[string]int{}
-	for _, h := range []remote.Host{s.From, s.To} {
-		out, err := remote.Output(ctx, h, remote.Sh(`for p in zstd gzip; do command -v "$p" >/dev/null && echo "$p"; done; :`))
+	for _, h := range []remote.Host{from, to} {
+		c := remote.Sh(`for p in zstd gzip; do command -v "$p" >/dev/null && echo "$p"; done; :`)
+		c.Pure = true
+		out, err := remote.Output(ctx, h, c)
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", h.Name, err)
 		}

@@ -1,0 +1,285 @@
+package steps
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"belay/checks"
+	"belay/remote"
+	"belay/remote/remotetest"
+)
+
+// dockerTree fills a directory with everything that gets lost on bad copies.
+func dockerTree(t *testing.T, dir string) {
+	t.Helper()
+	fileWrite(t, dir+"/sub/deep/plain", "plain", 0o640)
+	fileWrite(t, dir+"/setuid", "x", 0o4755)
+	fileWrite(t, dir+"/a \"b' $c\nd\\ ü\xff", "odd name", 0o600)
+	fileWrite(t, dir+"/-rf", "dash", 0o600)
+	fileWrite(t, dir+"/hard/one", "linked", 0o644)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	must(os.Link(dir+"/hard/one", dir+"/two"))
+	must(os.Chown(dir+"/sub/deep/plain", 1234, 5678))
+	must(os.Symlink("loop-b", dir+"/loop-a"))
+	must(os.Symlink("loop-a", dir+"/loop-b"))
+	must(os.Symlink("/etc/passwd", dir+"/out"))
+	must(os.Symlink("../../../../etc", dir+"/up"))
+	must(syscall.Mkfifo(dir+"/fifo", 0o622))
+	must(unix.Setxattr(dir+"/setuid", "user.origin", []byte("here\x00there"), 0))
+	// CAP_NET_BIND_SERVICE, as setcap writes it (linux/capability.h, vfs_cap_data).
+	must(unix.Setxattr(dir+"/two", "security.capability", []byte{1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0))
+	at := time.Unix(1700000000, 123456789)
+	must(os.Chtimes(dir+"/hard/one", at, at))
+	must(os.Chmod(dir+"/sub/deep", 0o550))
+	must(os.Chtimes(dir+"/sub", at, at))
+	must(os.Chown(dir, 33, 33))
+	must(os.Chmod(dir, 0o1770))
+}
+
+// dockerSnapshot is fileSnapshot with times, links and extended attributes.
+func dockerSnapshot(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := fileSnapshot(t, dir, nil)
+	inodes := map[uint64]string{}
+	for _, rel := range slices.Sorted(maps.Keys(all)) {
+		p := filepath.Join(dir, rel)
+		st, err := os.Lstat(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sys := st.Sys().(*syscall.Stat_t)
+		all[rel] += fmt.Sprintf(" at %d", st.ModTime().UnixNano())
+		if !st.IsDir() && sys.Nlink > 1 {
+			if first := inodes[sys.Ino]; first != "" {
+				all[rel] += " = " + first
+			}
+			inodes[sys.Ino] = rel
+		}
+		for _, name := range []string{"user.origin", "security.capability"} {
+			b := make([]byte, 256)
+			if n, err := unix.Lgetxattr(p, name, b); err == nil {
+				all[rel] += fmt.Sprintf(" %s=%q", name, b[:n])
+			}
+		}
+	}
+	return all
+}
+
+func (b *dockerBox) data(volume string) string { return b.d.Data + "/volumes/" + volume + "/_data" }
+
+// dockerVolumes is every volume of an engine with its labels and its data, and
+// whatever else lies in their directories.
+func dockerVolumes(t *testing.T, b *dockerBox) string {
+	t.Helper()
+	var s strings.Builder
+	for _, name := range strings.Fields(b.d.Docker("volume", "ls", "-q")) {
+		fmt.Fprintln(&s, b.d.Docker("volume", "inspect", "--format", "{{.Name}} {{json .Labels}}", name))
+		tree := dockerSnapshot(t, b.data(name))
+		for _, k := range slices.Sorted(maps.Keys(tree)) {
+			fmt.Fprintf(&s, "  %q %q\n", k, tree[k])
+		}
+		all, err := os.ReadDir(filepath.Dir(b.data(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(&s, all)
+	}
+	return s.String()
+}
+
+func TestDockerVolume(t *testing.T) {
+	b := newDockerBox(t, "box")
+	far := &dockerBox{d: remotetest.StartDockerd(t)}
+	far.host = remote.Host{Name: "old", Addr: "old", Runner: far, Dialer: far}
+	far.d.Docker("volume", "create", "--label", "com.docker.compose.project=chat", "--label", "com.docker.compose.volume=data",
+		"--label", "com.docker.compose.config-hash=abc", "chat_data")
+	dockerTree(t, far.data("chat_data"))
+	want := dockerSnapshot(t, far.data("chat_data"))
+	others := []remote.Host{far.host}
+	state := func() string { return dockerVolumes(t, b) }
+	same := func() {
+		t.Helper()
+		if d := cmp.Diff(want, dockerSnapshot(t, b.data("chat_data"))); d != "" {
+			t.Error(d)
+		}
+	}
+	from := func() *dockerVolume { return &dockerVolume{Volume: "chat_data", From: "old"} }
+	t.Run("copy to nothing", func(t *testing.T) {
+		dockerEachCut(t, b, others, func() Step { return from() }, state, func() {
+			same()
+			labels := b.d.Docker("volume", "inspect", "--format", "{{json .Labels}}", "chat_data")
+			if !strings.Contains(labels, `"com.docker.compose.project":"chat"`) || !strings.Contains(labels, `"com.docker.compose.volume":"data"`) {
+				t.Errorf("labels: %s", labels)
+			}
+		})
+	})
+	t.Run("copy over data", func(t *testing.T) {
+		b.d.Docker("volume", "create", "chat_data")
+		fileWrite(t, b.data("chat_data")+"/mine", "mine", 0o600)
+		if err := from().Apply(t.Context(), dockerEnv(b, others...).Env); err == nil || !strings.Contains(err.Error(), "is not empty; nothing was changed") {
+			t.Errorf("copied over somebody's data: %v", err)
+		}
+		dockerEachCut(t, b, others, func() Step {
+			s := from()
+			s.Replace = true
+			return s
+		}, state, same)
+		b.d.Docker("volume", "rm", "chat_data")
+	})
+	t.Run("writers", func(t *testing.T) { dockerVolumeWriters(t, b, far, from) })
+	t.Run("written to since", func(t *testing.T) { dockerVolumeSince(t, b, others, from()) })
+	t.Run("archive and restore", func(t *testing.T) { dockerVolumeArchive(t, b, far, want) })
+	t.Run("large", func(t *testing.T) { dockerVolumeLarge(t, b, far) })
+}
+
+func dockerVolumeWriters(t *testing.T, b, far *dockerBox, from func() *dockerVolume) {
+	for _, x := range []*dockerBox{b, far} {
+		x.d.Busybox("app", "x")
+		x.d.Docker("run", "-d", "--network", "none", "--name", "writer", "-v", "chat_data:/v", "app")
+		x.d.Docker("run", "-d", "--network", "none", "--name", "reader", "-v", "chat_data:/v:ro", "app")
+	}
+	e := dockerEnv(b, far.host)
+	s := from()
+	if c := e.pending(t, s); len(c) != 1 || strings.Count(c[0].Text, "must be stopped before: writer") != 2 || strings.Contains(c[0].Text, "reader") {
+		t.Errorf("pending: %+v", c)
+	}
+	refused := func(s *dockerVolume, word string) {
+		t.Helper()
+		if err := s.Apply(t.Context(), dockerEnv(b, far.host).Env); err == nil || !strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), "nothing was changed") {
+			t.Errorf("want a refusal with %q, got %v", word, err)
+		}
+	}
+	refused(s, "on old is written to by writer")
+	far.d.Docker("stop", "-t", "20", "writer")
+	refused(s, "on box is in use by writer")
+	b.d.Docker("rm", "-f", "writer")
+	b.d.Docker("rm", "-f", "reader")
+	far.d.Docker("start", "writer")
+	s.Live = "only a first pass"
+	e.apply(t, s)
+	e.verify(t, s)
+	b.d.Docker("run", "-d", "--network", "none", "--name", "writer", "-v", "chat_data:/v", "app")
+	if err := s.Undo(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "left as it is") {
+		t.Errorf("undo below a running container: %v", err)
+	}
+	b.d.Docker("rm", "-f", "writer")
+	e.undo(t, s)
+	for _, name := range []string{"writer", "reader"} {
+		far.d.Docker("rm", "-f", name)
+	}
+	if f := dockerAssess(t, e, from().Needs("box")[1:2]); !strings.HasPrefix(f, "pass: volume chat_data on box") {
+		t.Error(f)
+	}
+	if f := dockerAssess(t, e, []checks.Check{(&dockerVolume{Volume: "chat_data", From: "nowhere"}).Needs("box")[1]}); !strings.HasPrefix(f, "block: ") {
+		t.Error(f)
+	}
+}
+
+// dockerVolumeSince writes to the new volume before the way back: that is not
+// thrown away.
+func dockerVolumeSince(t *testing.T, b *dockerBox, others []remote.Host, s *dockerVolume) {
+	e := dockerEnv(b, others...)
+	e.apply(t, s)
+	fileWrite(t, b.data("chat_data")+"/written-since", "precious", 0o600)
+	e.undo(t, s)
+	kept, err := filepath.Glob(filepath.Dir(b.data("chat_data")) + "/_belay-after-*/written-since")
+	if err != nil || len(kept) != 1 || !strings.Contains(e.log.String(), "was written to since") {
+		t.Errorf("kept %v, %v, log:\n%s", kept, err, e.log.String())
+	}
+	b.d.Docker("volume", "rm", "chat_data")
+}
+
+func dockerVolumeArchive(t *testing.T, b, far *dockerBox, want map[string]string) {
+	file := t.TempDir() + "/v o l.tar.gz"
+	e := dockerEnv(far)
+	s := &dockerVolume{Volume: "chat_data", Archive: file}
+	if c := e.pending(t, s); len(c) != 1 || !strings.HasPrefix(c[0].Text, "archive volume chat_data (") {
+		t.Errorf("pending: %+v", c)
+	}
+	e.apply(t, s)
+	e.verify(t, s)
+	if c := e.pending(t, s); len(c) != 0 {
+		t.Errorf("still pending: %+v", c)
+	}
+	e.undo(t, s)
+	r := func() Step { return &dockerVolume{Volume: "shop_files", Restore: file, Project: "shop"} }
+	dockerEachCut(t, b, nil, r, func() string { return dockerVolumes(t, b) }, func() {
+		if d := cmp.Diff(want, dockerSnapshot(t, b.data("shop_files"))); d != "" {
+			t.Error(d)
+		}
+		labels := b.d.Docker("volume", "inspect", "--format", "{{json .Labels}}", "shop_files")
+		if !strings.Contains(labels, `"com.docker.compose.volume":"files"`) {
+			t.Errorf("labels: %s", labels)
+		}
+	})
+	fileWrite(t, file+".sha256", strings.Repeat("0", 64)+"  x\n", 0o600)
+	if err := r().Apply(t.Context(), dockerEnv(b).Env); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+		t.Errorf("an archive that is damaged: %v", err)
+	}
+}
+
+func dockerVolumeLarge(t *testing.T, b, far *dockerBox) {
+	far.d.Docker("volume", "create", "large")
+	dir := far.data("large")
+	for i := range 10000 {
+		if i%100 == 0 {
+			if err := os.Mkdir(fmt.Sprintf("%s/%d", dir, i/100), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(fmt.Sprintf("%s/%d/f%d", dir, i/100, i), fmt.Appendf(nil, "file %d", i), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := os.Create(dir + "/sparse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("end"), 200<<20); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	e := dockerEnv(b, far.host)
+	var done int64
+	e.Say = func(p Progress) { done = max(done, p.Done) }
+	s := &dockerVolume{Volume: "large", From: "old"}
+	e.apply(t, s)
+	e.verify(t, s)
+	st, err := os.Stat(b.data("large") + "/sparse")
+	if err != nil || st.Size() != 200<<20+3 {
+		t.Fatalf("%v, %v", st, err)
+	}
+	if used := st.Sys().(*syscall.Stat_t).Blocks * 512; used > 1<<20 {
+		t.Errorf("the sparse file takes %d bytes", used)
+	}
+	if done == 0 {
+		t.Error("no progress was told")
+	}
+	e.undo(t, s)
+}
+
+func TestDockerVolumeValidate(t *testing.T) {
+	for _, c := range []dockerVolume{
+		{Volume: "v"}, {Volume: "../v", From: "h"}, {Volume: "v", From: "h", Restore: "/x"}, {Volume: "v", Archive: "x"}, {Volume: "v", From: "h", FromVolume: "a/b"},
+		{Volume: "v", Archive: "/x", Replace: true}, {Volume: "v", Restore: "/x", Live: "y"}, {Volume: "v", From: "h", Project: "A b"}, {Volume: "v", Restore: "/x", FromVolume: "y"},
+	} {
+		if c.Validate() == nil {
+			t.Errorf("%+v was taken", c)
+		}
+	}
+}
