@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -308,66 +309,112 @@ func TestRedisScan(t *testing.T) {
 	}
 }
 
-// cutting is a way to the servers that can be cut, and is mended by itself.
+// cutting is a way to the servers that can be cut in the middle of an answer;
+// a new connection mends it.
 type cutting struct {
 	remote.Dialer
-	mu    sync.Mutex
-	conns []net.Conn
+	armed atomic.Bool
 	cuts  atomic.Int32
 }
 
 func (c *cutting) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := c.Dialer.Dial(ctx, network, addr)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.conns = append(c.conns, conn)
-	return conn, err
-}
-
-func (c *cutting) cut() {
-	c.cuts.Add(1)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, conn := range c.conns {
-		if conn != nil {
-			conn.Close()
-		}
+	if err != nil {
+		return nil, err
 	}
-	c.conns = nil
+	return &cuttingConn{conn, c}, nil
 }
 
-// TestRedisLinkCut cuts the link while the target takes the copy in, and again
-// between two passes of a scan.
+type cuttingConn struct {
+	net.Conn
+	way *cutting
+}
+
+func (c *cuttingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 && c.way.armed.CompareAndSwap(true, false) {
+		c.way.cuts.Add(1)
+		c.Close()
+		return 0, io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// TestRedisLinkCut cuts the link in the middle of a copy, either way.
 func TestRedisLinkCut(t *testing.T) {
-	l := newRedisLab(t, []string{"repl-diskless-sync yes"}, nil)
-	redisFill(t, l.old, 20000)
+	for _, by := range []string{"replication", "scan"} {
+		t.Run(by, func(t *testing.T) {
+			l := newRedisLab(t, nil, nil)
+			redisFill(t, l.old, 20000)
+			way := &cutting{Dialer: l.e.Host.Dialer}
+			l.e.Host.Dialer = way
+			l.e.Hosts = remote.Hosts{"chat": l.e.Host}
+			var links []string
+			l.e.Link = func(s string) { links = append(links, s) }
+			once := sync.OnceFunc(func() { way.armed.Store(true) })
+			l.e.Say = func(Progress) { once() }
+			c := l.copy()
+			c.By = by
+			if by == "replication" {
+				// The first look at the copy under way is what is cut.
+				once()
+				if _, err := c.Pending(t.Context(), l.e); err == nil {
+					t.Error("nothing was cut")
+				}
+				way.armed.Store(false)
+				if err := c.Apply(t.Context(), l.e); err != nil {
+					t.Fatal(err)
+				}
+				way.armed.Store(true)
+				if err := c.Apply(t.Context(), l.e); err != nil && !strings.Contains(err.Error(), "log in as") {
+					t.Fatal(err)
+				}
+			} else if err := c.Apply(t.Context(), l.e); err == nil || !strings.Contains(err.Error(), "try again, and every key is copied anew") {
+				t.Fatalf("%v", err)
+			}
+			if way.cuts.Load() == 0 {
+				t.Error("nothing was cut")
+			}
+			way.armed.Store(false)
+			if err := c.Apply(t.Context(), l.e); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Verify(t.Context(), looking(l.e)); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := l.now.Do("DBSIZE"), l.old.Do("DBSIZE"); !cmp.Equal(got, want) {
+				t.Errorf("%s keys, want %s", got, want)
+			}
+		})
+	}
+}
+
+// TestRedisFollowLinkCut: while the target takes the copy in, every look at it
+// is cut off for a while; the copy goes on, and is seen to its end.
+func TestRedisFollowLinkCut(t *testing.T) {
+	l := newRedisLab(t, []string{"repl-diskless-sync-delay 2"}, nil)
+	redisFill(t, l.old, 1000)
 	way := &cutting{Dialer: l.e.Host.Dialer}
 	l.e.Host.Dialer = way
 	l.e.Hosts = remote.Hosts{"chat": l.e.Host}
 	var links []string
 	l.e.Link = func(s string) { links = append(links, s) }
-	l.e.Say = func(Progress) {
-		if way.cuts.Load() == 0 {
-			way.cut()
+	said := 0
+	l.e.Say = func(Progress) { // every second look
+		if said++; said%2 == 1 {
+			way.armed.Store(true)
 		}
 	}
-	redisDone(t, l.e, l.copy())
-	if way.cuts.Load() != 1 {
-		t.Errorf("%d cuts", way.cuts.Load())
-	}
-	if err := l.copy().Undo(t.Context(), l.e); err != nil {
+	c := l.copy()
+	if err := c.Apply(t.Context(), l.e); err != nil {
 		t.Fatal(err)
 	}
-	way.cuts.Store(0)
-	l.e.Memory = MapMemory{}
-	c := l.copy()
-	c.By = "scan"
-	if err := c.Apply(t.Context(), l.e); err == nil || !strings.Contains(err.Error(), "try again, and every key is copied anew") {
-		t.Fatalf("%v", err)
+	way.armed.Store(false)
+	if err := c.Verify(t.Context(), looking(l.e)); err != nil {
+		t.Fatal(err)
 	}
-	redisDone(t, l.e, c)
-	if got, want := l.now.Do("DBSIZE"), l.old.Do("DBSIZE"); !cmp.Equal(got, want) {
-		t.Errorf("%s keys, want %s", got, want)
+	if len(links) < 2 || !strings.HasPrefix(links[0], "lost (") || links[1] != "connected again" {
+		t.Errorf("links %q", links)
 	}
 }
 
