@@ -23,6 +23,7 @@ type Copy struct {
 	Text     bool     // never in binary form
 	Frozen   bool     // nothing writes to the source: what an earlier attempt copied is still right
 	Beside   []string // schemas of the target whose contents are none of the copy's business
+	Before   []string // of Contents, before the first attempt: never dropped
 
 	Log func(format string, args ...any)
 	Say func(Progress)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -43,11 +44,24 @@ func claimTarget(ctx context.Context, s Server, id string, beside []string) (*cl
 	return c, nil
 }
 
+// lockTries leave a session of ours, whose line was cut, the time to end.
+const lockTries = 10
+
 func (c *claim) take(ctx context.Context, id string, beside []string) error {
-	var free bool
-	err := c.conn.QueryRow(ctx, "select pg_try_advisory_lock(hashtextextended('belay copy', 0))").Scan(&free)
-	if err != nil {
-		return err
+	free := false
+	for try := 0; !free; try++ {
+		err := c.conn.QueryRow(ctx, "select pg_try_advisory_lock(hashtextextended('belay copy', 0))").Scan(&free)
+		if err != nil {
+			return err
+		}
+		if free || try == lockTries {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
 	}
 	if !free {
 		return fmt.Errorf("%s: another belay is copying into it now; nothing was changed", c.s)

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -107,7 +108,7 @@ func (c *copying) startOrResume(ctx context.Context) error {
 		c.log("taking up the copy that was cut off: the plan says that the source is frozen")
 	default:
 		c.log("the source was written to since the copy was cut off: what was copied is dropped, and copied again")
-		if err := dropAll(ctx, c.claim.conn, c.Beside); err != nil {
+		if err := dropAll(ctx, c.claim.conn, c.Beside, c.Before); err != nil {
 			return fmt.Errorf("drop what an earlier attempt left in %s: %w", c.To, err)
 		}
 		c.claim.done = map[string]int64{}
@@ -118,12 +119,16 @@ func (c *copying) startOrResume(ctx context.Context) error {
 
 // dropAll empties a database of what people put into it, and of the claim.
 // One object takes others along, so each is dropped if it is still there.
-func dropAll(ctx context.Context, conn *pgx.Conn, beside []string) error {
+// before stays.
+func dropAll(ctx context.Context, conn *pgx.Conn, beside, before []string) error {
 	all, err := objects(ctx, conn, beside)
 	if err != nil {
 		return err
 	}
 	for _, o := range all {
+		if slices.Contains(before, o.String()) {
+			continue
+		}
 		sql := "drop " + o.Type + " if exists " + o.Identity + " cascade"
 		if o.Type == "large object" {
 			sql = "select lo_unlink(" + o.Identity + ")"

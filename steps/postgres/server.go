@@ -60,6 +60,10 @@ var session = map[string]string{
 	"search_path":                 "",
 	"statement_timeout":           "0",
 	"lock_timeout":                "0",
+	// A session whose client is gone ends within two minutes, with its locks.
+	"tcp_keepalives_idle":     "60",
+	"tcp_keepalives_interval": "15",
+	"tcp_keepalives_count":    "4",
 	// Of servers that end idle transactions or sessions.
 	"idle_in_transaction_session_timeout": "0",
 }
