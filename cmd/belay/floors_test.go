@@ -26,6 +26,7 @@ var floors = map[string]int{
 	"steps/redis":        2,
 	"steps/docker":       2,
 	"steps/files":        2,
+	"checks/inspect":     3,
 	"steps":              3,
 	"steps/plan":         4,
 	"steps/plan/shipped": 5, // plan files; its tests read them with steps/plan
