@@ -260,6 +260,13 @@ func TestRedisRefuses(t *testing.T) {
 	if err := l.change().Apply(t.Context(), l.e); err == nil || !strings.Contains(err.Error(), "is empty: redis.copy comes first") {
 		t.Errorf("%v", err)
 	}
+	l.now.Stop()
+	for _, f := range checks.Judge(t.Context(), checks.World{Hosts: l.e.Hosts, Secret: l.e.Secret}, c.Needs("chat")) {
+		if f.Level != checks.Unknown || !strings.Contains(f.Text, "target: log in as default") {
+			t.Errorf("a target that is not there yet: %+v", f)
+		}
+	}
+	l.now.Start()
 	same := l.copy()
 	same.To = same.From
 	same.To.Addr = l.old.Socket

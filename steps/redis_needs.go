@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -49,7 +50,7 @@ func (n *redisNeeds) Assess(ctx context.Context, w checks.World) ([]checks.Findi
 	j := &redisVerdicts{key: key, source: name(n.copy.From), target: name(n.copy.To)}
 	p, err := n.copy.open(ctx, e)
 	if err != nil {
-		j.say("log in", j.target, checks.Block, err.Error(), "correct address, user and password, or see why the server does not answer")
+		j.noLogin(err)
 		return j.all, nil
 	}
 	defer p.close()
@@ -87,6 +88,21 @@ type redisVerdicts struct {
 
 func (j *redisVerdicts) say(about, host string, level checks.Level, text, fix string) {
 	j.all = append(j.all, checks.Finding{Check: "redis", Key: about + " " + j.key, Host: host, Level: level, Text: text, Fix: fix})
+}
+
+// noLogin judges a server that could not be asked. A target may be there only
+// once an earlier step has started it; one that answers and refuses is wrong
+// now as well.
+func (j *redisVerdicts) noLogin(err error) {
+	side, _ := errors.AsType[*redisSideError](err)
+	switch {
+	case side != nil && side.Side == "source":
+		j.say("log in", j.source, checks.Block, err.Error(), "correct address, user and password, or see why the server does not answer")
+	case side != nil && !redis.Refused(err):
+		j.say("log in", j.target, checks.Unknown, err.Error(), "if a step of this plan starts it first, accept that: the copy looks again before it changes anything; else correct the address")
+	default:
+		j.say("log in", j.target, checks.Block, err.Error(), "correct address, user and password")
+	}
 }
 
 func (n *redisNeeds) way(ctx context.Context, p *redisPair, j *redisVerdicts) {

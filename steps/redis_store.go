@@ -83,50 +83,58 @@ type redisPair struct {
 	source   string // address of the source as the target sees it; empty: not known
 }
 
+// redisSideError is a server that could not be asked.
+type redisSideError struct {
+	Side string // "source", "target"
+	Err  error
+}
+
+func (e *redisSideError) Error() string { return e.Side + ": " + e.Err.Error() }
+func (e *redisSideError) Unwrap() error { return e.Err }
+
 // open connects to both and refuses what can never be a move.
-func (r redisEnds) open(ctx context.Context, e Env) (*redisPair, error) {
+func (r redisEnds) open(ctx context.Context, e Env) (_ *redisPair, err error) {
+	p := &redisPair{}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
 	from, err := r.From.server(ctx, e)
+	if err == nil {
+		p.from, err = from.Connect(ctx)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("source: %w", err)
+		return nil, &redisSideError{"source", err}
 	}
 	to, err := r.To.server(ctx, e)
-	if err != nil {
-		return nil, fmt.Errorf("target: %w", err)
+	if err == nil {
+		p.to, err = to.Connect(ctx)
 	}
-	p := &redisPair{source: r.SourceAddr}
-	if p.source == "" && from.Host.Name == to.Host.Name && r.To.Container == "" && !path.IsAbs(from.Addr) {
+	if err != nil {
+		return nil, &redisSideError{"target", err}
+	}
+	if p.source = r.SourceAddr; p.source == "" && from.Host.Name == to.Host.Name && r.To.Container == "" && !path.IsAbs(from.Addr) {
 		p.source = from.Addr
 	}
-	if p.from, err = from.Connect(ctx); err != nil {
-		return nil, fmt.Errorf("source: %w", err)
-	}
-	if p.to, err = to.Connect(ctx); err != nil {
-		p.close()
-		return nil, fmt.Errorf("target: %w", err)
-	}
 	if err := p.look(ctx); err != nil {
-		p.close()
 		return nil, err
 	}
 	switch {
 	case p.a.RunID == p.b.RunID && p.a.RunID != "":
-		err = fmt.Errorf("source and target are one and the same server (%s); nothing was changed", from)
+		return nil, fmt.Errorf("source and target are one and the same server (%s); nothing was changed", from)
 	case p.a.Cluster || p.b.Cluster:
-		err = errors.New("a server is part of a Redis Cluster, which belay does not move; nothing was changed")
-	}
-	if err != nil {
-		p.close()
-		return nil, err
+		return nil, errors.New("a server is part of a Redis Cluster, which belay does not move; nothing was changed")
 	}
 	return p, nil
 }
 
 func (p *redisPair) look(ctx context.Context) (err error) {
 	if p.a, err = p.from.Info(ctx); err != nil {
-		return fmt.Errorf("source: %w", err)
+		return &redisSideError{"source", err}
 	}
 	if p.b, err = p.to.Info(ctx); err != nil {
-		return fmt.Errorf("target: %w", err)
+		return &redisSideError{"target", err}
 	}
 	return nil
 }
