@@ -1,0 +1,172 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"belay/remote/remotetest"
+)
+
+// BenchmarkDataPostgres times copies of the same data between two servers of this
+// machine: belay's, and those that people use. It runs with BELAY_BENCH_DATA=1
+// only; BELAY_BENCH_DATA_MB is how much data there is (default 1100). It judges
+// that the copies are right, and prints how long they took.
+func BenchmarkDataPostgres(t *testing.B) {
+	if os.Getenv("BELAY_BENCH_DATA") != "1" {
+		t.Skip("takes minutes; `make bench-data` runs it")
+	}
+	remotetest.Need(t, "pg_dump", "pg_restore", "psql")
+	mb := 1100
+	if s := os.Getenv("BELAY_BENCH_DATA_MB"); s != "" {
+		var err error
+		if mb, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settings := []string{"max_wal_size = 4GB", "shared_buffers = 512MB", "fsync = on", "autovacuum = off"}
+	b := &bench{
+		t: t, from: remotetest.StartPostgres(t, remotetest.PostgresOptions{Settings: settings}),
+		to: remotetest.StartPostgres(t, remotetest.PostgresOptions{Settings: settings}),
+	}
+	b.fill(mb)
+	belay := b.time("belay postgres.copy, 2 at a time", b.belay)
+	b.fingerprints(belay)
+	for _, other := range []struct {
+		name string
+		do   func()
+	}{
+		{"pg_dump | psql", b.piped},
+		{"pg_dump -Fd -j2, pg_restore -j2", b.directory},
+		{"pgcopydb clone, 2 and 2 jobs", b.pgcopydb},
+	} {
+		if took := b.time(other.name, other.do); took > 0 {
+			fmt.Printf("%-36s belay is %.2f times as fast\n", "", took.Seconds()/belay.Seconds())
+		}
+	}
+}
+
+type bench struct {
+	t        testing.TB
+	from, to *remotetest.Postgres
+	skipped  bool
+}
+
+// fill makes two thirds as pgbench does, narrow rows of numbers and a filler,
+// and a third of wide rows of many types.
+func (b *bench) fill(mb int) {
+	b.from.Exec("postgres", "create database shop")
+	accounts, wide := mb*2/3*7600, mb/3*1150
+	b.from.Exec("shop", fmt.Sprintf(`
+		create table pgbench_branches (bid int primary key, bbalance int, filler char(88));
+		insert into pgbench_branches select g, 0, '' from generate_series(1, %[1]d) g;
+		create table pgbench_accounts (aid int not null, bid int, abalance int, filler char(84));
+		insert into pgbench_accounts select g, 1 + g %% %[1]d, 0, '' from generate_series(1, %[2]d) g;
+		alter table pgbench_accounts add primary key (aid);
+		alter table pgbench_accounts add foreign key (bid) references pgbench_branches;
+		create table wide (id bigint generated always as identity, u uuid, at timestamptz, n numeric(12,4), f float8, tags text[], j jsonb, body text, b bytea, ok boolean);
+		insert into wide (u, at, n, f, tags, j, body, b, ok) select md5(g::text)::uuid, '2026-01-01'::timestamptz + g * interval '1 s', g / 7.0, sqrt(g), array['a' || g %% 7, 'b'],
+			jsonb_build_object('k', g, 'v', md5(g::text)), repeat(md5(g::text), 16), decode(md5(g::text), 'hex'), g %% 2 = 0 from generate_series(1, %[3]d) g;
+		alter table wide add primary key (id); create index on wide (at); create index on wide (u);
+		vacuum analyze; checkpoint`, max(accounts/100000, 1), accounts, wide))
+	fmt.Printf("%s of data, indexes and all; %d rows\n", b.from.Ask("shop", "select pg_size_pretty(pg_database_size('shop'))")[0], accounts+wide)
+}
+
+// time empties the target, runs one copy, and checks that the rows are there.
+func (b *bench) time(name string, do func()) time.Duration {
+	b.to.Exec("postgres", "drop database if exists shop with (force)")
+	b.to.Exec("postgres", "create database shop")
+	b.to.Exec("shop", "checkpoint")
+	b.skipped = false
+	began := time.Now()
+	do()
+	took := time.Since(began)
+	if b.skipped {
+		fmt.Printf("%-36s not installed\n", name)
+		return 0
+	}
+	fmt.Printf("%-36s %8.1f s\n", name, took.Seconds())
+	for _, ask := range []string{"select count(*) from pgbench_accounts", "select count(*) from wide", "select count(*) from pg_index where indrelid >= 16384 and indisvalid"} {
+		if a, z := b.from.Ask("shop", ask)[0], b.to.Ask("shop", ask)[0]; a != z {
+			b.t.Errorf("%s: %s: %s on the source, %s on the target", name, ask, a, z)
+		}
+	}
+	return took
+}
+
+func (b *bench) belay() {
+	c := Copy{From: serverOf(b.from, "shop"), To: serverOf(b.to, "shop"), ID: "bench", Jobs: 2, Split: 256 << 20, Owners: true,
+		Log: b.t.Logf, Say: func(Progress) {}}
+	if _, err := c.Run(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := c.Finish(b.t.Context()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// fingerprints compares the copy that was just made.
+func (b *bench) fingerprints(copied time.Duration) {
+	began := time.Now()
+	var sums [2]string
+	done := make(chan error, 2)
+	for i, p := range []*remotetest.Postgres{b.from, b.to} {
+		go func() {
+			done <- func() error {
+				s, err := NewSide(b.t.Context(), serverOf(p, "shop"), SideOptions{Sessions: 2, Owners: true})
+				if err != nil {
+					return err
+				}
+				defer s.Close()
+				all, err := s.Objects(b.t.Context())
+				for _, o := range all {
+					if err == nil && o.Data {
+						print, e := s.Prints(b.t.Context(), o.Name, 1)
+						err = e
+						sums[i] += fmt.Sprint(o.Name, print, " ")
+					}
+				}
+				return err
+			}()
+		}()
+	}
+	for range 2 {
+		if err := <-done; err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	if sums[0] != sums[1] {
+		b.t.Errorf("the sides differ:\n%s\n%s", sums[0], sums[1])
+	}
+	took := time.Since(began)
+	fmt.Printf("%-36s %8.1f s, %.2f of the copy\n", "fingerprint of both sides", took.Seconds(), took.Seconds()/copied.Seconds())
+}
+
+func (b *bench) sh(script string, args ...string) {
+	b.t.Helper()
+	c := exec.CommandContext(b.t.Context(), "bash", append([]string{"-c", "set -o pipefail; PATH=" + filepath.Dir(remotetest.Find("postgres")) + ":$PATH; " + script, "bench"}, args...)...)
+	if out, err := c.CombinedOutput(); err != nil && b.t.Context().Err() != context.Canceled {
+		b.t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+}
+
+func (b *bench) piped() {
+	b.sh(`pg_dump "$1" | psql -qX -v ON_ERROR_STOP=1 "$2" >/dev/null; psql -qXc analyze "$2"`, b.from.URL("shop"), b.to.URL("shop"))
+}
+
+func (b *bench) directory() {
+	b.sh(`pg_dump -Fd -j2 -f "$3" "$1" && pg_restore -j2 -d "$2" "$3"; psql -qXc analyze "$2"`, b.from.URL("shop"), b.to.URL("shop"), filepath.Join(b.t.TempDir(), "dump"))
+}
+
+func (b *bench) pgcopydb() {
+	if b.skipped = remotetest.Find("pgcopydb") == ""; b.skipped {
+		return
+	}
+	b.sh(`pgcopydb clone --source "$1" --target "$2" --dir "$3" --table-jobs 2 --index-jobs 2 --split-tables-larger-than 256MB --no-role-passwords 2>&1 ||
+		pgcopydb clone --source "$1" --target "$2" --dir "$3.again" --table-jobs 2 --index-jobs 2`, b.from.URL("shop"), b.to.URL("shop"), filepath.Join(b.t.TempDir(), "pgcopydb"))
+}
