@@ -50,6 +50,9 @@ type World struct {
 	Unreached map[string]error
 	// Secret resolves a secret.Ref; nil where a plan's secrets are not at hand.
 	Secret func(ctx context.Context, name string) (secret.Value, error)
+	// Prove proves again what a step of the run has proved; nil where there is no
+	// run.
+	Prove func(ctx context.Context, step string) Finding
 }
 
 // Check judges. An error means that it could not: the caller records it as

@@ -19,6 +19,7 @@ type Pair struct {
 	New    Side
 	Ignore []Ignore
 	Tell   []string // tables whose rows the table of results tells: "users"; without any, the sum of all
+	Err    error    // why the sides could not be opened; they are not asked then
 }
 
 // Ignore leaves objects out, with the reason that the result will show.
@@ -107,6 +108,10 @@ func (k *reckoner) add(done, total int, text string) {
 func one(ctx context.Context, p Pair, o Options, far *reckoner) (out Outcome) {
 	out = Outcome{Name: p.Name, What: p.What}
 	far.add(0, 0, p.Name)
+	if p.Err != nil {
+		out.Errs = append(out.Errs, p.Err.Error())
+		return out
+	}
 	olds, news, err := both(ctx, p, func(s Side) ([]Object, error) { return s.Objects(ctx) })
 	if err != nil {
 		out.Errs = append(out.Errs, err.Error())

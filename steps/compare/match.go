@@ -60,6 +60,12 @@ func match(p Pair, olds, news []Object, out *Outcome) matched {
 // index makes a map of a side's objects, without those to leave out.
 func index(p Pair, list []Object, out *Outcome, t *Tally) map[objectKey]Object {
 	all := make(map[objectKey]Object, len(list))
+	tables := int64(0)
+	defer func() {
+		if t.Kind == "" && tables > 0 { // with others, such as large objects, beside them
+			t.Kind, t.Tables = "table", tables
+		}
+	}()
 	for _, o := range list {
 		if why, yes := ignored(p, o); yes {
 			out.leaveOut(Ignored{strings.TrimSpace(o.Kind + " " + o.Name), why})
@@ -78,6 +84,9 @@ func index(p Pair, list []Object, out *Outcome, t *Tally) map[objectKey]Object {
 		t.Objects++
 		if o.Data {
 			t.Tables++
+			if o.Kind == "table" {
+				tables++
+			}
 			switch {
 			case t.Tables == 1:
 				t.Kind = o.Kind
@@ -151,7 +160,7 @@ func told(jobs []rowsJob, found []tableFound, tell []string, of func(tableFound)
 	var said []string
 	for _, want := range tell {
 		for i, j := range jobs {
-			if _, last, ok := cutLast(j.Name); j.Name == want || ok && last == want {
+			if j.Name == want || lastName(j.Name) == want {
 				said = append(said, thousands(of(found[i]))+" "+want)
 				break
 			}
@@ -160,12 +169,9 @@ func told(jobs []rowsJob, found []tableFound, tell []string, of func(tableFound)
 	return strings.Join(said, ", ")
 }
 
-func cutLast(name string) (before, last string, ok bool) {
-	i := strings.LastIndexByte(name, '.')
-	if i < 0 {
-		return name, "", false
-	}
-	return name[:i], name[i+1:], true
+// lastName is a table's name without its schema and its quotes.
+func lastName(name string) string {
+	return strings.Trim(name[strings.LastIndexByte(name, '.')+1:], "\"`")
 }
 
 // words is a print that is kept for people: cut, for it may be a whole

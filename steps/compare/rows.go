@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -229,10 +230,8 @@ func take(l []loneRow, n int64) []loneRow {
 
 // spoken is a row's print if it is words; a hash tells people nothing.
 func spoken(print string) string {
-	for i := range len(print) {
-		if print[i] == ' ' {
-			return words(print)
-		}
+	if strings.Contains(print, " ") && strings.ContainsAny(print, "ghijklmnopqrstuvwxyz") {
+		return words(print)
 	}
 	return ""
 }

@@ -85,6 +85,8 @@ func (e *Engine) Judge(q journal.Question, a journal.Answer) error {
 		return e.judgeSign(s, a)
 	case q.Kind == journal.AskSignoff && a.Choice == "go":
 		return e.judgeGo(s, a)
+	case q.Kind == journal.AskCutover && a.Choice == "go":
+		return e.judgeProofs(s)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ func (e *Engine) cutover(ctx context.Context) error {
 		if outside != "" {
 			needs = "name reason"
 		}
+		leave := e.standGuard(ctx)
 		_, err := e.decide(ctx, journal.Question{
 			Kind:  journal.AskCutover,
 			Title: "Cut over now?",
@@ -30,6 +31,7 @@ func (e *Engine) cutover(ctx context.Context) error {
 				optRollback, optStop,
 			},
 		})
+		leave()
 		if err != nil {
 			return err
 		}

@@ -62,8 +62,10 @@ type Engine struct {
 	halts   halting
 	running cancels // the attempts that run now
 	holding holding
+	filling sync.Mutex // of the checklist
 
-	signEvery time.Duration // for tests; 0: signEvery
+	signEvery  time.Duration // for tests; 0: signEvery
+	proveEvery time.Duration // for tests; 0: what the step says
 }
 
 // Why an engine ends before the plan does. Each is the cause of halt.

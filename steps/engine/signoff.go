@@ -15,6 +15,7 @@ func (e *Engine) signoff(ctx context.Context) error {
 	if len(e.Plan.Signoff) == 0 && len(e.Plan.Cutover) == 0 {
 		return nil
 	}
+	defer e.standGuard(ctx)()
 	for {
 		if err := e.evidence(); err != nil {
 			return err
@@ -63,6 +64,9 @@ func (e *Engine) takeSignoff(ctx context.Context, q journal.Question, a journal.
 	case "sign":
 		return e.append(journal.Event{Type: journal.Signed, Key: a.Item}, a)
 	case "recheck":
+		if err := e.proveAll(ctx); err != nil {
+			return err
+		}
 		return e.look(ctx)
 	case "go":
 		return e.append(journal.Event{Type: journal.Signed, Key: journal.GoItem}, a)
@@ -77,7 +81,7 @@ func (e *Engine) takeSignoff(ctx context.Context, q journal.Question, a journal.
 // different people as the plan wants have said go.
 func (e *Engine) enough(s *journal.State) bool {
 	it := s.Items[journal.GoItem]
-	return it != nil && len(it.Signed) >= e.Plan.Approvers && e.judgeItems(s) == nil
+	return it != nil && len(it.Signed) >= e.Plan.Approvers && e.judgeItems(s) == nil && e.judgeProofs(s) == nil
 }
 
 // closeSigned closes the gate's question with the go that opened it.
@@ -93,16 +97,19 @@ func (e *Engine) closeSigned(s *journal.State) error {
 // evidence fills in the machine's items from what is recorded, and makes the
 // people's items known.
 func (e *Engine) evidence() error {
+	e.filling.Lock()
+	defer e.filling.Unlock()
 	s := e.Log.State()
 	for _, it := range e.Plan.Signoff {
 		now := journal.ItemState{ID: it.ID, Text: it.Text, Machine: it.Machine(), Time: e.Now().UTC()}
-		old := s.Items[it.ID]
+		old, aged := s.Items[it.ID], false
 		if it.Machine() {
 			now.OK, now.Evidence = e.judgeItem(s, it)
+			aged = e.proved(s, it, &now)
 		} else if old != nil {
 			continue
 		}
-		if old != nil && old.OK == now.OK && old.Evidence == now.Evidence {
+		if old != nil && old.OK == now.OK && old.Evidence == now.Evidence && (!aged || old.Time.Equal(now.Time)) {
 			continue
 		}
 		if err := e.append(journal.Event{Type: journal.Evidence, Key: it.ID}, now); err != nil {
@@ -201,6 +208,9 @@ func (e *Engine) judgeItems(s *journal.State) error {
 
 func (e *Engine) judgeGo(s *journal.State, a journal.Answer) error {
 	if err := e.judgeItems(s); err != nil {
+		return err
+	}
+	if err := e.judgeProofs(s); err != nil {
 		return err
 	}
 	if it := s.Items[journal.GoItem]; it != nil {

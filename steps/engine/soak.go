@@ -183,7 +183,7 @@ func (e *Engine) probe(ctx context.Context, p plan.Probe, w *watched) {
 func (e *Engine) sample(ctx context.Context, p plan.Probe) (sample, bool) {
 	begun := time.Now()
 	s := sample{at: begun, level: checks.Unknown}
-	world := checks.World{Hosts: e.looking(), Secret: e.Secret}
+	world := checks.World{Hosts: e.looking(), Secret: e.Secret, Prove: e.provedFinding}
 	if n, ok := p.Do.(interface{ NeedsFacts() bool }); ok && n.NeedsFacts() {
 		world.Facts, world.Unreached = checks.GatherAll(ctx, world.Hosts)
 	}

@@ -6,7 +6,9 @@ import (
 	"strings"
 	"time"
 
+	"belay/checks"
 	"belay/remote"
+	"belay/steps"
 	"belay/steps/journal"
 )
 
@@ -164,7 +166,7 @@ func (b *builder) soak(f *soakFields, n *node) {
 	b.eachCheck(f.Watch, "watch", func(item *node) {
 		var own watchOwn
 		kind, do := b.check(item, "an item under watch", &own)
-		if do == nil {
+		if do == nil || !b.provable(item, do) {
 			return
 		}
 		if time.Duration(own.Every) < minEvery {
@@ -187,6 +189,26 @@ func (b *builder) soak(f *soakFields, n *node) {
 	}
 	s.RollbackWhen = b.trigger(f.RollbackWhen, n.get("rollback_when"), s.For)
 	b.plan.Soak = s
+}
+
+// provable refuses a watch over a step that proves nothing.
+func (b *builder) provable(item *node, do checks.Check) bool {
+	c, ok := do.(*checks.StepCheck)
+	if !ok {
+		return true
+	}
+	st := b.plan.Step(c.ID)
+	switch {
+	case st == nil && b.ids[c.ID] == 0:
+		b.c.add(item, "no step is called %s%s", quote(c.ID), didYouMean(c.ID, keys(b.ids)))
+	case st == nil: // it has problems of its own
+	default:
+		if _, ok := st.Do.(steps.Prover); ok {
+			return true
+		}
+		b.c.add(item, "step %s is a %s, which proves nothing that could be proved again; a compare does", quote(c.ID), st.Kind.Name)
+	}
+	return false
 }
 
 func (b *builder) trigger(f *triggerFields, n *node, soak time.Duration) *Trigger {
