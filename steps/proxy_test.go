@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -204,6 +205,65 @@ func TestProxyContainer(t *testing.T) {
 	if got := d.Docker("ps", "-aq"); got != "" {
 		t.Errorf("left: %s", got)
 	}
+}
+
+// TestProxyAlias: clients on a docker network find the new server by the name of
+// the old one, which must be gone first.
+func TestProxyAlias(t *testing.T) {
+	d := proxyEngine(t)
+	t.Setenv("DOCKER_HOST", "unix://"+d.Sock)
+	if out, err := exec.Command("docker", "network", "create", "mailcow").CombinedOutput(); err != nil {
+		t.Skipf("this machine lets the engine make no network: %s", out)
+	}
+	t.Cleanup(func() { _ = exec.Command("docker", "network", "rm", "mailcow").Run() })
+	// The new server is on the host: containers may not reach each other where
+	// another engine's rules stand (bridge-nf-call-iptables).
+	to := proxyEcho(t, d.Docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "mailcow"))
+	d.Docker("run", "-d", "--name", "mailcow-redis-1", "--network", "mailcow", "--network-alias", "redis-mailcow",
+		"--entrypoint", "socat", "belaysocat", "TCP-LISTEN:6379,fork,reuseaddr", "PIPE")
+	t.Cleanup(func() { _ = exec.Command("docker", "rm", "-f", "mailcow-redis-1", "redis-proxy").Run() })
+	e, _ := runEnv(remote.Local("chat"))
+	p := &proxy{Listen: "0.0.0.0:6379", To: to, By: "container", Max: 50,
+		Box: &proxyBox{Image: "belaysocat", Network: "mailcow", Name: "redis-proxy", Aliases: []string{"redis-mailcow"}}}
+	if _, err := p.Pending(t.Context(), looking(e)); err == nil || !strings.Contains(err.Error(), "redis-mailcow is the name of container mailcow-redis-1") {
+		t.Fatalf("%v", err)
+	}
+	d.Docker("stop", "-t", "0", "mailcow-redis-1")
+	if err := p.Apply(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it hands over", func() bool { return p.Verify(t.Context(), looking(e)) == nil })
+	client := exec.Command("docker", "exec", "-i", "redis-proxy", "socat", "-t", "5", "-", "TCP:redis-mailcow:6379")
+	client.Stdin = strings.NewReader("hello")
+	if out, err := client.CombinedOutput(); err != nil || string(out) != "hello" {
+		t.Errorf("through the old name: %q %v", out, err)
+	}
+	if err := p.Undo(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	d.Docker("start", "mailcow-redis-1")
+}
+
+// proxyEcho is a server on an address of this machine that says what it hears.
+func proxyEcho(t *testing.T, ip string) string {
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, _ = io.Copy(c, c)
+			}()
+		}
+	}()
+	return l.Addr().String()
 }
 
 // TestProxySystemdUnits runs what the unit would, activated by a socket as
