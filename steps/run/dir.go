@@ -30,10 +30,10 @@ func Root() (string, error) {
 	return filepath.Join(home, ".local", "state", "belay", "runs"), nil
 }
 
-// NewID makes the id of a run: when, what, and four letters of chance, so that
+// NewID makes the id of a run: when, what, and six letters of chance, so that
 // runs sort by age and two never meet.
 func NewID(plan string, at time.Time) string {
-	return at.UTC().Format("20060102-1504") + "-" + idName(plan) + "-" + strings.ToLower(rand.Text()[:4])
+	return at.UTC().Format("20060102-1504") + "-" + idName(plan) + "-" + strings.ToLower(rand.Text()[:6])
 }
 
 // idName is how a run's id says which plan it follows.

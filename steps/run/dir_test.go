@@ -128,7 +128,7 @@ func TestNewIDsSortAndNeverMeet(t *testing.T) {
 	seen := map[string]bool{}
 	for range 200 {
 		id := NewID("Größe: a/b ../"+strings.Repeat("x", 60), at)
-		if !regexp.MustCompile(`^20261201-2200-[a-z0-9-]{1,40}-[a-z0-9]{4}$`).MatchString(id) {
+		if !regexp.MustCompile(`^20261201-2200-[a-z0-9-]{1,40}-[a-z0-9]{6}$`).MatchString(id) {
 			t.Fatalf("id %q", id)
 		}
 		seen[id] = true
