@@ -184,6 +184,7 @@ func (b *builder) ownerOf(pid, depth int) *Program {
 	}
 	if id := b.containerOf(pid); id != "" {
 		b.owner[pid] = b.program("container "+id, KindContainer, id[:12])
+		b.owner[pid].State = or(b.owner[pid].State, "running")
 		return b.owner[pid]
 	}
 	above := b.ownerOf(me.PPID, depth+1)

@@ -34,6 +34,9 @@ func (b *builder) describe() {
 
 // projectFiles gives a container what lies in its compose project's directory.
 func (b *builder) projectFiles(p *Program) {
+	if p.Container == nil {
+		return // of an engine that was not asked
+	}
 	dir := path.Clean(p.Container.Dir)
 	for _, f := range p.Container.Config {
 		p.file(f, "config")

@@ -173,19 +173,27 @@ func (b *builder) addRest() {
 	}
 	b.h.EnvFiles = b.r.envFiles
 	for _, c := range b.r.certs {
-		for _, p := range b.h.Programs {
-			if p.uses(c.Path) {
-				c.Program = p.Key()
-				p.Certs = append(p.Certs, c.Path)
-				break
-			}
+		p := b.first(func(p *Program) bool { return p.names(c.Path) })
+		if p == nil {
+			p = b.first(func(p *Program) bool { return p.holds(c.Path) })
+		}
+		if p != nil {
+			c.Program = p.Key()
+			p.Certs = append(p.Certs, c.Path)
 		}
 		b.h.Certificates = append(b.h.Certificates, c)
 	}
 }
 
-// uses tells whether the program has to do with that certificate.
-func (p *Program) uses(cert string) bool {
+func (b *builder) first(is func(*Program) bool) *Program {
+	if i := slices.IndexFunc(b.h.Programs, is); i >= 0 {
+		return b.h.Programs[i]
+	}
+	return nil
+}
+
+// names tells whether the program's own words name that certificate.
+func (p *Program) names(cert string) bool {
 	for _, s := range p.Sites {
 		for _, c := range s.Certs {
 			if c == cert || strings.HasSuffix(cert, "/"+c) {
@@ -198,6 +206,11 @@ func (p *Program) uses(cert string) bool {
 			return true
 		}
 	}
+	return false
+}
+
+// holds tells whether it lies where the program is at home.
+func (p *Program) holds(cert string) bool {
 	for _, v := range p.Mounts {
 		if v.Type == "bind" && len(v.Source) > 1 && (v.Source == cert || strings.HasPrefix(cert, v.Source+"/")) {
 			return true
