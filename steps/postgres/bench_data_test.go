@@ -72,8 +72,9 @@ func (b *bench) fill(mb int) {
 		create table wide (id bigint generated always as identity, u uuid, at timestamptz, n numeric(12,4), f float8, tags text[], j jsonb, body text, b bytea, ok boolean);
 		insert into wide (u, at, n, f, tags, j, body, b, ok) select md5(g::text)::uuid, '2026-01-01'::timestamptz + g * interval '1 s', g / 7.0, sqrt(g), array['a' || g %% 7, 'b'],
 			jsonb_build_object('k', g, 'v', md5(g::text)), repeat(md5(g::text), 16), decode(md5(g::text), 'hex'), g %% 2 = 0 from generate_series(1, %[3]d) g;
-		alter table wide add primary key (id); create index on wide (at); create index on wide (u);
-		vacuum analyze; checkpoint`, max(accounts/100000, 1), accounts, wide))
+		alter table wide add primary key (id); create index on wide (at); create index on wide (u);`, max(accounts/100000, 1), accounts, wide))
+	b.from.Exec("shop", "vacuum analyze")
+	b.from.Exec("shop", "checkpoint")
 	fmt.Printf("%s of data, indexes and all; %d rows\n", b.from.Ask("shop", "select pg_size_pretty(pg_database_size('shop'))")[0], accounts+wide)
 }
 

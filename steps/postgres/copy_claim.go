@@ -70,11 +70,11 @@ func (c *claim) take(ctx context.Context, id string, beside []string) error {
 	if err != nil {
 		return err
 	}
-	switch owner {
-	case id:
+	switch {
+	case owner != "" && owner == id:
 		c.at, c.result = at, result
 		return c.load(ctx)
-	case "":
+	case owner == "":
 		return refuseFull(ctx, c.conn, c.s, beside)
 	}
 	return fmt.Errorf("%w: %s holds the unfinished copy of another run (%s); nothing was changed: roll that run back, or drop the database if nobody needs it", ErrNotOurs, c.s, owner)
