@@ -219,7 +219,7 @@ func (r *redisSwitch) move(ctx context.Context, e Env, p *redisPair, m *redisSwi
 			return f, err
 		}
 	}
-	h := redis.Handover{From: p.from, To: p.to, Pause: time.Duration(r.Pause), Say: func(text string) { e.Say(Progress{Text: text}) }}
+	h := redis.Handover{From: p.from, To: p.to, Was: m.Guard, Pause: time.Duration(r.Pause), Say: func(text string) { e.Say(Progress{Text: text}) }}
 	switch m.By {
 	case "failover":
 		host, port := redisHostPort(m.Target)

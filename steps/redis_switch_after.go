@@ -151,11 +151,14 @@ func (r *redisSwitch) comeBack(ctx context.Context, e Env, p *redisPair, m redis
 	if !redis.Follows(p.a, p.b) {
 		return fmt.Errorf("%s follows %s, but does not have its data (link up: %v); wait until it does, or promote it by hand and lose what it lacks; nothing was changed", p.from.Server, p.a.Master, p.a.LinkUp)
 	}
-	h := redis.Handover{From: p.to, To: p.from, Pause: time.Duration(r.Pause), Say: func(text string) { e.Say(Progress{Text: text}) }}
 	was, err := p.to.ReadGuard(ctx)
 	if err != nil {
 		return err
 	}
+	if was.Guarded() { // by an undo that was cut short
+		was = redis.GuardWas{}
+	}
+	h := redis.Handover{From: p.to, To: p.from, Was: was, Pause: time.Duration(r.Pause), Say: func(text string) { e.Say(Progress{Text: text}) }}
 	f, err := h.Run(ctx)
 	if err != nil {
 		return err

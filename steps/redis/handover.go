@@ -11,6 +11,7 @@ import (
 // that From acknowledged is missing.
 type Handover struct {
 	From, To *Client
+	Was      GuardWas      // the settings of From before the first attempt
 	Pause    time.Duration // longest time that writers wait; then they go on at From, and nothing has changed
 	// LastPass, when set, brings what To lacks while writers are held: To is no
 	// replica then but a copy.
@@ -44,10 +45,6 @@ func (h Handover) Run(ctx context.Context) (f Frozen, err error) {
 	if err != nil {
 		return f, err
 	}
-	was, err := h.From.ReadGuard(ctx)
-	if err != nil {
-		return f, fmt.Errorf("%w; %w", err, ErrNotHeld)
-	}
 	f.From = time.Now()
 	if i.Since("6.2") {
 		if f.Writers, err = h.From.Hold(ctx, h.Pause); err != nil {
@@ -58,7 +55,7 @@ func (h Handover) Run(ctx context.Context) (f Frozen, err error) {
 	}
 	deadline := f.From.Add(h.Pause - min(margin, h.Pause/4))
 	if err := h.handOver(ctx, deadline); err != nil {
-		return f, h.letGo(ctx, f, was, err)
+		return f, h.letGo(ctx, f, err)
 	}
 	if err := h.promote(ctx); err != nil {
 		return f, err
@@ -137,10 +134,10 @@ func (h Handover) promote(ctx context.Context) error {
 
 // letGo puts the source back to work. Where that fails too, it is said: by
 // itself the pause ends, but the guard does not.
-func (h Handover) letGo(ctx context.Context, f Frozen, was GuardWas, err error) error {
+func (h Handover) letGo(ctx context.Context, f Frozen, err error) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer stop()
-	back := h.From.Unguard(ctx, was)
+	back := h.From.Unguard(ctx, h.Was)
 	if back == nil && f.Writers != nil {
 		back = f.Writers.Release(ctx)
 	}

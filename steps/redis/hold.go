@@ -60,6 +60,9 @@ const (
 // GuardWas are the settings before the guard; they are no secrets.
 type GuardWas struct{ Replicas, Lag string }
 
+// Guarded tells that it was our guard that was found.
+func (w GuardWas) Guarded() bool { return w.Replicas == guardValue }
+
 // Guarded tells whether the server refuses all writes by our guard.
 func (c *Client) Guarded(ctx context.Context) (bool, error) {
 	s, err := c.Settings(ctx, guardSetting)
@@ -87,9 +90,10 @@ func (c *Client) Guard(ctx context.Context) error {
 	return c.Set(ctx, guardSetting, guardValue)
 }
 
-// Unguard puts back what was.
+// Unguard puts back what was: also a guard of somebody else's, such as that of
+// an earlier freeze.
 func (c *Client) Unguard(ctx context.Context, was GuardWas) error {
-	if was.Replicas == "" || was.Replicas == guardValue {
+	if was.Replicas == "" {
 		was.Replicas = "0"
 	}
 	if was.Lag == "" {
