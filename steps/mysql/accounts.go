@@ -237,3 +237,40 @@ func (a Account) For(from, to Version) (string, error) {
 func Plugins(ctx context.Context, q Queryer) ([]string, error) {
 	return strs(ctx, q, "SELECT plugin_name FROM information_schema.plugins WHERE plugin_type = 'AUTHENTICATION' AND plugin_status = 'ACTIVE'")
 }
+
+// splitAccount reads user@host; the host may hold no @.
+func splitAccount(a string) Account {
+	at := strings.LastIndex(a, "@")
+	if at < 0 {
+		return Account{User: a, Host: "%"}
+	}
+	return Account{User: a[:at], Host: a[at+1:]}
+}
+
+// Unlocked tells which of the accounts (user@host) may log in. One that does
+// not exist is an error.
+func (d *DB) Unlocked(ctx context.Context, accounts []string) ([]string, error) {
+	var free []string
+	for _, a := range accounts {
+		made, err := strs(ctx, d, "SHOW CREATE USER "+splitAccount(a).sql())
+		if err != nil {
+			return nil, fmt.Errorf("account %s: %w", a, err)
+		}
+		if !strings.Contains(unquoted(made[0]), "ACCOUNT LOCK") {
+			free = append(free, a)
+		}
+	}
+	return free, nil
+}
+
+// LockAccounts lets accounts (user@host) not log in any more, or again.
+// Sessions that there are go on.
+func (d *DB) LockAccounts(ctx context.Context, accounts []string, lock bool) error {
+	word := map[bool]string{true: " ACCOUNT LOCK", false: " ACCOUNT UNLOCK"}[lock]
+	for _, a := range accounts {
+		if _, err := d.ExecContext(ctx, "ALTER USER "+splitAccount(a).sql()+word); err != nil {
+			return fmt.Errorf("account %s: %w", a, err)
+		}
+	}
+	return nil
+}

@@ -34,6 +34,7 @@ type Copy struct {
 	Log         io.Writer
 	Say         func(done, total int64, text string) // bytes
 	saving      sync.Mutex
+	telling     sync.Mutex // Log and Say are for one at a time
 	done, total int64
 }
 
@@ -352,7 +353,7 @@ func (c *Copy) part(ctx context.Context, from, to *sql.Conn, v Version, p part) 
 	if err != nil || len(warnings) == 0 {
 		return rows, err
 	}
-	fmt.Fprintf(c.Log, "table %s: the target warns: %s\n", t, strings.Join(warnings, "; "))
+	c.logf("table %s: the target warns: %s", t, strings.Join(warnings, "; "))
 	same, _, err := equal(ctx, t, from, to, p.where)
 	if err == nil && !same {
 		err = fmt.Errorf("%w: %s", errNotEqual, strings.Join(warnings, "; "))
@@ -390,7 +391,15 @@ func (c *Copy) moved(n int, text string) {
 	c.total = max(c.total, c.done)
 	done, total := c.done, c.total
 	c.saving.Unlock()
+	c.telling.Lock()
+	defer c.telling.Unlock()
 	c.Say(done, total, text)
+}
+
+func (c *Copy) logf(format string, args ...any) {
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	fmt.Fprintf(c.Log, format+"\n", args...)
 }
 
 // finish adds a table's keys, and remembers what the source has in it.
@@ -409,7 +418,7 @@ func (c *Copy) finish(ctx context.Context, from, to *sql.Conn, w *work) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.Log, "table %s: %d rows\n", w.table, p.Rows)
+	c.logf("table %s: %d rows", w.table, p.Rows)
 	return c.save(func(s *State) { s.Prints[w.table.String()] = p })
 }
 

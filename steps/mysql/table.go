@@ -209,3 +209,22 @@ func keys(ctx context.Context, q Queryer, databases []string, by map[string]*Tab
 	}
 	return nil
 }
+
+// Holds tells how many tables, views, routines and events a database has, and
+// the options with which it could be made again; "" when it is not there.
+func Holds(ctx context.Context, q Queryer, database string) (objects int, options string, err error) {
+	rows, err := table(ctx, q, `SELECT (SELECT COUNT(*) FROM information_schema.tables t WHERE t.table_schema = s.schema_name)
+		+ (SELECT COUNT(*) FROM information_schema.routines r WHERE r.routine_schema = s.schema_name)
+		+ (SELECT COUNT(*) FROM information_schema.events e WHERE e.event_schema = s.schema_name), default_character_set_name, default_collation_name
+		FROM information_schema.schemata s WHERE s.schema_name = ?`, database)
+	if err != nil || len(rows) == 0 {
+		return 0, "", err
+	}
+	_, err = fmt.Sscan(rows[0][0].String, &objects)
+	return objects, "CHARACTER SET " + rows[0][1].String + " COLLATE " + rows[0][2].String, err
+}
+
+// First is the first column of a query; NULL is "".
+func First(ctx context.Context, q Queryer, query string, args ...any) ([]string, error) {
+	return strs(ctx, q, query, args...)
+}

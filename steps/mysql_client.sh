@@ -1,0 +1,34 @@
+# Runs a client program of MySQL or MariaDB. Stdin begins with its option file,
+# up to the line #belay-end; what follows is for the program. The file has no
+# name any more before the program starts, so that nothing is left of it.
+# $1: which programs will do, the first that is there; $2…: arguments.
+set -eu
+umask 077
+tool=
+for t in $1; do
+  if command -v "$t" >/dev/null 2>&1; then tool=$t; break; fi
+done
+shift
+[ -n "$tool" ] || { echo "none of the client programs of MySQL or MariaDB is installed here" >&2; exit 127; }
+f=$(mktemp "${TMPDIR:-/tmp}/belay.XXXXXX")
+trap 'rm -f "$f"' EXIT
+trap 'exit 143' HUP INT TERM
+while IFS= read -r l && [ "$l" != "#belay-end" ]; do printf '%s\n' "$l"; done >"$f"
+exec 3<"$f"
+rm -f "$f"
+trap - EXIT HUP INT TERM
+case $tool in
+*dump)
+  help=$("$tool" --no-defaults --help </dev/null 2>/dev/null || :)
+  has() { case $help in *"$1"*) return 0 ;; esac; return 1; }
+  for o in --set-gtid-purged=OFF --column-statistics=0 --no-tablespaces; do
+    if has "${o%%=*}"; then set -- "$o" "$@"; fi
+  done
+  for o in "$@"; do # the place in the binary log, by the name that this program has for it
+    shift
+    case $o in --belay-position) if has --source-data; then o=--source-data=2; else o=--master-data=2; fi ;; esac
+    set -- "$@" "$o"
+  done
+  ;;
+esac
+exec "$tool" --defaults-extra-file=/dev/fd/3 "$@"

@@ -1,0 +1,286 @@
+package steps
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"belay/checks"
+	"belay/steps/mysql"
+)
+
+func init() {
+	register(Kind{
+		Name:    "mysql.sql",
+		Summary: "Runs SQL on a MySQL or MariaDB server statement by statement, knowing which one it stopped at, with its own proof and way back.",
+		Example: `- step: Make the role table
+  on: db
+  mysql.sql:
+    user: root
+    password: {secret: db_root}
+    database: chatnio
+    sql: |
+      CREATE TABLE roles (id int PRIMARY KEY, name varchar(40) NOT NULL);
+      INSERT INTO roles VALUES (1, 'admin'), (2, 'user');
+    pending: SELECT 'table roles' FROM dual WHERE NOT EXISTS (SELECT * FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'roles')
+    verify: SELECT COUNT(*) = 2 FROM roles
+    undo: DROP TABLE IF EXISTS roles
+`,
+		New: func() Step { return &mysqlSQL{} },
+	})
+}
+
+// mysqlSQL runs SQL of the plan's author.
+type mysqlSQL struct {
+	mysqlStore `yaml:",inline"`
+	Database   string `yaml:"database" doc:"database to begin in"`
+	SQL        string `yaml:"sql" scalar:"" doc:"the statements; DELIMITER is understood. Definitions (CREATE, ALTER, DROP) are committed at once, so each statement stands by itself, unless the script says START TRANSACTION"`
+	File       string `yaml:"file" doc:"file with the statements on the machine that belay runs on, instead of sql"`
+	PendingBy  string `yaml:"pending" doc:"query that returns a row for each thing still to do, and none when all is done"`
+	VerifyBy   string `yaml:"verify" doc:"query that proves the outcome: it returns a row at least, and the first column of none is 0 or NULL"`
+	UndoBy     string `yaml:"undo" doc:"statements that take back what the statements did, also when those stopped half way; they are run only where the statements were"`
+}
+
+func (s *mysqlSQL) text() (string, error) {
+	if s.File == "" {
+		return s.SQL, nil
+	}
+	b, err := os.ReadFile(s.File)
+	if err != nil {
+		return "", fmt.Errorf("read the statements: %w; nothing was changed", err)
+	}
+	return strings.TrimPrefix(string(b), "\uFEFF"), nil
+}
+
+func (s *mysqlSQL) Validate() error {
+	errs := []error{s.check("")}
+	switch {
+	case s.SQL != "" && s.File != "":
+		errs = append(errs, Field("file", "sql and file exclude each other"))
+	case s.SQL == "" && s.File == "":
+		errs = append(errs, Field("sql", "say which statements: sql or file"))
+	}
+	for field, text := range map[string]string{"sql": s.SQL, "undo": s.UndoBy} {
+		if _, err := mysql.Split(text); err != nil {
+			errs = append(errs, Field(field, "%w", err))
+		}
+	}
+	for field, text := range map[string]string{"pending": s.PendingBy, "verify": s.VerifyBy} {
+		if all, err := mysql.Split(text); err != nil || text != "" && len(all) != 1 {
+			errs = append(errs, Field(field, "it must be one query"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// HostNames is the server's host.
+func (s *mysqlSQL) HostNames() []string { return fileOn(s.Host) }
+
+// Needs a login that works.
+func (s *mysqlSQL) Needs(on string) []checks.Check {
+	return []checks.Check{&mysqlLogin{s.mysqlStore, on, "sql"}}
+}
+
+// mysqlTrace is how far a script has come. It is on the disk before and after
+// each statement.
+type mysqlTrace struct {
+	Next  int  `json:"next"`           // the statement to go on with, from 0
+	Sent  bool `json:"sent,omitempty"` // it was sent, and nobody knows how it ended
+	Told  bool `json:"told,omitempty"` // that was said
+	Done  bool `json:"done,omitempty"`
+	Begun bool `json:"begun,omitempty"`
+}
+
+// Pending asks the query; without one, the statements are to be run unless
+// they were.
+func (s *mysqlSQL) Pending(ctx context.Context, e Env) ([]Change, error) {
+	text, err := s.text()
+	if err != nil {
+		return nil, err
+	}
+	statements, err := mysql.Split(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.File, err)
+	}
+	whole := Change{Text: fmt.Sprintf("run %d statements", len(statements)), Cmd: text}
+	if s.PendingBy != "" {
+		lines, err := s.ask(ctx, e, s.PendingBy)
+		if err != nil {
+			return nil, fmt.Errorf("pending query: %w", err)
+		}
+		return runChanges(strings.Join(lines, "\n"), whole), nil
+	}
+	var t mysqlTrace
+	if _, err := e.Memory.Get("sql", &t); err != nil || t.Done {
+		return nil, err
+	}
+	if t.Begun {
+		whole.Text = fmt.Sprintf("go on with statement %d of %d", t.Next+1, len(statements))
+	}
+	return []Change{whole}, nil
+}
+
+// ask runs a query in a read-only transaction and returns its first column.
+func (s *mysqlSQL) ask(ctx context.Context, e Env, query string) ([]string, error) {
+	srv, err := s.server(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	db, err := srv.OpenPlain(ctx, s.Database)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback()
+	return mysql.First(ctx, tx, strings.TrimRight(strings.TrimSpace(query), ";"))
+}
+
+// Apply runs the statements, or goes on where an earlier attempt stopped.
+func (s *mysqlSQL) Apply(ctx context.Context, e Env) error {
+	text, err := s.text()
+	if err != nil {
+		return err
+	}
+	return mysqlRunScript(ctx, e, s.mysqlStore, s.Database, "sql", text)
+}
+
+// Underway: a statement whose end is not known needs a person, or the query.
+func (s *mysqlSQL) Underway(e Env) (bool, error) {
+	var t mysqlTrace
+	_, err := e.Memory.Get("sql", &t)
+	return !t.Sent, err
+}
+
+// mysqlRunScript runs a script once, keeping a trace under key.
+func mysqlRunScript(ctx context.Context, e Env, s mysqlStore, database, key, text string) error {
+	all, err := mysql.Split(text)
+	if err != nil {
+		return err
+	}
+	var t mysqlTrace
+	if _, err := e.Memory.Get(key, &t); err != nil || t.Done {
+		return err
+	}
+	if t.Sent && !t.Told {
+		t.Told = true
+		if err := e.Memory.Put(key, t); err != nil {
+			return err
+		}
+		return fmt.Errorf("statement %d of %d (line %d: %s) was sent when belay or the link was lost, and may or may not have been carried out; those before it were, those after it not. Look at the server: if it was, undo it by hand or skip the step; trying again runs it once more",
+			t.Next+1, len(all), all[min(t.Next, len(all)-1)].Line, all[min(t.Next, len(all)-1)])
+	}
+	srv, err := s.server(ctx, e)
+	if err != nil {
+		return err
+	}
+	db, err := srv.OpenPlain(ctx, database)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for i, st := range all {
+		if i < t.Next {
+			if st.Session() { // said again: it is another session
+				if _, err := conn.ExecContext(ctx, st.Text); err != nil {
+					return fmt.Errorf("line %d: %s: %w; nothing more was changed", st.Line, st, err)
+				}
+			}
+			continue
+		}
+		if err := mysqlRunOne(ctx, e, conn, key, &t, i, all); err != nil {
+			return err
+		}
+	}
+	t.Done = true
+	return e.Memory.Put(key, t)
+}
+
+func mysqlRunOne(ctx context.Context, e Env, conn *sql.Conn, key string, t *mysqlTrace, i int, all []mysql.Statement) error {
+	st := all[i]
+	*t = mysqlTrace{Next: i, Sent: true, Begun: true}
+	if err := e.Memory.Put(key, t); err != nil {
+		return err
+	}
+	e.Say(Progress{Done: int64(i), Total: int64(len(all)), Unit: "statements", Text: st.String()})
+	res, err := conn.ExecContext(ctx, st.Text)
+	if err != nil {
+		if mysql.Number(err) == 0 { // the link, not the server
+			t.Told = true
+			return errors.Join(fmt.Errorf("statement %d of %d (line %d: %s): %w; it may or may not have been carried out, those before it were; look before you try again", i+1, len(all), st.Line, st, err),
+				e.Memory.Put(key, t))
+		}
+		t.Sent = false
+		return errors.Join(fmt.Errorf("statement %d of %d (line %d: %s): %w; %s", i+1, len(all), st.Line, st, err, mysqlSoFar(i)), e.Memory.Put(key, t))
+	}
+	n, _ := res.RowsAffected()
+	fmt.Fprintf(e.Log, "line %d: %s: %d rows\n", st.Line, st, n)
+	*t = mysqlTrace{Next: i + 1, Begun: true}
+	return e.Memory.Put(key, t)
+}
+
+func mysqlSoFar(i int) string {
+	if i == 0 {
+		return "nothing was changed"
+	}
+	return fmt.Sprintf("statements 1 to %d were carried out, and what they define is committed; trying again goes on with this one", i)
+}
+
+// Verify asks the query; without one, that every statement ended well was the proof.
+func (s *mysqlSQL) Verify(ctx context.Context, e Env) error {
+	if s.VerifyBy == "" {
+		return nil
+	}
+	lines, err := s.ask(ctx, e, s.VerifyBy)
+	if err != nil {
+		return fmt.Errorf("verify query: %w", err)
+	}
+	if len(lines) == 0 {
+		return errors.New("verify query: it returns no row")
+	}
+	for i, l := range lines {
+		if l == "0" || l == "" {
+			return fmt.Errorf("verify query: row %d says no", i+1)
+		}
+	}
+	return nil
+}
+
+// WayBack tells whether there are statements that undo.
+func (s *mysqlSQL) WayBack() bool { return s.UndoBy != "" }
+
+// Undo runs the undo statements, once.
+func (s *mysqlSQL) Undo(ctx context.Context, e Env) error {
+	if s.UndoBy == "" {
+		return ErrNoWayBack
+	}
+	var t mysqlTrace
+	if _, err := e.Memory.Get("sql", &t); err != nil || !t.Begun {
+		return err
+	}
+	if err := mysqlRunScript(ctx, e, s.mysqlStore, s.Database, "undo", s.UndoBy); err != nil {
+		return fmt.Errorf("undo: %w", err)
+	}
+	// As if nothing had been; a later Apply, and its undo, begin anew.
+	return errors.Join(e.Memory.Put("sql", mysqlTrace{}), e.Memory.Put("undo", mysqlTrace{}))
+}
+
+var _ interface {
+	Undoer
+	WayBacker
+	Resumer
+	Needer
+	Hoster
+	Validator
+} = &mysqlSQL{}
