@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 
 	"sync"
 	"testing"
@@ -21,6 +22,7 @@ import (
 type dockerBox struct {
 	host remote.Host
 	d    *remotetest.Dockerd
+	env  []string // further variables for commands
 
 	mu    sync.Mutex
 	cut   int  // 0: never
@@ -78,7 +80,7 @@ func (b *dockerBox) Run(ctx context.Context, c remote.Cmd) error {
 			return &remote.UnreachableError{Host: b.host.Name, Err: errDockerCut}
 		}
 	}
-	c.Argv = append([]string{"env", "DOCKER_HOST=unix://" + b.d.Sock}, c.Argv...)
+	c.Argv = slices.Concat([]string{"env", "DOCKER_HOST=unix://" + b.d.Sock}, b.env, c.Argv)
 	err := remote.Local(b.host.Name).Run(ctx, c)
 	if after {
 		return &remote.LostError{Host: b.host.Name, Err: errDockerCut}
