@@ -2,9 +2,11 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"belay/checks"
 )
@@ -53,6 +55,10 @@ func (n *pgNeed) Assess(ctx context.Context, w checks.World) ([]checks.Finding, 
 		return nil, err
 	}
 	c, err := srv.Connect(ctx)
+	if no, ok := errors.AsType[*pgconn.PgError](err); ok && no.Code == "3D000" { // invalid_catalog_name, after the login was good
+		return []checks.Finding{mine(checks.Finding{Level: checks.Warn, Text: fmt.Sprintf("PostgreSQL at %s lets %s in, but has no database %s yet", srv.Addr, srv.User, n.Of.Database),
+			Fix: "go on only if an earlier step makes it"})}, nil
+	}
 	if err != nil {
 		return []checks.Finding{mine(checks.Finding{Level: checks.Block, Text: err.Error(),
 			Fix: "see that the server runs, and that address, user, password and pg_hba.conf fit"})}, nil

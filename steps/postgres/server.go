@@ -126,7 +126,16 @@ func quoteParam(s string) string {
 func plain(err error) error {
 	text := err.Error()
 	if i := strings.LastIndex(text, ": server error: "); i >= 0 {
-		return fmt.Errorf("%s", text[i+len(": server error: "):])
+		return refused{text[i+len(": server error: "):], err}
 	}
 	return err
 }
+
+// refused is a shorter text for an error, which stays what it is.
+type refused struct {
+	text string
+	err  error
+}
+
+func (r refused) Error() string { return r.text }
+func (r refused) Unwrap() error { return r.err }
