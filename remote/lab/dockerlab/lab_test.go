@@ -91,12 +91,12 @@ func TestDatabasesInside(t *testing.T) {
 	l := dockerlab.Up(t, dockerlab.Server{Name: "db", Databases: true})
 	l.Exec("db", "lab-db make postgres shop 5433 && lab-db make mariadb blog 3307 && lab-db make redis cache 6380")
 	for _, c := range []struct{ name, write, read, want string }{
-		{"shop", `PGPASSWORD=lab psql -qh 127.0.0.1 -p 5433 -U postgres -c "CREATE EXTENSION pg_trgm; CREATE EXTENSION \"uuid-ossp\"; CREATE TABLE t AS SELECT 1 AS n"`,
-			`PGPASSWORD=lab psql -Atqh 127.0.0.1 -p 5433 -U postgres -c "SELECT n FROM t"`, "1\n"},
-		{"blog", `mariadb -h 127.0.0.1 -P 3307 -u root -plab -e "CREATE DATABASE b; CREATE TABLE b.t SELECT 2 AS n"`,
-			`mariadb -Nh 127.0.0.1 -P 3307 -u root -plab -e "SELECT n FROM b.t"`, "2\n"},
-		{"cache", `REDISCLI_AUTH=lab redis-cli -p 6380 set n 3 && REDISCLI_AUTH=lab redis-cli -p 6380 save`,
-			`REDISCLI_AUTH=lab redis-cli -p 6380 get n`, "3\n"},
+		{"shop", `PGPASSWORD=lab-admin psql -qh 127.0.0.1 -p 5433 -U postgres -c "CREATE EXTENSION pg_trgm; CREATE EXTENSION \"uuid-ossp\"; CREATE TABLE t AS SELECT 1 AS n"`,
+			`PGPASSWORD=lab-admin psql -Atqh 127.0.0.1 -p 5433 -U postgres -c "SELECT n FROM t"`, "1\n"},
+		{"blog", `mariadb -h 127.0.0.1 -P 3307 -u root -plab-admin -e "CREATE DATABASE b; CREATE TABLE b.t SELECT 2 AS n"`,
+			`mariadb -Nh 127.0.0.1 -P 3307 -u root -plab-admin -e "SELECT n FROM b.t"`, "2\n"},
+		{"cache", `REDISCLI_AUTH=lab-admin redis-cli -p 6380 set n 3 && REDISCLI_AUTH=lab-admin redis-cli -p 6380 save`,
+			`REDISCLI_AUTH=lab-admin redis-cli -p 6380 get n`, "3\n"},
 	} {
 		l.Exec("db", c.write)
 		for _, then := range []string{":", "lab-db stop " + c.name + "; lab-db start " + c.name, "lab-db kill " + c.name + "; lab-db start " + c.name} {
