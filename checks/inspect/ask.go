@@ -13,7 +13,7 @@ import (
 )
 
 // maxAsked is of how many processes the files and the environment are read.
-const maxAsked = 150
+const maxAsked = 120
 
 // ask writes the readings of the second round trip, whose lists of processes,
 // units and containers come from the first. What they name comes from the
@@ -73,8 +73,9 @@ func words(numbers []int) string {
 func pidsOf(f *checks.Facts) []int {
 	var pids []int
 	seen := map[int]bool{}
+	forked := forkedIn(f)
 	add := func(pid int) {
-		if pid > 0 && !seen[pid] && len(pids) < maxAsked {
+		if pid > 0 && !seen[pid] && !forked[pid] && len(pids) < maxAsked {
 			seen[pid] = true
 			pids = append(pids, pid)
 		}
@@ -107,6 +108,23 @@ func pidsOf(f *checks.Facts) []int {
 	}
 	return pids
 }
+
+// forkedIn are the processes that are only copies of their parent, as a web
+// server's workers are: they have its environment and its files. Those that
+// have ended but are not gone have none.
+func forkedIn(f *checks.Facts) map[int]bool {
+	names, forked := map[int]string{}, map[int]bool{}
+	for _, p := range f.Processes {
+		names[p.PID] = programOf(p.Args)
+	}
+	for _, p := range f.Processes {
+		forked[p.PID] = ended(p) || p.PPID > 1 && names[p.PID] == names[p.PPID]
+	}
+	return forked
+}
+
+// ended tells a process that is gone but for its entry in the table.
+func ended(p checks.Process) bool { return strings.HasSuffix(p.Args, "<defunct>") || p.Args == "" }
 
 func unitNames(f *checks.Facts) []string {
 	var names []string

@@ -63,7 +63,9 @@ func (b *builder) program(key, kind, name string) *Program {
 
 func (b *builder) addPrograms() {
 	for _, p := range b.f.Processes {
-		b.byPID[p.PID] = p
+		if !ended(p) {
+			b.byPID[p.PID] = p
+		}
 	}
 	for _, p := range b.f.Ports {
 		b.listening[p.PID] = true
@@ -87,6 +89,9 @@ func (b *builder) addPrograms() {
 		}
 	}
 	for _, p := range b.f.Processes {
+		if ended(p) {
+			continue
+		}
 		if own := b.ownerOf(p.PID, 0); own != nil {
 			own.Processes = append(own.Processes, b.process(p))
 		}
@@ -104,6 +109,7 @@ func (b *builder) addContainer(c checks.Container) {
 	}
 	r := b.r.containers[c.ID]
 	if r == nil {
+		p.Listens = listensOf(c.Ports)
 		return
 	}
 	d := p.Container
@@ -210,7 +216,7 @@ func (b *builder) ownerOf(pid, depth int) *Program {
 func (b *builder) same(a, c int) bool { return b.nameOf(b.byPID[a]) == b.nameOf(b.byPID[c]) }
 
 func (b *builder) nameOf(p checks.Process) string {
-	if r := b.r.procs[p.PID]; r != nil && r.exe != "" {
+	if r := b.r.procs[p.PID]; r != nil && r.exe != "" && !strings.HasPrefix(r.exe, "/memfd:") {
 		return path.Base(r.exe)
 	}
 	return cmp.Or(tidy(programOf(p.Args), 60), "pid "+strconv.Itoa(p.PID))

@@ -17,7 +17,7 @@ func FuzzBuild(f *testing.F) {
 	for name, text := range sections {
 		f.Add(name, text)
 	}
-	f.Add("procs", []byte("g 601 /docker/"+strings.Repeat("a1", 32)+"\n"))
+	f.Add("procs", []byte("/proc/601/cgroup:0::/docker/"+strings.Repeat("a1", 32)+"\n"))
 	f.Add("units", []byte("Id=a\x1b.service\n\nEnvironmentFiles=\nTimersCalendar={ }\n"))
 	f.Add("containers", []byte(`{"id":"x","ports":{"":[{"HostPort":"1"}]}}`))
 	f.Add("certs", []byte("=/x\n-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))

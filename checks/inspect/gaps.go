@@ -112,15 +112,16 @@ func (b *builder) hiddenProcesses() {
 		b.gap(b.asRoot(), "the open files of %s", countOf(n, "process", "processes"))
 	}
 	unseen := 0
-	for _, p := range b.f.Processes {
-		if r := b.r.procs[p.PID]; r == nil || r.exe == "" {
+	for _, p := range b.byPID {
+		// Of one that has ended meanwhile there is nothing at all.
+		if r := b.r.procs[p.PID]; r != nil && r.exe == "" {
 			unseen++
 		}
 	}
 	if unseen > 0 && len(b.r.procs) > 0 {
 		b.gap(b.asRoot(), "the executable and directory of %s", countOf(unseen, "process", "processes"))
 	}
-	if n := len(b.f.Processes); n > maxAsked {
+	if n := len(b.byPID); n > maxAsked && len(pidsOf(b.f)) == maxAsked {
 		b.gap("look at the others by hand where they matter", "files and environment were read of %d of %d processes", maxAsked, n)
 	}
 }
@@ -159,9 +160,10 @@ func (b *builder) unreadFiles() {
 
 func (b *builder) oddPrograms() {
 	for _, p := range b.h.Programs {
-		foreign := false
+		foreign, deleted := false, false
 		for _, proc := range p.Processes {
-			if proc.Deleted {
+			if proc.Deleted && !deleted && !strings.HasPrefix(proc.Exe, "/memfd:") { // not what was started from memory
+				deleted = true
 				b.gap("restart it in a quiet hour, or find out which version runs: the file on the disk is another one",
 					"%s: its executable %s was replaced or removed since it started (pid %d)", p.Name, proc.Exe, proc.PID)
 			}
@@ -170,7 +172,7 @@ func (b *builder) oddPrograms() {
 				b.gap("find out who that was, and make the account on the new server too", "%s runs as user id %s, which has no account (pid %d)", p.Name, proc.User, proc.PID)
 			}
 		}
-		if p.Kind == KindProcess && p != b.unknown && len(p.Listens) > 0 && p.Parent == "" {
+		if p.Kind == KindProcess && p != b.unknown && len(p.Listens) > 0 && p.Parent == "" && len(b.f.Units) > 0 {
 			b.gap("find out how it is started, and write it into the plan: it will not come back by itself", "%s (%s) was started by hand or by something that is gone", p.Name, portsInWords(p))
 		}
 		if p.Kind == KindContainer && p.Container == nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // limit is how long the second round trip may take on a host.
-const limit = 25 * time.Second
+const limit = 40 * time.Second
 
 // Look inspects hosts, all at once, each in two round trips; what comes back
 // is in the order of names. A host that cannot be reached is one with the

@@ -73,14 +73,16 @@ func (r *raw) proc(pid int) *rawProc {
 	return r.procs[pid]
 }
 
-// readProcs expects "g PID CGROUP" and the long listing of links, as in
-// "lrwxrwxrwx 1 root root 0 Nov 21 10:00 /proc/1/cwd -> /".
+// readProcs expects what grep says of control groups, "/proc/7/cgroup:0::/x" or,
+// of version 1, "/proc/7/cgroup:1:name=systemd:/x"; and the long listing of
+// links, as in "lrwxrwxrwx 1 root root 0 Nov 21 10:00 /proc/1/cwd -> /".
 func (r *raw) readProcs(section []byte) {
 	for line := range lines(section) {
-		if rest, ok := strings.CutPrefix(line, "g "); ok {
-			id, group, _ := strings.Cut(rest, " ")
-			if pid, err := strconv.Atoi(id); err == nil {
-				r.proc(pid).cgroup = group
+		if rest, ok := strings.CutPrefix(line, "/proc/"); ok {
+			id, group, _ := strings.Cut(rest, "/cgroup:")
+			fields := strings.SplitN(group, ":", 3)
+			if pid, err := strconv.Atoi(id); err == nil && len(fields) == 3 && len(fields[2]) > len(r.proc(pid).cgroup) {
+				r.proc(pid).cgroup = fields[2]
 			}
 			continue
 		}

@@ -127,6 +127,28 @@ func (c *rawContainer) listens() []Listen {
 	return all
 }
 
+// listensOf reads the ports that docker ps tells, where docker inspect gave no
+// answer: "0.0.0.0:8088->80/tcp, :::8088->80/tcp, 9001/tcp"; of a range the
+// first.
+func listensOf(ports string) []Listen {
+	var all []Listen
+	for part := range strings.SplitSeq(ports, ",") {
+		from, inside, published := strings.Cut(strings.TrimSpace(part), "->")
+		i := strings.LastIndexByte(from, ':')
+		if !published || i < 0 {
+			continue
+		}
+		first, _, _ := strings.Cut(from[i+1:], "-")
+		n, err := strconv.ParseUint(first, 10, 16)
+		addr, err2 := netip.ParseAddr(strings.Trim(from[:i], "[]"))
+		_, proto, _ := strings.Cut(inside, "/")
+		if err == nil && err2 == nil && n > 0 {
+			all = append(all, Listen{Proto: tidy(proto, 8), Address: addr.String(), Port: int(n), Inside: tidy(inside, 20)})
+		}
+	}
+	return all
+}
+
 func (c *rawContainer) ips() []string {
 	var all []string
 	for _, n := range c.Networks {

@@ -109,28 +109,30 @@ cert() {
 
 #: procs
 [ -r /proc/self/stat ] && has ls || { miss "there is no ls, or no /proc"; return; }
-for p in /proc/[0-9]*; do
-	c=
-	while IFS= read -r l; do
-		case $l in 0::* | *:name=systemd:*) l=${l#*:}; l=${l#*:}; [ ${#l} -le ${#c} ] || c=$l ;; esac
-	done <$p/cgroup
-	[ -z "$c" ] || [ "$c" = / ] || printf 'g %s %s\n' "${p#/proc/}" "$c"
-done
+# Few programs are started here and below: on a busy host each costs its turn.
+if has grep; then lim 8 grep -e '^0::' -e ':name=systemd:' /proc/[0-9]*/cgroup; else note cgroups "there is no grep"; fi
 lim 8 ls -l /proc/[0-9]*/exe /proc/[0-9]*/cwd
 true
 
 #: environ
 has tr || { miss "there is no tr to read /proc with"; return; }
 for p in @PIDS@; do
-	if [ ! -r /proc/$p/environ ]; then
-		[ ! -d /proc/$p ] || printf 'x %s\n' $p
-		continue
+	if [ -r /proc/$p/environ ]; then
+		# Nobody there knows the mark, so no variable can pass for it.
+		printf '\000@%s %s\000' "$mark" $p
+		keep 131072 </proc/$p/environ
+	elif [ -d /proc/$p ]; then
+		printf '\000x%s %s\000' "$mark" $p
 	fi
-	printf '@%s\n' $p
-	keep 131072 </proc/$p/environ | tr '\000\n' '\n ' | while IFS= read -r l; do
+done | tr '\000\n' '\n ' | while IFS= read -r l; do
+	case $l in
+	"@$mark "*) printf '@%s\n' "${l##* }" ;;
+	"x$mark "*) printf 'x %s\n' "${l##* }" ;;
+	*=*)
 		k=${l%%=*}
-		case $l in *=*) case $k in '' | [0-9]* | *[!A-Za-z0-9_]*) ;; *) [ ${#k} -gt 64 ] || printf 'k %s\n' "$k" ;; esac ;; esac
-	done
+		case $k in '' | [0-9]* | *[!A-Za-z0-9_]*) ;; *) [ ${#k} -gt 64 ] || printf 'k %s\n' "$k" ;; esac
+		;;
+	esac
 done
 
 #: open
@@ -145,7 +147,6 @@ done
 true
 
 #: dirs
-has readlink && has grep || { miss "there is no readlink or no grep"; return; }
 indir() {
 	printf '=%s\n' "$2"
 	n=0
@@ -159,13 +160,17 @@ indir() {
 }
 seen=$nl
 for p in @PIDS@; do
-	d=$(readlink /proc/$p/cwd) || continue
-	case $d in / | '' | *"$nl"* | /proc* | /usr/* | /tmp | /run*) continue ;; esac
+	# -P has PWD say where that is, without a program to ask.
+	cd -P /proc/$p/cwd || continue
+	d=$PWD
+	case $d in / | *"$nl"* | /proc* | /usr/* | /tmp | /run*) continue ;; /*) ;; *) continue ;; esac
 	case $seen in *"$nl$d$nl"*) continue ;; esac
 	# Inside of a container the same name is another directory.
-	grep -q -e docker/ -e docker- -e libpod -e kubepods -e cri- /proc/$p/cgroup && continue
+	in=
+	while IFS= read -r l; do case $l in *docker/* | *docker-* | *libpod* | *kubepods* | *cri-*) in=1 ;; esac; done </proc/$p/cgroup
+	[ -z "$in" ] || continue
 	seen=$seen$d$nl
-	indir /proc/$p/cwd "$d"
+	indir . "$d"
 done
 for d in @DIRS@; do
 	case $seen in *"$nl$d$nl"*) continue ;; esac
@@ -204,6 +209,7 @@ for f in /etc/apache2/sites-enabled/* /etc/httpd/conf.d/*.conf /etc/haproxy/hapr
 	[ -f "$f" ] && [ -r "$f" ] || continue
 	while IFS= read -r l; do
 		l=${l%%#*}
+		case $l in *_key* | *-key* | *.key* | *KeyFile*) continue ;; esac
 		case $l in *SSLCertificateFile* | *' crt '* | *ssl_cert_file* | *ssl-cert* | *ssl_cert* | *smtpd_tls_cert_file* | *smtpd_tls_chain_files*) ;; *) continue ;; esac
 		case $l in */*) l=/${l#*/}; l=${l%%[\ \'\"$tab\;,]*}; cert "$l" ;; esac
 	done <"$f"
@@ -289,28 +295,33 @@ else
 fi
 
 #: origin
-has readlink || return 0
+has ls || { miss "there is no ls"; return; }
 set --
-seen=$nl
-for p in @PIDS@; do
-	e=$(readlink /proc/$p/exe) || continue
-	case $e in *"$nl"* | *' (deleted)' | '') continue ;; esac
-	case $seen in *"$nl$e$nl"*) continue ;; esac
-	seen=$seen$e$nl
-	[ -e "$e" ] && [ $# -lt 120 ] || continue
-	printf 'e %s\n' "$e"
-	set -- "$@" "$e"
-	case $e in /usr/*) set -- "$@" "${e#/usr}" ;; esac
-done
+for p in @PIDS@; do set -- "$@" /proc/$p/exe; done
 [ $# -gt 0 ] || return 0
-if has dpkg-query; then
-	printf '=dpkg\n'
-	lim 8 dpkg-query -S "$@"
-elif has rpm; then
-	printf '=rpm\n'
-	for e; do r=$(lim 3 rpm -qf --qf '%{NAME}' "$e") && printf '%s: %s\n' "$r" "$e"; done
-elif has apk; then
-	printf '=apk\n'
-	for e; do r=$(lim 3 apk info -q -W "$e") && printf '%s: %s\n' "${r##* }" "$e"; done
-fi
+lim 5 ls -l "$@" | {
+	set --
+	seen=$nl
+	while IFS= read -r l; do
+		case $l in *' -> /'*) e=/${l#*' -> /'} ;; *) continue ;; esac
+		case $e in *' (deleted)') continue ;; esac
+		case $seen in *"$nl$e$nl"*) continue ;; esac
+		seen=$seen$e$nl
+		[ -e "$e" ] && [ $# -lt 120 ] || continue
+		printf 'e %s\n' "$e"
+		set -- "$@" "$e"
+		case $e in /usr/*) set -- "$@" "${e#/usr}" ;; esac
+	done
+	[ $# -gt 0 ] || exit 0
+	if has dpkg-query; then
+		printf '=dpkg\n'
+		lim 8 dpkg-query -S "$@"
+	elif has rpm; then
+		printf '=rpm\n'
+		for e; do r=$(lim 3 rpm -qf --qf '%{NAME}' "$e") && printf '%s: %s\n' "$r" "$e"; done
+	elif has apk; then
+		printf '=apk\n'
+		for e; do r=$(lim 3 apk info -q -W "$e") && printf '%s: %s\n' "${r##* }" "$e"; done
+	fi
+}
 true

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -219,7 +220,7 @@ func TestARealNginx(t *testing.T) {
 		t.Fatalf("openssl: %v: %s", err, out)
 	}
 	front, back := remotetest.FreePort(t), remotetest.FreePort(t)
-	write(t, dir, "nginx.conf", fmt.Sprintf("worker_processes 1; daemon off; pid %[1]s/pid; error_log %[1]s/error.log;\nevents {}\nhttp {\n access_log off; include sites/*.conf;\n}\n", dir))
+	write(t, dir, "nginx.conf", fmt.Sprintf("worker_processes 1; daemon off; pid %[1]s/pid; error_log %[1]s/error.log;\nevents {}\nhttp {\n access_log off; client_body_temp_path %[1]s/b; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;\n include sites/*.conf;\n}\n", dir))
 	if err := os.Mkdir(filepath.Join(dir, "sites"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -241,10 +242,12 @@ func TestARealNginx(t *testing.T) {
 		}
 	}
 	cmd := &exec.Cmd{Path: nginx, Args: args, Dir: dir, Env: append(os.Environ(), fmt.Sprintf("INSPECT_STANDIN=listen %d", front))}
+	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	// Not KILL: nginx ends its workers itself.
+	defer func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() }()
 	waitFor(t, front)
 
 	found, err := Look(t.Context(), remote.Hosts{"here": remote.Local("here")}, []string{"here"})

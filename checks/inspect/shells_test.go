@@ -74,7 +74,7 @@ func TestLookInEveryShell(t *testing.T) {
 			remotetest.Need(t, shell[0])
 			here := remote.Local("here")
 			here.Runner = throughShell{here.Runner, shell}
-			sections, missing, err := checks.Read(t.Context(), here, ask(&checks.Facts{Processes: []checks.Process{{PID: sleep.Process.Pid, PPID: 1}}}), limit)
+			sections, missing, err := checks.Read(t.Context(), here, ask(&checks.Facts{Processes: []checks.Process{{PID: sleep.Process.Pid, PPID: 1, Args: "sleep 611"}}}), limit)
 			if err != nil {
 				t.Fatal(err)
 			}
