@@ -1,0 +1,86 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"belay/checks"
+	"belay/steps/postgres"
+)
+
+// judgeSource holds the source against what logical replication needs
+// (PostgreSQL manual, 31.10).
+func (r *postgresReplicate) judgeSource(ctx context.Context, c *pgx.Conn) ([]checks.Finding, error) {
+	var level, user, keep string
+	var slots, slotsUsed, senders, sendersUsed, objects int
+	var may, create bool
+	const q = `select current_setting('wal_level'), current_user, coalesce(current_setting('max_slot_wal_keep_size', true), '-1'),
+		current_setting('max_replication_slots')::int, (select count(*) from pg_catalog.pg_replication_slots)::int,
+		current_setting('max_wal_senders')::int, (select count(*) from pg_catalog.pg_stat_replication)::int,
+		(select count(*) from pg_catalog.pg_largeobject_metadata)::int,
+		(select rolsuper or rolreplication from pg_catalog.pg_roles where rolname = current_user),
+		has_database_privilege(current_database(), 'create')`
+	err := c.QueryRow(ctx, q).Scan(&level, &user, &keep, &slots, &slotsUsed, &senders, &sendersUsed, &objects, &may, &create)
+	if err != nil {
+		return nil, err
+	}
+	var all []checks.Finding
+	say := func(key string, ok bool, bad checks.Level, text, fix string) {
+		f := checks.Finding{Key: key, Level: checks.Pass, Text: text}
+		if !ok {
+			f.Level, f.Fix = bad, fix
+		}
+		all = append(all, f)
+	}
+	say("wal_level", level == "logical", checks.Block, "wal_level of the source is "+level,
+		"ALTER SYSTEM SET wal_level = 'logical', and restart that server in a maintenance window before")
+	// One for the subscription, and one for each first copy under way (max_sync_workers_per_subscription, 2).
+	say("slots", slots-slotsUsed >= 3, checks.Block, fmt.Sprintf("%d of %d replication slots of the source are free, 3 needed", slots-slotsUsed, slots),
+		"raise max_replication_slots (restart), or drop slots that nobody uses")
+	say("senders", senders-sendersUsed >= 3, checks.Block, fmt.Sprintf("%d of %d WAL senders of the source are free, 3 needed", senders-sendersUsed, senders),
+		"raise max_wal_senders (restart)")
+	say("rights", may && create, checks.Block, fmt.Sprintf("user %s, on the source: replication %t, create in database %s %t", user, may, r.From.Database, create),
+		"log in as a superuser, or as the owner of the tables with REPLICATION")
+	say("large objects", objects == 0, checks.Warn, fmt.Sprintf("the source has %d large objects", objects),
+		"they are not replicated: copy them while frozen")
+	say("kept log", keep == "-1", checks.Warn, "max_slot_wal_keep_size of the source is "+keep+" (-1: as much as is needed)",
+		"see that this is more than the source writes during the first copy, or the replication is lost")
+	tables, err := postgres.ReplicaTables(ctx, c, r.Tables, r.Exclude)
+	if err != nil {
+		return nil, err
+	}
+	var bad []string
+	for _, t := range tables {
+		if t.Keyless || t.Unlogged {
+			bad = append(bad, t.String())
+		}
+	}
+	say("tables", len(bad) == 0 && len(tables) > 0, checks.Block, fmt.Sprintf("%d tables would be replicated, %d of them have no key or are unlogged", len(tables), len(bad)),
+		"exclude them and copy them while frozen, or give them a key: "+strings.Join(bad, ", "))
+	return all, nil
+}
+
+// pgJudgeSubscriber holds the target's server against it.
+func pgJudgeSubscriber(ctx context.Context, c *pgx.Conn) ([]checks.Finding, error) {
+	var user string
+	var super, member bool
+	var workers, origins int
+	const q = `select current_user, rolsuper, current_setting('max_logical_replication_workers')::int, current_setting('max_replication_slots')::int,
+		coalesce((select pg_has_role(oid, 'member') from pg_catalog.pg_roles where rolname = 'pg_create_subscription'), false)
+		from pg_catalog.pg_roles where rolname = current_user`
+	if err := c.QueryRow(ctx, q).Scan(&user, &super, &workers, &origins, &member); err != nil {
+		return nil, err
+	}
+	switch {
+	case !super && !member:
+		return []checks.Finding{{Level: checks.Block, Text: fmt.Sprintf("user %s may not make a subscription on the target", user),
+			Fix: "log in as a superuser or, from PostgreSQL 16 on, as a member of pg_create_subscription"}}, nil
+	case workers < 3 || origins < 3:
+		return []checks.Finding{{Level: checks.Block, Text: fmt.Sprintf("the target has max_logical_replication_workers = %d and max_replication_slots = %d, 3 needed of each", workers, origins),
+			Fix: "raise them, and restart that server"}}, nil
+	}
+	return []checks.Finding{{Level: checks.Pass, Text: fmt.Sprintf("the target takes subscriptions from user %s", user)}}, nil
+}
