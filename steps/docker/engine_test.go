@@ -15,6 +15,7 @@ import (
 
 	"belay/remote"
 	"belay/remote/remotetest"
+	"belay/remote/secret"
 	"belay/remote/ssh"
 )
 
@@ -44,9 +45,13 @@ func TestEngineOverSSH(t *testing.T) {
 		t.Skip("starts a Docker engine")
 	}
 	d := remotetest.StartDockerd(t)
-	for name, o := range map[string]remotetest.SSHDOptions{"socket": {}, "stdio": {NoForwarding: true}} {
+	for name, o := range map[string]remotetest.SSHDOptions{"socket": {}, "stdio": {NoForwarding: true}, "sudo": {NoForwarding: true}} {
 		t.Run(name, func(t *testing.T) {
 			h, s := engineSSH(t, d, o)
+			if name == "sudo" {
+				remotetest.Need(t, "sudo")
+				h.Runner = withEnv{remote.Sudo(h.Runner, secret.Value{}), "DOCKER_HOST=unix://" + d.Sock}
+			}
 			e, err := Open(t.Context(), h)
 			if err != nil {
 				t.Fatal(err)
