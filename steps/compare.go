@@ -293,9 +293,8 @@ func (c *compareStep) Proof(e Env) (text string, ok bool, at time.Time, found bo
 	if found, err = e.Memory.Get(compareKey, &r); err != nil || !found {
 		return "", false, at, false, err
 	}
-	text = r.Summary()
-	if first := r.FirstDiffer(); first != "" {
-		text += ". " + first
+	if text = r.Brief(); text == "" {
+		text = r.Summary()
 	}
 	return text, r.Equal(), r.Ended(), true, nil
 }

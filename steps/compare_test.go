@@ -111,7 +111,11 @@ func TestCompareFiles(t *testing.T) {
 	} else if _, no := err.(*Disproof); no {
 		t.Error("what is not known was taken for a mismatch")
 	}
-	if found, err := c.Needs("")[0].Assess(t.Context(), checks.World{Hosts: e.Hosts}); err != nil || found[0].Level != checks.Warn {
+	if found, err := c.Needs("")[0].Assess(t.Context(), checks.World{Hosts: e.Hosts}); err != nil || found[0].Level != checks.Pass || !strings.Contains(found[0].Text, "not there yet") {
+		t.Errorf("%+v %v", found, err)
+	}
+	c.Pairs[0].Files.Old.Path = dir + "/nowhere"
+	if found, err := c.Needs("")[0].Assess(t.Context(), checks.World{Hosts: e.Hosts}); err != nil || found[0].Level != checks.Block {
 		t.Errorf("%+v %v", found, err)
 	}
 }

@@ -43,7 +43,6 @@ type filesSync struct {
 	Live    bool     `yaml:"live" doc:"the source is still written to: what changes meanwhile is no failure, and left to a later step with delta"`
 	Exclude []string `yaml:"exclude" doc:"what stays out on both sides, with all below it: a name such as *.tmp, or with a slash a path from the top such as cache/*"`
 	Content bool     `yaml:"content" doc:"find what differs by reading every file on both sides, not by size and time"`
-	By      string   `yaml:"by" enum:"auto|rsync|tar" default:"auto" doc:"auto lets rsync send large files that the copy has in an older form, where both hosts have it, and tar all others"`
 }
 
 // HostNames are both ends.
@@ -171,8 +170,6 @@ func (c *filesSync) fit(w *filesSyncWork) error {
 		return fmt.Errorf("tar is not installed on %s", c.To.Host)
 	case !w.dst.Xargs || w.src.Tar == "busy" && !w.src.Xargs:
 		return errors.New("xargs -0 does not work on both hosts; install findutils")
-	case c.By == "rsync" && (w.src.Rsync == "" || w.dst.Rsync == ""):
-		return errors.New("rsync is not installed on both hosts; install it, or let by be auto")
 	case w.dst.Kind == "full" && !c.Delta && !w.begun:
 		return fmt.Errorf("%s has something in it, and was to be empty. If it is an earlier copy of %s, say delta: true; else look at what it is; nothing was changed", c.To, c.From)
 	}

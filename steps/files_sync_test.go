@@ -126,7 +126,7 @@ func filesSyncEnv(from, to []string) *fileEnv {
 }
 
 func filesSyncStep(from, to string) *filesSync {
-	return &filesSync{From: filesEnd{"old", from}, To: filesEnd{"new", to}, By: "tar"}
+	return &filesSync{From: filesEnd{"old", from}, To: filesEnd{"new", to}}
 }
 
 // TestFilesSync copies a tree with everything in it between hosts with GNU

@@ -220,6 +220,9 @@ uploads
 	if d := gocmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
+	if got := r.Brief(); got != `mailcow MISMATCH: missing username=anna\x1b[2J` {
+		t.Errorf("in brief: %s", got)
+	}
 	r.Pairs[0].Name = strings.Repeat("a very long name ", 9)
 	r.Pairs[1].Old.Said = strings.Repeat("1 user, ", 20)
 	for _, w := range []int{80, 100, 120} {

@@ -32,10 +32,7 @@ func (o Outcome) Verdict() string {
 // Table is the outcome of every pair in a line, no wider than width columns
 // (60 at least), and the sum of all below.
 func (r Result) Table(width int) string {
-	lines := [][4]string{{"SERVICE", "OLD", "NEW", ""}}
-	for _, o := range r.Pairs {
-		lines = append(lines, [4]string{visible(o.Name), o.Old.text(o), o.New.text(o), o.Verdict()})
-	}
+	lines := append([][]string{{"SERVICE", "OLD", "NEW", ""}}, r.Cells()...)
 	var w [4]int
 	for _, l := range lines {
 		for i, cell := range l {
@@ -54,6 +51,15 @@ func (r Result) Table(width int) string {
 	}
 	b.WriteString(r.sum() + "\n")
 	return b.String()
+}
+
+// Cells are a pair's name, old, new and verdict, a line each.
+func (r Result) Cells() [][]string {
+	var all [][]string
+	for _, o := range r.Pairs {
+		all = append(all, []string{visible(o.Name), o.Old.text(o), o.New.text(o), o.Verdict()})
+	}
+	return all
 }
 
 // squeeze takes columns from the widest of name, old and new until all fit.
@@ -169,6 +175,31 @@ func (d Differs) subject() string {
 	}
 	return text
 }
+
+// Brief is the first thing that is wrong, in few words that fit a line of a
+// checklist: "uploads MISMATCH: extra d/new"; "" when all is equal.
+func (r Result) Brief() string {
+	for _, o := range r.Pairs {
+		text := visible(o.Name) + " " + strings.TrimLeft(o.Verdict(), "✗? ")
+		switch {
+		case len(o.Differs) > 0:
+			d := o.Differs[0]
+			what := d.Key
+			if what == "" {
+				what = strings.TrimSpace(d.Kind + " " + d.Object)
+			}
+			text += ": " + d.How + " " + visible(what)
+		case len(o.Errs) > 0:
+			text += ": " + visible(o.Errs[0])
+		case o.Equal():
+			continue
+		}
+		return ansi.Truncate(text, briefWidth, "…")
+	}
+	return ""
+}
+
+const briefWidth = 58 // leaves room for its age on a screen of 80 columns
 
 // FirstDiffer is the first difference in a line; "" when there is none.
 func (r Result) FirstDiffer() string {

@@ -2,7 +2,7 @@
 # what it replaces: beside the directory, and in it. Answers, one a line:
 #   kind absent|empty|full|other   top PATH-ENDED-BY-NUL   free BYTES   inodes N
 #   meta MODE UID:GID   tar gnu|busy|none   root 0|1   mount 0|1
-#   rsync VERSION|-   xargs 0|1   kept beside|in|-
+#   xargs 0|1   kept beside|in|-
 set -u
 LC_ALL=C
 export LC_ALL
@@ -43,7 +43,6 @@ echo "tar $tar"
 root=0
 [ "$(id -u)" != 0 ] || root=1
 echo "root $root"
-echo "rsync $( (rsync --version 2>/dev/null || echo - - -) | awk 'NR == 1 { print $3 }')"
 xargs=0
 if printf 'a\0' | xargs -0 true 2>/dev/null; then xargs=1; fi
 echo "xargs $xargs"

@@ -37,14 +37,13 @@ type Place struct {
 	Mode   string // "755"
 	Owner  string // "0:0"
 	Tar    string // gnu, busy or none
-	Rsync  string // its version; "" when it has none
 	Root   bool
 	Mount  bool   // the directory is where a file system begins
 	Xargs  bool   // xargs -0 works
 	Kept   string // "beside" or "in" when a step's own directory is there; else ""
 }
 
-// Look asks a host about the directory dir. beside and inside are where a step
+// LookAt asks a host about the directory dir. beside and inside are where a step
 // may have put what it keeps.
 func LookAt(ctx context.Context, h remote.Host, dir, beside, inside string) (Place, error) {
 	cmd := remote.Sh(lookScript, dir, beside, inside)
@@ -77,8 +76,6 @@ func LookAt(ctx context.Context, h remote.Host, dir, beside, inside string) (Pla
 			p.Mode, p.Owner, _ = strings.Cut(val, " ")
 		case "tar":
 			p.Tar = val
-		case "rsync":
-			p.Rsync = val
 		case "root":
 			p.Root = val == "1"
 		case "mount":

@@ -13,8 +13,10 @@ gnu) set -- "$@" --format=gnu ;;
 busy) exec xargs -0 tar "$@" -cf - ;;
 esac
 [ -z "$loose" ] || set -- "$@" --ignore-failed-read --warning=no-file-changed
-tar "$@" --null -T - -cf -
+exec 3>&1
+said=$(tar "$@" --null -T - -cf - 2>&1 >&3)
 status=$?
+[ $status = 0 ] || printf '%s\n' "$said" | head -n 1 >&2
 # 1: a file changed while it was read. The proof that follows decides.
 [ $status = 1 ] && exit 0
 exit $status

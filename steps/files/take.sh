@@ -6,9 +6,12 @@ export LC_ALL
 cd -P -- "$1" || exit 1
 case $2 in
 rich)
-	all=
-	[ "$(id -u)" != 0 ] || all='--xattrs-include=*'
-	exec tar --numeric-owner --xattrs --acls $all -xpf - ;;
-gnu) exec tar --numeric-owner -xpf - ;;
-busy) exec tar --numeric-owner -xpf - ;;
+	set -- --numeric-owner --xattrs --acls
+	[ "$(id -u)" != 0 ] || set -- "$@" '--xattrs-include=*' ;;
+*) set -- --numeric-owner ;;
 esac
+# What went wrong first is told, not that tar gives up.
+said=$(tar "$@" -xpf - 2>&1)
+status=$?
+[ $status = 0 ] || printf '%s\n' "$said" | head -n 1 >&2
+exit $status

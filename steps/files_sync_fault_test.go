@@ -1,0 +1,100 @@
+package steps
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"belay/remote"
+	"belay/remote/remotetest"
+	"belay/remote/ssh"
+)
+
+// TestFilesSyncLinkCut kills the sessions of a real sshd in the middle of a
+// copy. What had arrived is not sent again, and nothing is doubled.
+func TestFilesSyncLinkCut(t *testing.T) {
+	d := remotetest.StartSSHD(t, remotetest.SSHDOptions{})
+	n := ssh.NewNetwork(ssh.Options{Config: d.Config, Home: d.Home, Agent: "none"})
+	t.Cleanup(func() { n.Close() })
+	there, err := n.Open(d.Name, ssh.Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	const size = 12 << 20
+	for i := range 8 {
+		fileWrite(t, fmt.Sprintf("%s/a/d%d/big", dir, i), string(bytes.Repeat([]byte{byte('a' + i)}, size)), 0o640)
+	}
+	s := filesSyncStep(dir+"/a", dir+"/b")
+	e := newFileEnv(nil)
+	here := remote.Local("old")
+	there.Name = "new"
+	e.Host, e.Hosts = remote.Host{}, remote.Hosts{"old": here, "new": there}
+	var cut sync.Once
+	total := int64(0)
+	e.Say = func(p Progress) {
+		if p.Unit == "B" && p.Done > 40<<20 {
+			cut.Do(d.KillSessions)
+		}
+	}
+	if err := s.Apply(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "goes on from there") {
+		t.Fatalf("cut in the middle: %v", err)
+	}
+	e.Say = func(p Progress) {
+		if p.Unit == "B" {
+			total = p.Total
+		}
+	}
+	e.apply(t, s)
+	e.verify(t, s)
+	if total == 0 || total >= 8*size {
+		t.Errorf("%d bytes were sent by the second attempt; of %d some had arrived", total, 8*size)
+	}
+	if diff := cmp.Diff(filesSyncSnapshot(t, dir+"/a"), filesSyncSnapshot(t, dir+"/b")); diff != "" {
+		t.Errorf("-source +copy:\n%s", diff)
+	}
+}
+
+// TestFilesSyncDiskFull fills the target's file system in the middle: it is
+// told, and undo leaves it as it was.
+func TestFilesSyncDiskFull(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("mounting a small file system needs root")
+	}
+	shell := fileShells(t)["dash"]
+	dir := t.TempDir()
+	if err := os.Mkdir(dir+"/small", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=2m", "belay-test", dir+"/small").CombinedOutput(); err != nil {
+		t.Skipf("no small file system here: %s", out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", dir+"/small").CombinedOutput(); err != nil {
+			t.Errorf("umount: %s", out)
+		}
+	})
+	for i := range 900 { // a byte each, and a page each on the disk
+		fileWrite(t, fmt.Sprintf("%s/a/f%d", dir, i), "x", 0o644)
+	}
+	s := filesSyncStep(dir+"/a", dir+"/small/b")
+	e := filesSyncEnv(shell, shell)
+	if err := s.Apply(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "No space left") {
+		t.Fatalf("a full disk: %v", err)
+	}
+	e.undo(t, s)
+	left, err := os.ReadDir(dir + "/small")
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
+	}
+	fileWrite(t, dir+"/a/huge", strings.Repeat("x", 4<<20), 0o644)
+	if _, err := s.Pending(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "are free there") {
+		t.Errorf("more than there is room for: %v", err)
+	}
+}
