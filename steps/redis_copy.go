@@ -59,17 +59,18 @@ func (r *redisCopy) Needs(on string) []checks.Check { return []checks.Check{&red
 
 // redisMine is what the step has done to the target; nothing in it is secret.
 type redisMine struct {
-	By       string            `json:"by"`
-	Source   string            `json:"source"`    // as the target was told
-	Run      string            `json:"run"`       // of the source
-	HadKeys  bool              `json:"had_keys"`  // the source
-	Settings map[string]string `json:"settings"`  // of the target, as they were
-	Users    []string          `json:"users"`     // made on the target
-	Login    bool              `json:"login"`     // the target was given a login for its master
-	Functons bool              `json:"functions"` // libraries were copied; there were none
-	Done     bool              `json:"done"`
-	Mark     string            `json:"mark"` // of the source, when the last pass began
-	At       time.Time         `json:"at"`
+	By        string            `json:"by"`
+	Source    string            `json:"source"`    // as the target was told
+	Run       string            `json:"run"`       // of the source
+	HadKeys   bool              `json:"had_keys"`  // the source
+	Settings  map[string]string `json:"settings"`  // of the target, as they were
+	Users     []string          `json:"users"`     // made on the target
+	Login     bool              `json:"login"`     // the target was given a login for its master
+	Functions bool              `json:"functions"` // libraries were copied; there were none
+	Done      bool              `json:"done"`
+	Mark      string            `json:"mark"`   // of the source, when the pass began
+	Filled    string            `json:"filled"` // of the target, when the pass was over
+	At        time.Time         `json:"at"`
 }
 
 const redisMineKey = "redis.copy"
@@ -301,10 +302,20 @@ func redisEmpty(ctx context.Context, e Env, c *redis.Client, i redis.Info, mine 
 			c.Server, remote.FormatBytes(i.Offset-i.SecondOffset+1), i.Spaces())
 		return nil
 	}
+	if mine.By == "scan" && mine.Done {
+		mark, err := c.WriteMark(ctx)
+		if err != nil {
+			return err
+		}
+		if mark == "" || mark != mine.Filled {
+			fmt.Fprintf(e.Log, "-- %s was written to since it was filled (by the last pass of a switch, by its clients, or it was started again), so its data (%s) stay; empty it yourself when nobody needs them\n", c.Server, i.Spaces())
+			return nil
+		}
+	}
 	if _, err := c.Call(ctx, "FLUSHALL"); err != nil {
 		return fmt.Errorf("%w; the copy is still there", err)
 	}
-	if mine.Functons || mine.By == "replication" && i.Since("7.0") {
+	if mine.Functions || mine.By == "replication" && i.Since("7.0") {
 		if _, err := c.Call(ctx, "FUNCTION", "FLUSH"); err != nil {
 			return err
 		}

@@ -119,11 +119,18 @@ func (r *redisCopy) scan(ctx context.Context, e Env, p *redisPair, mine *redisMi
 	if p.b.Role == "slave" {
 		return fmt.Errorf("%s follows %s; a copy key by key needs one that takes writes; nothing was changed", p.to.Server, p.b.Master)
 	}
-	mine.Mark = p.a.ChangeMark()
+	mark, err := p.from.WriteMark(ctx)
+	if err != nil {
+		return err
+	}
+	mine.Mark, mine.Filled, mine.Done = mark, "", false
 	if err := e.Memory.Put(redisMineKey, *mine); err != nil {
 		return err
 	}
-	_, err := redisScan(ctx, e, p, mine)
+	if _, err := redisScan(ctx, e, p, mine); err != nil {
+		return err
+	}
+	mine.Filled, err = p.to.WriteMark(ctx)
 	return err
 }
 
@@ -141,7 +148,7 @@ func redisScan(ctx context.Context, e Env, p *redisPair, mine *redisMine) (int64
 		return 0, err
 	}
 	if len(libraries) > 0 && p.b.Since("7.0") {
-		mine.Functons = true
+		mine.Functions = true
 		if err := e.Memory.Put(redisMineKey, *mine); err != nil {
 			return 0, err
 		}
@@ -219,7 +226,11 @@ func redisVerifyScan(ctx context.Context, e Env, p *redisPair, mine redisMine) e
 	if p.a.Keys() > 0 && p.b.Keys() == 0 {
 		return fmt.Errorf("the target is empty, the source holds %s", p.a.Spaces())
 	}
-	if p.a.ChangeMark() != mine.Mark {
+	mark, err := p.from.WriteMark(ctx)
+	if err != nil {
+		return err
+	}
+	if mark == "" || mark != mine.Mark {
 		fmt.Fprintf(e.Log, "-- the source was written to since the copy (%s there, %s here): redis.switch makes the last pass\n", p.a.Spaces(), p.b.Spaces())
 		return nil
 	}

@@ -289,6 +289,15 @@ func TestRedisScan(t *testing.T) {
 	if !strings.Contains(l.log.String(), "key by key, because the source does not let belay's user call PSYNC") {
 		t.Errorf("log:\n%s", l.log)
 	}
+	// Only the copy is there: undo takes it away.
+	if err := c.Undo(t.Context(), l.e); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.now.Do("INFO", "keyspace"); strings.Contains(got[0], "db") {
+		t.Errorf("after undo: %q", got)
+	}
+	l.e.Memory = MapMemory{}
+	redisDone(t, l.e, c)
 	l.old.Do("SET", "later", "1")
 	l.old.Do("DEL", "key:1", "hash")
 	l.old.Do("SET", "key:2", "changed")
@@ -308,11 +317,12 @@ func TestRedisScan(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.old.Do("SET", "again", "1")
+	// Its clients may have written to it since the switch.
 	if err := c.Undo(t.Context(), l.e); err != nil {
 		t.Fatal(err)
 	}
-	if got := l.now.Do("INFO", "keyspace"); strings.Contains(got[0], "db") {
-		t.Errorf("after undo: %q", got)
+	if got := l.now.Do("GET", "later"); got[0] != "1" || !strings.Contains(l.log.String(), "was written to since it was filled") {
+		t.Errorf("after undo: %q, log:\n%s", got, l.log)
 	}
 }
 

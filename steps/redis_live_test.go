@@ -87,8 +87,8 @@ func (w *redisWriters) run(t *testing.T, id int, a, b *redis.Client) {
 // TestRedisLiveWriters moves a Redis under load through a real sshd. Not one
 // acknowledged write may be missing, whichever server acknowledged it.
 func TestRedisLiveWriters(t *testing.T) {
-	for _, old := range []string{"readonly", "follow"} {
-		t.Run(old, func(t *testing.T) {
+	for _, way := range []struct{ by, old string }{{"replication", "readonly"}, {"replication", "follow"}} {
+		t.Run(way.by+" "+way.old, func(t *testing.T) {
 			l := newRedisLab(t, nil, nil)
 			sshd := remotetest.StartSSHD(t, remotetest.SSHDOptions{})
 			network := ssh.NewNetwork(ssh.Options{Config: sshd.Config, Home: sshd.Home, Agent: "none"})
@@ -105,12 +105,14 @@ func TestRedisLiveWriters(t *testing.T) {
 				redis.Server{Host: here, Addr: l.now.Addr, Password: secret.New("newpw")})
 			begun := time.Now()
 			until(t, "they write", func() bool { return w.acked.Load() > 2000 })
-			redisDone(t, l.e, l.copy())
+			c := l.copy()
+			c.By = way.by
+			redisDone(t, l.e, c)
 			more := w.acked.Load() + 3000
 			until(t, "they write on", func() bool { return w.acked.Load() > more })
 			rate := float64(w.acked.Load()) / time.Since(begun).Seconds()
 			s := l.change()
-			s.Old = old
+			s.Old = way.old
 			redisDone(t, l.with(MapMemory{}), s)
 			until(t, "they write to the new server", func() bool { return w.moved.Load() > 2000 })
 			close(w.stop)

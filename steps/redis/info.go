@@ -70,12 +70,6 @@ func (i Info) Since(version string) bool { return versionCompare(i.Speaks, versi
 
 func (i Info) String() string { return i.Flavour + " " + i.Version }
 
-// ChangeMark is equal in two Infos of one server if nothing was written in
-// between: the run, the last save and the changes since.
-func (i Info) ChangeMark() string {
-	return strings.Join([]string{i.RunID, i.all["rdb_last_save_time"], i.all["rdb_changes_since_last_save"]}, " ")
-}
-
 // Persistent tells whether what is written outlives a restart: an append-only
 // file, or the saves that the second value of Config "save" asks for.
 func (i Info) Persistent(save string) bool { return i.AOF || save != "" }
