@@ -10,8 +10,10 @@ import (
 
 func TestEveryShippedPlanIsWithoutProblems(t *testing.T) {
 	names := shipped.Names()
-	if !slices.Contains(names, "demo") || !slices.Contains(names, "stoat-to-fluxer") {
-		t.Fatalf("shipped are %v", names)
+	for _, want := range []string{"demo", "stoat-to-fluxer", "supabase-to-postgres", "databases-to-one-host"} {
+		if !slices.Contains(names, want) {
+			t.Fatalf("shipped are %v, without %s", names, want)
+		}
 	}
 	for _, name := range names {
 		src, err := shipped.Read(name)
