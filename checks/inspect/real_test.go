@@ -274,3 +274,65 @@ func TestARealNginx(t *testing.T) {
 	}
 	t.Errorf("the certificate is not among %+v", h.Certificates)
 }
+
+// A job in the system's own crontabs is found, masked, and given to the
+// program whose directory it names.
+func TestARealCronFile(t *testing.T) {
+	remotetest.NeedMachine(t)
+	remotetest.Need(t, "ss", "tmux")
+	dir := t.TempDir()
+	port := remotetest.FreePort(t)
+	session := "cron" + strconv.Itoa(port)
+	file := "/etc/cron.d/belay-inspect-" + strconv.Itoa(port)
+	t.Cleanup(func() { _ = os.Remove(file) })
+	if err := os.WriteFile(file, fmt.Appendf(nil, "MAILTO=root\n*/7 3 * * 1 nobody TOKEN=hunter2 %s/prune --password hunter2\n", dir), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inSession(t, session, dir, fmt.Sprintf("INSPECT_STANDIN='listen %d' %s", port, me(t)))
+	waitFor(t, port)
+	found, err := Look(t.Context(), remote.Hosts{"here": remote.Local("here")}, []string{"here"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := found.Hosts[0]
+	want := Job{Kind: "cron", User: "nobody", Where: file, When: "*/7 3 * * 1", Command: "TOKEN=*** " + dir + "/prune --password ***", Program: "tmux " + session, Why: "names " + dir}
+	i := slices.Index(h.Jobs, want)
+	if i < 0 {
+		t.Fatalf("not among %+v; not understood: %+v", h.Jobs, h.Gaps)
+	}
+	if p := programFor(t, h, port); !slices.Contains(p.Jobs, i) {
+		t.Errorf("jobs %v of %s", p.Jobs, p.Key())
+	}
+}
+
+// A container of a real engine is found with the port that it publishes, its
+// volume, the names of its environment, and the processes in it as its own.
+func TestARealContainer(t *testing.T) {
+	d := remotetest.StartDockerd(t)
+	image := d.Busybox("inspect-test", "")
+	id := strings.TrimSpace(d.Docker("run", "-d", "--name", "shop-web-1", "-e", "DB_PASSWORD=hunter2", "-v", "shopdata:/data", "--network", "none",
+		"--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.service=web", "--label", "com.docker.compose.project.working_dir=/srv/shop",
+		image, "sleep", "1000"))
+	here := remote.Local("here")
+	here.Runner = withEnv{here.Runner, "DOCKER_HOST=unix://" + d.Sock}
+	found, err := Look(t.Context(), remote.Hosts{"here": here}, []string{"here"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range found.Hosts[0].Programs {
+		if p.Container == nil || p.Container.ID != id {
+			continue
+		}
+		if p.Name != "shop-web-1" || p.Container.Project != "shop" || p.Container.Service != "web" || p.Container.Dir != "/srv/shop" || p.State != "running" {
+			t.Errorf("%+v %+v", p, p.Container)
+		}
+		if !slices.Contains(p.Env, "DB_PASSWORD") || !slices.Contains(p.Mounts, Volume{Type: "volume", Source: "shopdata", Target: "/data"}) {
+			t.Errorf("environment %q, volumes %+v", p.Env, p.Mounts)
+		}
+		if p.Exec != "sleep 1000" || !slices.ContainsFunc(p.Processes, func(x Process) bool { return strings.Contains(x.Args, "sleep 1000") }) {
+			t.Errorf("runs %q, processes %+v", p.Exec, p.Processes)
+		}
+		return
+	}
+	t.Errorf("the container is not among %d programs; not understood: %+v", len(found.Hosts[0].Programs), found.Hosts[0].Gaps)
+}
