@@ -224,6 +224,9 @@ func (p *Program) holds(cert string) bool {
 func (b *builder) sort() {
 	first := func(p *Program) int {
 		least := 1 << 20
+		if p == b.unknown {
+			return least - 1 // after those that are known
+		}
 		for _, l := range p.Listens {
 			least = min(least, l.Port)
 		}

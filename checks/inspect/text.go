@@ -76,6 +76,7 @@ func (t *text) heading(s string) {
 func (t *text) host(h *Host) {
 	if h.Unreached != "" {
 		t.para("✗ "+h.Name+": ", "  ", "not inspected: "+h.Unreached)
+		t.para("  → ", "    ", "see that `ssh "+h.Name+"` works from here, then look again; nothing was changed")
 		return
 	}
 	t.para(h.Name+": ", "  ", fmt.Sprintf("%s, %s, %s memory, up %s", or(h.OS, "unknown system"), countOf(h.CPUs, "CPU", "CPUs"),

@@ -58,6 +58,9 @@ func (o inspectFlags) run(ctx context.Context, out io.Writer, args []string) err
 		return err
 	}
 	defer w.close()
+	if term.IsTerminal(int(os.Stderr.Fd())) { // whoever waits should know for what
+		fmt.Fprintf(os.Stderr, "Looking at %s, without changing anything; a minute at most …\n", count(len(names), "host"))
+	}
 	found, err := inspect.Look(ctx, w.hosts, names)
 	if err != nil {
 		return err
