@@ -26,10 +26,11 @@ type redisWriters struct {
 	mu    sync.Mutex
 	keys  []string
 	worst time.Duration // that one write had to wait
+	rest  time.Duration // after each write
 }
 
-func redisWrite(t *testing.T, n int, old, now redis.Server) *redisWriters {
-	w := &redisWriters{stop: make(chan struct{})}
+func redisWrite(t *testing.T, n int, rest time.Duration, old, now redis.Server) *redisWriters {
+	w := &redisWriters{stop: make(chan struct{}), rest: rest}
 	for id := range n {
 		a, err := old.Connect(t.Context())
 		if err != nil {
@@ -65,6 +66,7 @@ func (w *redisWriters) run(t *testing.T, id int, a, b *redis.Client) {
 		begun := time.Now()
 		_, err := at.Call(t.Context(), "SET", key, n)
 		worst = max(worst, time.Since(begun))
+		time.Sleep(w.rest)
 		switch {
 		case err == nil:
 			keys = append(keys, key)
@@ -87,7 +89,7 @@ func (w *redisWriters) run(t *testing.T, id int, a, b *redis.Client) {
 // TestRedisLiveWriters moves a Redis under load through a real sshd. Not one
 // acknowledged write may be missing, whichever server acknowledged it.
 func TestRedisLiveWriters(t *testing.T) {
-	for _, way := range []struct{ by, old string }{{"replication", "readonly"}, {"replication", "follow"}} {
+	for _, way := range []struct{ by, old string }{{"replication", "readonly"}, {"replication", "follow"}, {"scan", "readonly"}} {
 		t.Run(way.by+" "+way.old, func(t *testing.T) {
 			l := newRedisLab(t, nil, nil)
 			sshd := remotetest.StartSSHD(t, remotetest.SSHDOptions{})
@@ -99,8 +101,12 @@ func TestRedisLiveWriters(t *testing.T) {
 			}
 			l.e.Host, l.e.Hosts = h, remote.Hosts{h.Name: h}
 			redisFill(t, l.old, 20000)
+			rest := time.Duration(0)
+			if way.by == "scan" { // new keys must not come faster than keys are copied
+				rest = 8 * time.Millisecond
+			}
 			here := remote.Local("application")
-			w := redisWrite(t, 8,
+			w := redisWrite(t, 8, rest,
 				redis.Server{Host: here, Addr: l.old.Addr, Password: secret.New("oldpw")},
 				redis.Server{Host: here, Addr: l.now.Addr, Password: secret.New("newpw")})
 			begun := time.Now()
