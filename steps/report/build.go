@@ -92,8 +92,10 @@ func (b *builder) event(i int, e journal.Event) {
 		if e.Step != "" {
 			b.stepEvent(i, e)
 		}
-	case journal.StageDone, journal.Remembered:
-		// The fold has them; what a step remembers is for its undo only.
+	case journal.Remembered:
+		b.remembered(e)
+	case journal.StageDone:
+		// The fold has it.
 	}
 }
 

@@ -162,3 +162,20 @@ func (b *builder) finishSteps() {
 		b.r.Steps = append(b.r.Steps, s.Step)
 	}
 }
+
+// remembered takes the result of a comparison; what other steps remember is
+// for their undo only.
+func (b *builder) remembered(e journal.Event) {
+	s := b.stepOf[e.Step]
+	if s == nil || s.Kind != "compare" || e.Key != "compare" {
+		return
+	}
+	c := &Compared{Times: 1}
+	if json.Unmarshal(e.Data, &c.Result) != nil {
+		return // as the fold does
+	}
+	if s.Compared != nil {
+		c.Times = s.Compared.Times + 1
+	}
+	s.Compared = c
+}

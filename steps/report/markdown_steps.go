@@ -83,6 +83,9 @@ func (s Step) draw(p *page, n int) {
 			before = a.Changes
 		}
 	}
+	if s.Compared != nil {
+		s.Compared.draw(p)
+	}
 	for _, h := range s.Hosts {
 		p.line("- on %s: %s %s", inline(h.Host), inline(string(h.Status)), moment(h.Time))
 	}
@@ -174,4 +177,32 @@ func drawErrs(p *page, errs []HostErr) {
 		p.line("  - %s:", on)
 		p.quote("    ", e.Err)
 	}
+}
+
+// draw shows old and new side by side, and what differs below.
+func (c *Compared) draw(p *page) {
+	again := ""
+	if c.Times > 1 {
+		again = fmt.Sprintf(", the last of %d times", c.Times)
+	}
+	p.line("- Compared %s%s: %s", moment(c.Ended()), again, inline(c.Summary()))
+	p.line("")
+	var rows [][]string
+	for _, cells := range c.Cells() {
+		rows = append(rows, inlineAll(cells))
+	}
+	p.table([]string{"Service", "Old", "New", "Result"}, rows)
+	if detail := c.Detail(100); detail != "" {
+		p.line("")
+		p.fence("", "", exact(detail))
+	}
+	p.line("")
+}
+
+func inlineAll(cells []string) []string {
+	out := make([]string, len(cells))
+	for i, s := range cells {
+		out[i] = inline(s)
+	}
+	return out
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"time"
 
+	"belay/steps/compare"
 	"belay/steps/journal"
 )
 
@@ -104,6 +105,13 @@ type Step struct {
 	Hosts    []HostResult   `json:"hosts,omitempty"` // of a step on several
 	Skipped  *Skip          `json:"skipped,omitempty"`
 	Undos    []Undo         `json:"undos,omitempty"`
+	Compared *Compared      `json:"compared,omitempty"` // of a step that compares
+}
+
+// Compared is the latest result of a step that puts old and new side by side.
+type Compared struct {
+	Times int `json:"times"` // how often it was compared
+	compare.Result
 }
 
 // Attempt is one try of a step.
