@@ -235,6 +235,13 @@ func (r *postgresReplicate) begin(ctx context.Context, e Env, b *pgBoth) (made p
 	if err := postgres.Unready(ctx, b.target, made.Tables); err != nil {
 		return made, fmt.Errorf("%w; nothing was changed", err)
 	}
+	lacks, err := postgres.SequencesMissing(ctx, b.source, b.target)
+	if err != nil {
+		return made, err
+	}
+	if len(lacks) > 0 {
+		return made, fmt.Errorf("sequences are not on the target, and could not be moved on at the switch: %s; copy the schema first (postgres.copy with schema_only); nothing was changed", strings.Join(lacks, ", "))
+	}
 	return made, e.Memory.Put(pgReplicaKey, made)
 }
 

@@ -293,7 +293,9 @@ func TestPostgresReplicateRefuses(t *testing.T) {
 	m.new.Exec(m.database, "truncate parts; alter table parts rename to parted")
 	no("no table", "table public.parts is not on the target")
 	m.new.Exec(m.database, "alter table parted rename to parts")
-	m.old.Exec(m.database, "create table keyless (a int)")
+	m.old.Exec(m.database, "create sequence late")
+	no("no sequence", "sequences are not on the target, and could not be moved on at the switch: public.late")
+	m.old.Exec(m.database, "drop sequence late; create table keyless (a int)")
 	no("no key", "public.keyless (no primary key)")
 	r.Tables = []string{"public.nosuch"}
 	no("unknown", "there is no table public.nosuch")

@@ -217,6 +217,29 @@ func (s replicaSequence) beyond(ctx context.Context, target *pgx.Conn, margin in
 	return to, err
 }
 
+// SequencesMissing names the sequences of the source that the target has not
+// got: better known before the first copy than while the source is frozen.
+func SequencesMissing(ctx context.Context, source, target *pgx.Conn) (names []string, err error) {
+	old, err := replicaSequences(ctx, source)
+	if err != nil {
+		return nil, err
+	}
+	now, err := replicaSequences(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	there := map[[2]string]bool{}
+	for _, s := range now {
+		there[[2]string{s.Schema, s.Name}] = true
+	}
+	for _, s := range old {
+		if !there[[2]string{s.Schema, s.Name}] {
+			names = append(names, s.Schema+"."+s.Name)
+		}
+	}
+	return names, nil
+}
+
 // Behind names the sequences of the target that would give out a value which
 // the source gave out already.
 func Behind(ctx context.Context, source, target *pgx.Conn) (names []string, err error) {
