@@ -36,9 +36,6 @@ func TestMySQLFreeze(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := &mysqlFreeze{mysqlStore: mysqlStoreOf(box.a, "a"), Grace: remote.Duration(time.Second), Lock: []string{"boss@%"}}
-	if err := f.Undo(t.Context(), box.e); err != nil {
-		t.Fatal(err)
-	}
 	if todo, err := f.Pending(t.Context(), box.e); err != nil || len(todo) != 2 {
 		t.Fatalf("pending: %v, %v", todo, err)
 	}
