@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"belay/checks"
 	"belay/remote"
@@ -376,21 +375,6 @@ func (s *postgresSQL) Undo(ctx context.Context, e Env) error {
 	}
 	t.Undone = true
 	return e.Memory.Put(pgTraceKey, t)
-}
-
-// pgSaid writes what statements did into the log.
-func pgSaid(e Env) func(string) {
-	return func(tag string) { fmt.Fprintln(e.Log, tag) }
-}
-
-// pgNotice writes what the server says beside its answers.
-func pgNotice(e Env) func(*pgconn.Notice) {
-	return func(n *pgconn.Notice) {
-		fmt.Fprintf(e.Log, "%s: %s\n", strings.ToLower(n.Severity), n.Message)
-		if n.Detail != "" {
-			fmt.Fprintf(e.Log, "  %s\n", n.Detail)
-		}
-	}
 }
 
 var _ interface {

@@ -6,9 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"belay/checks"
 	"belay/remote"
@@ -195,4 +197,19 @@ func pgSessionOver(ctx context.Context, e Env, c *pgx.Conn, pid uint32) error {
 		}
 	}
 	return nil
+}
+
+// pgSaid writes what statements did into the log.
+func pgSaid(e Env) func(string) {
+	return func(tag string) { fmt.Fprintln(e.Log, tag) }
+}
+
+// pgNotice writes what the server says beside its answers.
+func pgNotice(e Env) func(*pgconn.Notice) {
+	return func(n *pgconn.Notice) {
+		fmt.Fprintf(e.Log, "%s: %s\n", strings.ToLower(n.Severity), n.Message)
+		if n.Detail != "" {
+			fmt.Fprintf(e.Log, "  %s\n", n.Detail)
+		}
+	}
 }
