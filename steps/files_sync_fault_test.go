@@ -98,3 +98,72 @@ func TestFilesSyncDiskFull(t *testing.T) {
 		t.Errorf("more than there is room for: %v", err)
 	}
 }
+
+// TestFilesSyncCut cuts either link before and after every command: the next
+// attempt goes on, and the outcome is the same; or undo leaves nothing behind.
+func TestFilesSyncCut(t *testing.T) {
+	shell := fileShells(t)["dash"]
+	for _, delta := range []bool{false, true} {
+		for _, host := range []string{"old", "new"} {
+			for cut := 1; ; cut++ {
+				done := false
+				for i, after := range []bool{false, true} {
+					done = filesSyncCut(t, shell, delta, host, cut, after, (cut+i)%2 == 0)
+				}
+				if done {
+					break
+				}
+			}
+		}
+	}
+}
+
+// filesSyncCut tells whether the step ended without coming to that command.
+func filesSyncCut(t *testing.T, shell []string, delta bool, host string, cut int, after, undo bool) bool {
+	t.Helper()
+	name := fmt.Sprintf("delta %v, %s cut at %d, after %v, undo %v", delta, host, cut, after, undo)
+	dir := t.TempDir()
+	fileWrite(t, dir+"/a/d/f", "new content", 0o644)
+	fileWrite(t, dir+"/a/g", "g", 0o644)
+	fileWrite(t, dir+"/a/n/x", "x", 0o700)
+	s := filesSyncStep(dir+"/a", dir+"/b")
+	if delta {
+		s.Delta, s.Delete = true, true
+		fileWrite(t, dir+"/b/d/f", "old content", 0o600)
+		fileWrite(t, dir+"/b/h/i", "only there", 0o600)
+		fileWrite(t, dir+"/b/n", "was a file", 0o600)
+	}
+	before := fileSnapshot(t, dir, nil)
+	e := filesSyncEnv(shell, shell)
+	r := e.Hosts[host].Runner.(*fileRunner)
+	r.cut, r.after = cut, after
+	err := s.Apply(t.Context(), e.Env)
+	if !r.wasCut() {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		return true
+	}
+	if err == nil && !after {
+		t.Errorf("%s: a cut link was not told", name)
+	}
+	r.cut = 0
+	if undo {
+		if err := s.Undo(t.Context(), e.Env); err != nil {
+			t.Errorf("%s: undo: %v", name, err)
+		}
+	} else {
+		e.apply(t, s)
+		e.verify(t, s)
+		if d := cmp.Diff(filesSyncSnapshot(t, dir+"/a"), filesSyncSnapshot(t, dir+"/b")); d != "" {
+			t.Errorf("%s: -source +copy:\n%s", name, d)
+		}
+		if err := s.Undo(t.Context(), e.Env); err != nil {
+			t.Errorf("%s: undo at last: %v", name, err)
+		}
+	}
+	if d := cmp.Diff(before, fileSnapshot(t, dir, nil)); d != "" {
+		t.Errorf("%s: after undo: -before +now:\n%s", name, d)
+	}
+	return false
+}
