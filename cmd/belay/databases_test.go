@@ -87,7 +87,7 @@ func TestDatabasesForward(t *testing.T) {
 // before it is proved equal.
 func TestDatabasesRollBackWhenOneDiffers(t *testing.T) {
 	l := nine(t)
-	l.Exec("db", `nohup sh -c 'until REDISCLI_AUTH=lab-admin redis-cli -p 6383 set session:6382:17 tampered | grep -q OK; do sleep 0.1; done' >/dev/null 2>&1 </dev/null &`)
+	l.Exec("db", `nohup sh -c 'until REDISCLI_AUTH=lab-admin redis-cli -p 6383 set session:6382:17 tampered xx | grep -q OK; do sleep 0.1; done' >/dev/null 2>&1 </dev/null &`)
 	code, out := runNine(t, l, "  - {question: failed, step: prove-all-nine-equal, choice: rollback}", `  - {question: rollback, choice: go, text: apps, reason: "they differ"}`)
 	if code != exitRolledBack {
 		t.Fatalf("belay ended with %d:\n%s", code, out)
