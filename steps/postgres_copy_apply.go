@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"belay/checks"
 	"belay/remote"
@@ -167,7 +168,8 @@ func (c *postgresCopy) roles(ctx context.Context, e Env, cp postgres.Copy, rec *
 }
 
 // Undo drops the database if this step made it, else what it copied into it;
-// then the roles that it made and that nobody uses.
+// then the roles that it made and that nobody uses. A database that was written
+// to since is set aside under another name: it may hold what is nowhere else.
 func (c *postgresCopy) Undo(ctx context.Context, e Env) error {
 	rec, found, err := postgresCopied(e)
 	if err != nil {
@@ -201,10 +203,7 @@ func (c *postgresCopy) takeBack(ctx context.Context, cp postgres.Copy, rec postg
 	}
 	switch {
 	case rec.Made != nil:
-		if err := postgres.DropDatabase(ctx, cp.To, *rec.Made); err != nil {
-			return err
-		}
-		cp.Log("dropped database %s", cp.To)
+		return c.remove(ctx, cp, rec)
 	case rec.Found != nil && *rec.Found != now:
 		return fmt.Errorf("%s is not the database that was copied into: it was made anew since, and is left alone", cp.To)
 	case rec.Found != nil:
@@ -218,6 +217,28 @@ func (c *postgresCopy) takeBack(ctx context.Context, cp postgres.Copy, rec postg
 	case rec.Making:
 		return fmt.Errorf("%s: whether this step made it is not known, for it ended in that very moment: drop it yourself if it is empty and nobody needs it", cp.To)
 	}
+	return nil
+}
+
+// remove drops the database that this step made, or sets it aside.
+func (c *postgresCopy) remove(ctx context.Context, cp postgres.Copy, rec postgresCopyRecord) error {
+	if rec.Copied != nil {
+		written, err := postgres.Written(ctx, cp.To, rec.Copied.Tables)
+		if err != nil {
+			return err
+		}
+		if written {
+			name, err := postgres.SetAside(ctx, cp.To, *rec.Made, time.Now())
+			if err == nil && name != "" {
+				cp.Log("%s was written to since it was copied, so it is not dropped: it is called %s now; drop it when nobody misses what is in it", cp.To, name)
+			}
+			return err
+		}
+	}
+	if err := postgres.DropDatabase(ctx, cp.To, *rec.Made); err != nil {
+		return err
+	}
+	cp.Log("dropped database %s", cp.To)
 	return nil
 }
 

@@ -135,18 +135,37 @@ func TestPostgresCopy(t *testing.T) {
 			t.Errorf("the log holds %q:\n%s", leak, l.log)
 		}
 	}
+	trace := func() string {
+		return strings.Join(l.to.Ask("postgres", "select rolname from pg_roles union all select datname from pg_database order by 1"), ",")
+	}
+	for range 2 { // the second time there is nothing to undo
+		if err := l.step.Undo(t.Context(), l.e); err != nil {
+			t.Fatal(err)
+		}
+		if got := trace(); got != before {
+			t.Errorf("after undo: %s, want %s", got, before)
+		}
+	}
+	if err := l.step.Apply(t.Context(), l.e); err != nil {
+		t.Fatalf("again: %v\n%s", err, l.log)
+	}
 	l.to.Exec(postgresLabName, "delete from s.t where id = 5")
 	if err := l.step.Verify(t.Context(), l.looking()); err == nil || !strings.Contains(err.Error(), "s.t has 2999 rows, and 3000 were copied") {
 		t.Errorf("verify after a row was deleted: %v", err)
 	}
+	// What was written to is kept.
 	if err := l.step.Undo(t.Context(), l.e); err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(l.to.Ask("postgres", "select rolname from pg_roles union all select datname from pg_database order by 1"), ","); got != before {
-		t.Errorf("after undo: %s, want %s", got, before)
+	kept := l.to.Ask("postgres", "select datname from pg_database where datname ~ '_rolled_back_' and datconnlimit = 0")
+	if len(kept) != 1 || !strings.Contains(l.log.String(), kept[0]) || !strings.HasPrefix(kept[0], postgresLabName[:10]) {
+		t.Fatalf("kept %q; the log:\n%s", kept, l.log)
 	}
-	if err := l.step.Undo(t.Context(), l.e); err != nil {
-		t.Error(err)
+	if got := l.to.Ask(kept[0], "select count(*) from s.t"); got[0] != "2999" {
+		t.Errorf("kept: %q rows", got)
+	}
+	if got := l.to.Ask("postgres", "select 1 from pg_database where datname = '"+strings.ReplaceAll(postgresLabName, "'", "''")+"'"); len(got) != 0 {
+		t.Error("the old name is still there")
 	}
 }
 
