@@ -173,7 +173,7 @@ func watch(ctx context.Context, dir string, f driveFlags) error {
 	id := filepath.Base(dir)
 	err = screen(ctx, a, f, "belay resume "+id, "The run goes on without this screen. Come back with: belay attach "+id)
 	switch live := a.Live(); {
-	case left(err) && !live.Ended:
+	case (left(err) || ctx.Err() != nil) && !live.Ended:
 		fmt.Printf("Run %s goes on: %s. Come back with: belay attach %s\n", id, a.State().Status, id)
 		return exit(exitInterrupted)
 	case err != nil && !left(err):

@@ -50,6 +50,9 @@ func realMain() int {
 		return int(code)
 	}
 	fmt.Fprintf(os.Stderr, "belay: %v\n", err)
+	if ctx.Err() != nil { // told to leave by a signal, whatever that broke off
+		return exitInterrupted
+	}
 	return codeOf(err)
 }
 

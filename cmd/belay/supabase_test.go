@@ -139,7 +139,7 @@ func TestSupabaseForward(t *testing.T) {
 	if err != nil || !strings.Contains(string(zone), "api 2 IN A 203.0.113.10\n") {
 		t.Errorf("DNS: %s, %v", zone, err)
 	}
-	state := s.Exec("vps", `psql -Atqh /srv/db/main -U postgres sojorn -c "SELECT string_agg(extname, ' ' ORDER BY extname) FROM pg_extension" \
+	state := s.Exec("vps", `psql -Atqh /srv/db/main -U postgres sojorn -c "SELECT string_agg(extname, ' ' ORDER BY extname COLLATE \"C\") FROM pg_extension" \
   -c "SELECT count(*) FROM pg_policies" -c "SELECT version, dirty FROM schema_migrations" -c "SELECT count(*) FROM public.search('Beacon 17')"
 stat -c %a /opt/sojorn/.env`)
 	if want := "pg_trgm plpgsql uuid-ossp\n0\n2|f\n120\n600\n"; state != want {
