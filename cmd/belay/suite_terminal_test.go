@@ -361,9 +361,10 @@ func TestScreenIsLeft(t *testing.T) {
 			}
 			var dead string
 			k.until("the screen has ended", func() bool {
-				out, err := k.inTmux("list-panes", "-t", "one", "-F", "#{pane_dead} #{pane_dead_status}").Output()
+				// tmux sees that the terminal is closed before it knows the status.
+				out, err := k.inTmux("list-panes", "-t", "one", "-F", "#{pane_dead} #{pane_dead_status}#{pane_dead_signal}").Output()
 				dead = strings.TrimSpace(string(out))
-				return err == nil && strings.HasPrefix(dead, "1")
+				return err == nil && strings.HasPrefix(dead, "1 ")
 			})
 			if want := fmt.Sprint("1 ", exitInterrupted); dead != want {
 				t.Errorf("the screen ended with %q, not %q:\n%s", dead, want, k.screen("one"))
