@@ -331,43 +331,75 @@ func TestTerminalIsTakenAway(t *testing.T) {
 	}
 }
 
+// aScreen is belay on a terminal of the test's own.
+type aScreen struct {
+	*exec.Cmd
+	far  *os.File
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (k *kept) onTerminal(args ...string) *aScreen {
+	k.t.Helper()
+	s := &aScreen{Cmd: exec.Command(k.program, args...)}
+	s.Dir, s.Env = k.dir, k.env
+	var err error
+	if s.far, err = pty.StartWithSize(s.Cmd, &pty.Winsize{Rows: 30, Cols: 100}); err != nil {
+		k.t.Fatal(err)
+	}
+	k.t.Cleanup(func() { _ = s.Process.Kill(); _ = s.far.Close() })
+	go func() {
+		buf := make([]byte, 1<<16)
+		for {
+			n, err := s.far.Read(buf)
+			s.mu.Lock()
+			s.text.Write(buf[:n])
+			s.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return s
+}
+
+func (s *aScreen) shows(words string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Contains(sgr.ReplaceAllString(s.text.String(), ""), words)
+}
+
 // TestScreenIsLeft leaves a screen in three ways in the middle of a step: it
 // ends by itself, with the code of a run that goes on, and the keeper does go on.
 func TestScreenIsLeft(t *testing.T) {
 	program := realBelay(t)
-	for name, leave := range map[string]func(k *kept) error{
-		"keys": func(k *kept) error {
-			if err := k.inTmux("send-keys", "-t", "one", "q").Run(); err != nil {
+	for name, leave := range map[string]func(k *kept, s *aScreen) error{
+		"keys": func(k *kept, s *aScreen) error {
+			if _, err := s.far.WriteString("q"); err != nil {
 				return err
 			}
-			k.untilScreen("one", "what leaving means", "d  detach")
-			return k.inTmux("send-keys", "-t", "one", "d").Run()
+			k.until("the screen says what leaving means", func() bool { return s.shows("d  detach") })
+			_, err := s.far.WriteString("d")
+			return err
 		},
-		"told to": func(k *kept) error { return syscall.Kill(k.pid("one"), syscall.SIGTERM) },
-		"told to, and hung up": func(k *kept) error {
-			pid := k.pid("one")
-			err := syscall.Kill(pid, syscall.SIGTERM)
-			_ = syscall.Kill(pid, syscall.SIGHUP) // it may be gone by now
+		"told to": func(_ *kept, s *aScreen) error { return s.Process.Signal(syscall.SIGTERM) },
+		"told to, and hung up": func(_ *kept, s *aScreen) error {
+			err := s.Process.Signal(syscall.SIGTERM)
+			_ = s.Process.Signal(syscall.SIGHUP) // it may be gone by now
 			return err
 		},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			k := newKept(t, program)
-			k.tmuxRun("one", "run", "plan.yaml")
+			s := k.onTerminal("run", "plan.yaml")
 			k.begin()
-			k.untilScreen("one", "the step", "Long work")
-			if err := leave(k); err != nil {
+			k.until("the screen shows the step", func() bool { return s.shows("Long work") })
+			if err := leave(k, s); err != nil {
 				t.Fatal(err)
 			}
-			var dead string
-			k.until("the screen has ended", func() bool {
-				// tmux sees that the terminal is closed before it knows the status.
-				out, err := k.inTmux("list-panes", "-t", "one", "-F", "#{pane_dead} #{pane_dead_status}#{pane_dead_signal}").Output()
-				dead = strings.TrimSpace(string(out))
-				return err == nil && strings.HasPrefix(dead, "1 ")
-			})
-			if want := fmt.Sprint("1 ", exitInterrupted); dead != want {
-				t.Errorf("the screen ended with %q, not %q:\n%s", dead, want, k.screen("one"))
+			_ = s.Wait()
+			if code := s.ProcessState.ExitCode(); code != exitInterrupted {
+				t.Errorf("the screen ended with %d (%s)", code, s.ProcessState)
 			}
 			if k.holder() == nil {
 				t.Fatal("the keeper is gone")
