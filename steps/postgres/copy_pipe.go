@@ -28,7 +28,7 @@ func pump(ctx context.Context, from, to *pgx.Conn, out, in string, meter func(by
 	tag, inErr := to.PgConn().CopyFrom(ctx, p, in)
 	if inErr != nil {
 		p.stop(inErr)
-		if from.PgConn().IsClosed() || to.PgConn().IsClosed() {
+		if to.PgConn().IsClosed() { // from is CopyTo's own while that runs
 			cancel(inErr)
 		}
 	}
