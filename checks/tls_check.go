@@ -90,8 +90,11 @@ func (c *TLSCheck) Assess(ctx context.Context, w World) ([]Finding, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, slow(limit))
 		defer cancel()
 		s, err := c.fetch(ctx, h, limit)
-		if err != nil && ctx.Err() != nil {
+		switch {
+		case err != nil && ctx.Err() != nil:
 			err = context.Cause(ctx)
+		case errors.Is(err, os.ErrDeadlineExceeded): // the connection's own, a moment before
+			err = slow(limit)
 		}
 		var cannot cannotAsk
 		switch {
