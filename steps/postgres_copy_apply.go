@@ -207,6 +207,15 @@ func (c *postgresCopy) takeBack(ctx context.Context, cp postgres.Copy, rec postg
 	case rec.Found != nil && *rec.Found != now:
 		return fmt.Errorf("%s is not the database that was copied into: it was made anew since, and is left alone", cp.To)
 	case rec.Found != nil:
+		if rec.Copied != nil {
+			written, err := postgres.Written(ctx, cp.To, rec.Copied.Tables)
+			if err != nil {
+				return err
+			}
+			if written {
+				return fmt.Errorf("%s was there before, and was written to since it was copied into, so nothing in it was dropped: save what may be missed, drop the database yourself, and roll back again", cp.To)
+			}
+		}
 		did, err := cp.Empty(ctx, rec.After)
 		if err != nil {
 			return err

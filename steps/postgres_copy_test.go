@@ -232,6 +232,11 @@ func TestPostgresCopyThere(t *testing.T) {
 		t.Errorf("undo dropped: %q", got)
 	}
 	l.to.Exec(postgresLabName, "drop table public.theirs")
+	l.to.Exec(postgresLabName, "begin; create table keep as select * from s.t where id = 5; delete from s.t where id = 5; commit")
+	if err := l.step.Undo(t.Context(), l.e); err == nil {
+		t.Error("undo over rows that were written since")
+	}
+	l.to.Exec(postgresLabName, "insert into s.t overriding system value select * from keep; drop table keep; select pg_stat_reset()")
 	if err := l.step.Undo(t.Context(), l.e); err != nil {
 		t.Fatal(err)
 	}

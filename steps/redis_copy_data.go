@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"belay/steps/redis"
@@ -201,10 +202,16 @@ func (r *redisCopy) Verify(ctx context.Context, e Env) error {
 	}
 	want := p.a.Offset
 	for begun := time.Now(); ; {
-		if redis.Follows(p.b, p.a) && p.b.Offset >= want {
-			break
+		// The source calls a replica online once that has spoken up, up to a
+		// second after it says itself that it follows.
+		follows := redis.Follows(p.b, p.a) && p.b.Offset >= want
+		if follows && slices.ContainsFunc(p.a.Replicas, func(seen redis.Replica) bool { return seen.State == "online" }) {
+			return nil
 		}
-		if time.Since(begun) > time.Duration(r.Patience) {
+		switch over := time.Since(begun) > time.Duration(r.Patience); {
+		case over && follows:
+			return fmt.Errorf("%s lists no replica that is online, though the target says that it follows", p.from.Server)
+		case over:
 			return fmt.Errorf("%s is %d bytes behind what the source had %v ago (link up: %v)", p.to.Server, want-p.b.Offset, r.Patience, p.b.LinkUp)
 		}
 		if err := pause(ctx, redisLook); err != nil {
@@ -214,12 +221,6 @@ func (r *redisCopy) Verify(ctx context.Context, e Env) error {
 			return err
 		}
 	}
-	for _, seen := range p.a.Replicas {
-		if seen.State == "online" {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s lists no replica that is online, though the target says that it follows", p.from.Server)
 }
 
 func redisVerifyScan(ctx context.Context, e Env, p *redisPair, mine redisMine) error {
