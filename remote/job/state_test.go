@@ -192,7 +192,7 @@ func TestCancelAfter(t *testing.T) {
 func TestCancelSparesStrangers(t *testing.T) {
 	shells(t, func(t *testing.T, m *machine) {
 		start(t, m, Spec{ID: "mine", Script: hold})
-		time.Sleep(50 * time.Millisecond) // born in the same tick (10 ms), the stranger could not be told from the job
+		time.Sleep(50 * time.Millisecond)                       // born in the same tick (10 ms), the stranger could not be told from the job
 		stranger := exec.Command("sh", "-c", "sleep 60 & wait") // #nosec: a fixed script
 		stranger.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if err := stranger.Start(); err != nil {
