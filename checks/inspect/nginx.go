@@ -8,7 +8,7 @@ import (
 )
 
 // nginxFile is one file of a configuration, in the order of reading.
-type nginxFile struct{ path, prefix, text string }
+type nginxFile struct{ path, text string }
 
 // directive is one of nginx's: "listen 443 ssl;" or "server { … }".
 type directive struct {

@@ -50,7 +50,7 @@ func Look(ctx context.Context, h remote.Host) (*Engine, error) { return open(ctx
 func open(ctx context.Context, h remote.Host, look bool) (*Engine, error) {
 	at, err := endpoint(ctx, h)
 	if err != nil {
-		return nil, fmt.Errorf("Docker engine of %s: %w", h.Name, err)
+		return nil, fmt.Errorf("the Docker engine of %s: %w", h.Name, err)
 	}
 	var socketErr error
 	if path, ok := strings.CutPrefix(at, "unix://"); ok && h.Dialer != nil {
@@ -60,7 +60,7 @@ func open(ctx context.Context, h remote.Host, look bool) (*Engine, error) {
 			return e, nil
 		}
 		if _, lost := errors.AsType[*remote.UnreachableError](err); lost || ctx.Err() != nil || errors.Is(err, ErrTooOld) {
-			return nil, fmt.Errorf("Docker engine of %s: %w", h.Name, err)
+			return nil, fmt.Errorf("the Docker engine of %s: %w", h.Name, err)
 		}
 		socketErr = err
 	}
@@ -72,11 +72,11 @@ func open(ctx context.Context, h remote.Host, look bool) (*Engine, error) {
 	}
 	e, err := connect(ctx, w, "docker system dial-stdio", look)
 	if err != nil && socketErr != nil {
-		return nil, fmt.Errorf("Docker engine of %s: it is reached neither by its socket (%w) nor by a command there (%w); "+
+		return nil, fmt.Errorf("the Docker engine of %s: it is reached neither by its socket (%w) nor by a command there (%w); "+
 			"nothing was changed. Is it running, and may the login use it (group docker, or sudo: true for the host)?", h.Name, socketErr, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("Docker engine of %s at %s: %w", h.Name, at, err)
+		return nil, fmt.Errorf("the Docker engine of %s at %s: %w", h.Name, at, err)
 	}
 	return e, nil
 }

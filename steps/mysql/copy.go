@@ -180,7 +180,6 @@ type work struct {
 	foreign []string
 	fresh   bool // made in this attempt: nothing can be in it
 	left    int  // parts still to be copied
-	start   time.Time
 	rows    int64
 }
 

@@ -32,11 +32,3 @@ func String(s string) string {
 	b.WriteByte('\'')
 	return b.String()
 }
-
-func idents(names []string) string {
-	all := make([]string, len(names))
-	for i, n := range names {
-		all[i] = Ident(n)
-	}
-	return strings.Join(all, ", ")
-}
