@@ -36,7 +36,7 @@ func (b *pgBox) fresh(database string) {
 }
 
 func (b *pgBox) migrate(dir string, to int64) *postgresMigrate {
-	return &postgresMigrate{postgresStore: b.store("shop"), Dir: dir, To: &to, Table: "schema_migrations"}
+	return &postgresMigrate{postgresStore: b.store("shop"), Dir: dir, To: &to, Table: "schema_migrations", LockWait: 15e9}
 }
 
 func (b *pgBox) version(t *testing.T, want string) {
@@ -151,6 +151,7 @@ func TestPostgresMigrateWaitsForOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := b.migrate(pgMigrations(t, pgThree), 1)
+	m.LockWait = 0
 	if err := m.Apply(t.Context(), e); err == nil || !strings.Contains(err.Error(), "somebody else is migrating") {
 		t.Errorf("%v", err)
 	}
