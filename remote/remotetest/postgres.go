@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -171,6 +172,22 @@ func (p *Postgres) Kill() {
 	signal(all, syscall.SIGKILL)
 	_ = p.proc.Wait()
 	p.proc = nil
+	UntilGone(all)
+}
+
+// UntilGone waits until processes that were killed have let go of what they
+// held, for half a minute at most: a killed one is not dead at once.
+func UntilGone(pids []int) {
+	for range 1200 {
+		pids = slices.DeleteFunc(pids, func(pid int) bool {
+			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			return err != nil || strings.Contains(string(b), ") Z ")
+		})
+		if len(pids) == 0 {
+			return
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
 }
 
 // URL is how the superuser reaches a database over TCP.

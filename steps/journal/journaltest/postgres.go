@@ -126,6 +126,7 @@ func (p *Postgres) Kill() {
 	}
 	_ = p.proc.Wait()
 	p.proc = nil
+	remotetest.UntilGone(all)
 }
 
 // Exec runs SQL as the test, beside belay.
