@@ -57,9 +57,15 @@ show() { # how the lock stands: free, odd, or held NOW MTIME OWNER and its first
 		echo free
 	fi
 }
+ours() { # the lock is our run's, perhaps by another call of this moment
+	begins "$L" "$P" || return 1
+	touch -c "$L" 2>/dev/null
+	echo mine
+}
 take() {
-	if begins "$L" "$P"; then touch -c "$L" 2>/dev/null; echo mine; return; fi
-	if there; then show; return; fi
+	if ours; then return; fi
+	# Looked at after it was seen: it may have been made between the two looks.
+	if there; then ours || show; return; fi
 	room
 	C=1
 	e=$({ printf '%s\n' "$1" >"$D/$T" && chmod 644 "$D/$T"; } 2>&1) || fail "$e"
@@ -70,11 +76,8 @@ take() {
 		if e=$(ln "$D/$T" "$L" 2>&1); then
 			if begins "$L" "$P"; then echo taken; return; fi
 			rm -f "$L/$T" 2>/dev/null
-		elif begins "$L" "$P"; then
-			echo mine
-			return
 		fi
-		if there; then show; return; fi
+		if there; then ours || show; return; fi
 	done
 	fail "$e"
 }

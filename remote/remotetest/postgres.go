@@ -172,12 +172,12 @@ func (p *Postgres) Kill() {
 	signal(all, syscall.SIGKILL)
 	_ = p.proc.Wait()
 	p.proc = nil
-	UntilGone(all)
+	untilGone(all)
 }
 
-// UntilGone waits until processes that were killed have let go of what they
+// untilGone waits until processes that were killed have let go of what they
 // held, for half a minute at most: a killed one is not dead at once.
-func UntilGone(pids []int) {
+func untilGone(pids []int) {
 	for range 1200 {
 		pids = slices.DeleteFunc(pids, func(pid int) bool {
 			b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -192,7 +192,11 @@ func UntilGone(pids []int) {
 
 // URL is how the superuser reaches a database over TCP.
 func (p *Postgres) URL(database string) string {
-	u := url.URL{Scheme: "postgres", User: url.UserPassword(p.User, p.Password), Host: p.Addr, Path: "/" + database, RawQuery: "sslmode=disable"}
+	who := url.User(p.User)
+	if p.Password != "" {
+		who = url.UserPassword(p.User, p.Password)
+	}
+	u := url.URL{Scheme: "postgres", User: who, Host: p.Addr, Path: "/" + database, RawQuery: "sslmode=disable"}
 	return u.String()
 }
 
