@@ -103,14 +103,20 @@ func outline(groups []plan.Group) []string {
 	var all []string
 	for _, g := range groups {
 		for _, l := range g.Lanes {
-			for _, s := range l.Steps {
-				line := s.Title
-				if len(s.On) > 0 {
-					line += " (" + strings.Join(s.On, ", ") + ")"
-				}
-				all = append(all, line)
-			}
+			all = append(all, outlineSteps(l.Steps)...)
 		}
+	}
+	return all
+}
+
+func outlineSteps(list []*plan.Step) []string {
+	var all []string
+	for _, s := range list {
+		line := s.Title
+		if len(s.On) > 0 {
+			line += " (" + strings.Join(s.On, ", ") + ")"
+		}
+		all = append(all, line)
 	}
 	return all
 }

@@ -53,8 +53,11 @@ type Engine struct {
 	// BreakLock is why other runs' locks on the hosts may be broken, once, at
 	// the beginning; empty: the operator is asked.
 	BreakLock string
-	Looking   func(bool) // an assessment begins or ends
-	Now       func() time.Time
+	// Way is the way back that the operator has named beforehand, one of the
+	// plan's; only this one is offered then, where it is open.
+	Way     string
+	Looking func(bool) // an assessment begins or ends
+	Now     func() time.Time
 	// Judging gathers facts and judges them; tests put their own findings here.
 	Judging func(context.Context, []checks.Check) []checks.Finding
 

@@ -38,7 +38,7 @@ func (e *Engine) askFailed(ctx context.Context, s *plan.Step, st journal.StepSta
 		Kind: journal.AskFailed, Step: s.ID,
 		Title:   fmt.Sprintf("%q failed", s.Title),
 		Text:    e.failureText(s, st, fit),
-		Options: []journal.Option{optRetry, optRecheck, optSkip, optRollback, optStop},
+		Options: append([]journal.Option{optRetry, optRecheck, optSkip}, e.turns(s)...),
 	}
 	remedy := e.remedy(fit)
 	if remedy != nil {
@@ -121,7 +121,7 @@ func (e *Engine) failureText(s *plan.Step, st journal.StepState, fit []plan.Hint
 			b.WriteString("The plan's remedy for this was carried out already.\n")
 		}
 	}
-	if !s.HasWayBack() {
+	if w, _ := e.Plan.WayOf(s.ID); w == nil && !s.HasWayBack() {
 		b.WriteString("This step has no way back of its own.\n")
 	}
 	return strings.TrimSpace(b.String())
@@ -261,12 +261,12 @@ func (e *Engine) askUnknown(ctx context.Context, s *plan.Step, st journal.StepSt
 		Kind: journal.AskUnknown, Step: s.ID,
 		Title: fmt.Sprintf("%q: outcome unknown", s.Title),
 		Text:  text + "Look at the host before you choose: doing it a second time may do harm.",
-		Options: []journal.Option{
+		Options: append([]journal.Option{
 			{Choice: "recheck", Label: "look again"},
 			{Choice: "done", Label: "it was done: go on", Needs: "reason"},
 			{Choice: "retry", Label: "it was not done: do it (again)", Needs: "reason", Danger: true},
-			optSkip, optRollback, optStop,
-		},
+			optSkip,
+		}, e.turns(s)...),
 	})
 	if err != nil {
 		return err
@@ -293,9 +293,9 @@ func (e *Engine) askManual(ctx context.Context, s *plan.Step, asker steps.Asker)
 	}
 	a, err := e.decide(ctx, journal.Question{
 		Kind: journal.AskManual, Step: s.ID, Title: s.Title, Text: text,
-		Options: []journal.Option{doneOption, optSkip, optRollback, optStop},
+		Options: append([]journal.Option{doneOption, optSkip}, e.turns(s)...),
 	})
-	if err == nil && a.Choice == "skip" {
+	if err == nil && a.Choice != "done" {
 		err = e.append(journal.Event{Type: journal.StepSkipped, Step: s.ID}, a)
 	}
 	return a, err

@@ -18,7 +18,8 @@ import (
 var errBack = errors.New("no rollback after all")
 
 // rollback undoes every step that was begun, last first, once the operator has
-// seen the list and agreed. Hosts that are not reached become debts.
+// seen the list and agreed, and does what the chosen way has before and after
+// that. Hosts that are not reached become debts.
 func (e *Engine) rollback(ctx context.Context) error {
 	if err := e.withdraw(); err != nil {
 		return err
@@ -33,6 +34,23 @@ func (e *Engine) rollback(ctx context.Context) error {
 			return err
 		}
 	}
+	w := e.way()
+	if w != nil {
+		if err := e.groups(ctx, w.Before); err != nil {
+			return err
+		}
+	}
+	if err := e.undoAll(ctx); err != nil {
+		return err
+	}
+	if w != nil {
+		return e.groups(ctx, w.After)
+	}
+	return nil
+}
+
+// undoAll takes back the stages' steps, last first.
+func (e *Engine) undoAll(ctx context.Context) error {
 	for _, stage := range slices.Backward(journal.Stages) {
 		for _, g := range slices.Backward(e.Plan.Groups(stage)) {
 			err := e.lanes(g, func(l plan.Lane) error {
@@ -58,7 +76,7 @@ func (e *Engine) rollback(ctx context.Context) error {
 func (e *Engine) withdraw() error {
 	for _, q := range e.Log.State().Questions {
 		st := e.Log.State().Step(q.Step)
-		if q.Kind == journal.AskRollback || st.Undoing || st.Status == journal.UndoFailedSt {
+		if w, _ := e.Plan.WayOf(q.Step); w != nil || q.Kind == journal.AskRollback || st.Undoing || st.Status == journal.UndoFailedSt {
 			continue
 		}
 		a := journal.Answer{Question: q.ID, Choice: "withdrawn", Reason: "the run is rolled back", By: e.Author, Time: e.Now().UTC()}
@@ -73,12 +91,13 @@ func (e *Engine) askRollback(ctx context.Context) error {
 	items, none := e.toUndo()
 	q := journal.Question{
 		Kind: journal.AskRollback, Title: "Roll back?", Items: items,
-		Text: fmt.Sprintf("%d steps will be undone, last first.", len(items)),
-		Options: []journal.Option{
-			{Choice: "go", Label: "roll back", Type: e.gateWord(), Needs: "name reason", Danger: true},
-			{Choice: "back", Label: "do not roll back; return to the run"},
-			optStop,
-		},
+		Text:    fmt.Sprintf("%d steps will be undone, last first.", len(items)),
+		Options: append(e.wayOptions(), journal.Option{Choice: "back", Label: "do not roll back; return to the run"}, optStop),
+	}
+	if e.Way != "" { // an open question of before may offer other ways
+		if err := e.withdrawKind(journal.AskRollback, "asked again with the way that was named"); err != nil {
+			return err
+		}
 	}
 	if len(none) > 0 {
 		q.Text += "\nThese have no way back and stay as they are: " + strings.Join(none, ", ") + "."
@@ -101,7 +120,11 @@ func (e *Engine) askRollback(ctx context.Context) error {
 	case "stop":
 		return errStop
 	}
-	return e.append(journal.Event{Type: journal.RollbackBegun}, a)
+	way := ""
+	if e.Plan.Way(a.Choice) != nil {
+		way = a.Choice
+	}
+	return e.append(journal.Event{Type: journal.RollbackBegun, Key: way}, a)
 }
 
 // backward is the way back over steps: what mended one comes before it.

@@ -26,6 +26,9 @@ func (e *Engine) step(ctx context.Context, s *plan.Step) error {
 		if done(s, st) {
 			return nil
 		}
+		if why := e.leftOut(s, st); why != nil {
+			return e.skipRest(s, st, why)
+		}
 		var err error
 		switch st.Status {
 		case journal.Pending:
@@ -150,7 +153,7 @@ func (e *Engine) apply(ctx context.Context, s *plan.Step, hosts []string) error 
 	answer := ""
 	if asker, ok := s.Do.(steps.Asker); ok {
 		a, err := e.askManual(ctx, s, asker)
-		if err != nil || a.Choice == "skip" {
+		if err != nil || a.Choice != "done" {
 			return err
 		}
 		answer = a.Text

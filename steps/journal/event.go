@@ -49,7 +49,7 @@ const (
 	Probed    Type = "probed"     // Tally of probe Key, at most one every few seconds
 	Verdict   Type = "verdict"    // Soak's verdict in Key, reason in Err
 
-	RollbackBegun Type = "rollback-begun" // Answer
+	RollbackBegun Type = "rollback-begun" // Answer; the way back in Key, where the plan has several
 	RunEnded      Type = "run-ended"      // Status in Key
 	Noted         Type = "noted"          // a sentence in Key
 )
@@ -69,6 +69,10 @@ const (
 
 // Stages lists the stages in order.
 var Stages = []Stage{Assess, Prepare, Signoff, Cutover, Soak, Close}
+
+// GoingBack stands in a stage's place for the steps of a way back. It is not a
+// stage of the tale: a run that goes back stays in the stage that it left off.
+const GoingBack Stage = "rollback"
 
 // Status is the state of a step or of a run.
 type Status string
@@ -205,6 +209,7 @@ type Option struct {
 	Needs  string `json:"needs,omitempty"` // what must come with it: "reason", "text", "name", or ""
 	Type   string `json:"type,omitempty"`  // what must be typed, exactly, to choose it
 	Danger bool   `json:"danger,omitempty"`
+	Note   string `json:"note,omitempty"` // what choosing it means, in lines; for people
 }
 
 // Answer is what a person said.

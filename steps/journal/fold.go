@@ -43,7 +43,7 @@ func (s *State) Apply(e Event) {
 		s.note(e.Time, e.Key)
 	case RollbackBegun:
 		a := answerOf(e)
-		s.Rollback, s.ended = &a, ""
+		s.Rollback, s.Way, s.ended = &a, e.Key, ""
 	case RunEnded:
 		s.ended = Status(e.Key)
 	case Asked, Answered, Evidence, Signed:

@@ -29,6 +29,7 @@ type State struct {
 
 	Soak      SoakState
 	Rollback  *Answer // who asked for it and why; nil while going forward
+	Way       string  // the way back that was chosen; "" where the plan has only one
 	Debts     []Debt
 	Notes     []Note
 	PastClose bool // the point of no return is behind us

@@ -148,7 +148,7 @@ func (p *Plan) Needs() []Check {
 	kinds := checks.All()
 	var all []Check
 	seen := map[string]bool{}
-	for _, s := range p.Steps() {
+	for _, s := range p.AllSteps() {
 		for _, do := range s.needs() {
 			name := checks.Name(do)
 			c := Check{Title: describe(name, do), Kind: kinds[name], Do: do, Line: s.Line}

@@ -30,6 +30,7 @@ type planFields struct {
 	Cutover     *node         `yaml:"cutover" doc:"steps that switch from the old service to the new one"`
 	Soak        *soakFields   `yaml:"soak" doc:"what is watched afterwards, and for how long"`
 	Close       *node         `yaml:"close" doc:"steps after which nobody goes back"`
+	Rollback    *node         `yaml:"rollback" doc:"ways back by name, of which one is chosen; without it a rollback undoes every step, last first"`
 }
 
 // overlayFields are the keys that an overlay may have.

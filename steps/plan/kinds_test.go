@@ -267,9 +267,13 @@ func jsonType(x any) string {
 func TestSchema(t *testing.T) {
 	schema := decodeJSON(t, Schema(fakeKinds())).(map[string]any)
 	for src, ok := range map[string]bool{
-		full:                   true,
-		head:                   true,
-		head + "prepair: []\n": false,
+		full:                                     true,
+		head:                                     true,
+		wayPlan:                                  true,
+		head + "rollback:\n":                     true,
+		head + "rollback: {quick: {about: x}}\n": false,
+		head + "rollback: {quick: {loses: x, before: [{step: A}]}}\n": false,
+		head + "prepair: []\n":                                                  false,
 		inPrepare + "- {step: A, run: x, manual: y}\n":                          false,
 		inPrepare + "- {step: A}\n":                                             false,
 		inPrepare + "- {step: A, files.copy: {from: a, to: b, port: x}}\n":      false,

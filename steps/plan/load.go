@@ -100,12 +100,13 @@ func (b *builder) build(root *node) {
 	p.Prepare = b.groups(f.Prepare, journal.Prepare)
 	p.Cutover = b.groups(f.Cutover, journal.Cutover)
 	p.Close = b.groups(f.Close, journal.Close)
+	b.ways(f.Rollback)
 	b.signoff(f.Signoff)
 	b.soak(f.Soak, b.soakNode(root))
 }
 
 // unfilled are the sections whose values are filled in one by one.
-var unfilled = []string{"hosts", "vars", "secrets", "assess", "prepare", "signoff", "cutover", "close", "soak"}
+var unfilled = []string{"hosts", "vars", "secrets", "assess", "prepare", "signoff", "cutover", "close", "soak", "rollback"}
 
 // head fills in what stands at the top of the plan itself.
 func (b *builder) head(root *node) *node {

@@ -16,11 +16,15 @@ import (
 
 // Manual returns the manual of the kind of step or check of that name; of
 // both, if both are called so. The error says what it might have meant.
-// The name "step" stands for what every step may say around its kind.
+// The name "step" stands for what every step may say around its kind,
+// "rollback" for the ways back of a plan.
 func Manual(kinds Kinds, name string) (string, error) {
 	var all []string
-	if name == "step" {
+	switch name {
+	case "step":
 		return stepFieldsManual(), nil
+	case "rollback":
+		return waysManual(), nil
 	}
 	if k, ok := kinds.Steps[name]; ok {
 		all = append(all, StepManual(k))
@@ -234,7 +238,7 @@ func Index(kinds Kinds) string {
 			fmt.Fprintf(&b, "  %-*s  %s\n", width, n, strings.Join(lines, "\n"+strings.Repeat(" ", width+4)))
 		}
 	}
-	b.WriteString("belay kinds NAME prints a manual; belay kinds step, what every step may say.\n\n")
+	b.WriteString("belay kinds NAME prints a manual; belay kinds step, what every step may say;\nbelay kinds rollback, how a plan says its ways back.\n\n")
 	list("Steps", keys(kinds.Steps), func(n string) string { return kinds.Steps[n].Summary })
 	b.WriteByte('\n')
 	list("Checks", keys(kinds.Checks), func(n string) string { return kinds.Checks[n].Summary })

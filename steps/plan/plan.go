@@ -33,6 +33,7 @@ type Plan struct {
 	Cutover   []Group
 	Soak      *Soak // nil: nothing is watched
 	Close     []Group
+	Ways      []Way // back, in the order of the file; none: a rollback just undoes
 }
 
 // File is an overlay, byte for byte: with Source, what Load needs to read the
@@ -201,30 +202,17 @@ func (p *Plan) Groups(stage journal.Stage) []Group {
 	return nil
 }
 
-// Steps returns all steps in the order of the file.
+// Steps returns the steps of all stages in the order of the tale.
 func (p *Plan) Steps() []*Step {
 	var all []*Step
 	for _, stage := range journal.Stages {
-		for _, g := range p.Groups(stage) {
-			for _, l := range g.Lanes {
-				all = append(all, l.Steps...)
-			}
-		}
+		all = append(all, stepsIn(p.Groups(stage))...)
 	}
 	return all
 }
 
-// Step returns the step of that id, or nil; a mending one, too.
+// Step returns the step of that id, or nil; a mending one and one of a way
+// back, too.
 func (p *Plan) Step(id string) *Step {
-	for _, s := range p.Steps() {
-		if s.ID == id {
-			return s
-		}
-		for _, m := range s.Mends() {
-			if m.ID == id {
-				return m
-			}
-		}
-	}
-	return nil
+	return findStep(p.AllSteps(), id)
 }

@@ -38,8 +38,10 @@ func Schema(kinds Kinds) []byte {
 	replace("assess", nullable(object{"type": "array", "items": object{"$ref": "#/$defs/assess"}}))
 	replace("signoff", nullable(object{"type": "array", "items": w.value(reflect.TypeFor[itemFields](), nil)}))
 	for _, stage := range []string{"prepare", "cutover", "close"} {
-		replace(stage, nullable(object{"type": "array", "items": object{"anyOf": []object{{"$ref": "#/$defs/step"}, {"$ref": "#/$defs/together"}}}}))
+		replace(stage, groupList())
 	}
+	replace("rollback", nullable(names("", w.way())))
+	props["rollback"].(object)["description"] = fieldDoc("rollback")
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "belay plan"
 	root["$defs"] = w.defs()
@@ -51,6 +53,18 @@ func Schema(kinds Kinds) []byte {
 }
 
 func fieldDoc(name string) string { return shapeOf(reflect.TypeFor[planFields]()).byName[name].doc }
+
+// groupList is a list of steps and of those that run together.
+func groupList() object {
+	return nullable(object{"type": "array", "items": object{"anyOf": []object{{"$ref": "#/$defs/step"}, {"$ref": "#/$defs/together"}}}})
+}
+
+func (w schemaWriter) way() object {
+	s := w.structure(reflect.TypeFor[wayFields]())
+	w.put(s, "before", groupList())
+	w.put(s, "after", groupList())
+	return s
+}
 
 func nullable(s object) object { s["type"] = []string{s["type"].(string), "null"}; return s }
 

@@ -69,6 +69,8 @@ func (b *builder) machineItem(it *Item, ref string, at *node) {
 		b.c.add(at, "%s comes after the sign-off, so the checklist cannot wait for it", quote(ref))
 	case st != nil && st.Stage == journal.Prepare:
 		it.Step, text = st.ID, fmt.Sprintf("step “%s” is done", st.Title)
+	case st != nil && st.Stage == journal.GoingBack:
+		b.c.add(at, "step %s belongs to a way back, so the checklist cannot wait for it", quote(ref))
 	case st != nil:
 		b.c.add(at, "step %s belongs to %s, which comes after the sign-off", quote(ref), st.Stage)
 	case b.titles[ref] == 1:
@@ -202,6 +204,8 @@ func (b *builder) provable(item *node, do checks.Check) bool {
 	case st == nil && b.ids[c.ID] == 0:
 		b.c.add(item, "no step is called %s%s", quote(c.ID), didYouMean(c.ID, keys(b.ids)))
 	case st == nil: // it has problems of its own
+	case st.Stage == journal.GoingBack:
+		b.c.add(item, "step %s belongs to a way back, so it has not run while the soak is watched", quote(c.ID))
 	default:
 		if _, ok := st.Do.(steps.Prover); ok {
 			return true

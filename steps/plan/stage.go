@@ -42,12 +42,17 @@ type laneFields struct {
 
 // groups reads the steps of a stage.
 func (b *builder) groups(n *node, stage journal.Stage) []Group {
+	return b.groupList(n, string(stage), stage)
+}
+
+// groupList reads the list of steps under the key name.
+func (b *builder) groupList(n *node, name string, stage journal.Stage) []Group {
 	if n == nil || n.bad || n.null() {
 		return nil
 	}
 	b.stage = stage
 	if n.kind != list {
-		b.decoder.c.add(n, "%s takes a list of steps, each beginning with `- step:`, not %s", quote(string(stage)), n.describe())
+		b.decoder.c.add(n, "%s takes a list of steps, each beginning with `- step:`, not %s", quote(name), n.describe())
 		return nil
 	}
 	var all []Group

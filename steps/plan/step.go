@@ -76,6 +76,7 @@ func (b *builder) step(n, raw *node, s scope) *Step {
 	b.kind(st, p)
 	b.retry(st, n.get("retry"), f.Retry)
 	b.hints(st, n.get("hints"), f.Hints)
+	b.notUndone(st, n.pair("undo"))
 	if f.Undo != nil {
 		st.Undo = b.aside(st, n.pair("undo"), b.c.n == told, st.ID+"-undo", "Undo: "+st.Title, "an undo")
 	}

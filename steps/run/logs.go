@@ -18,7 +18,7 @@ type logs struct {
 
 func newLogs(dir string, p *plan.Plan) logs {
 	l := logs{filepath.Join(dir, "logs"), map[string][]string{}, &sync.Mutex{}, map[string]*mergedLog{}}
-	for _, s := range p.Steps() {
+	for _, s := range p.AllSteps() {
 		l.on[s.ID] = s.On
 	}
 	return l
