@@ -34,11 +34,12 @@ type composeUp struct {
 	Wait           remote.Duration `yaml:"wait" default:"5m" doc:"how long the services may take until they are ready; one that keeps crashing fails the step sooner"`
 	Healthy        []string        `yaml:"healthy" doc:"services that must have a healthcheck and pass it; others need to only if they have one"`
 	MayFail        []string        `yaml:"may_fail" doc:"services that need not be ready"`
+	Follow         []string        `yaml:"follow" doc:"services whose containers' log comes into the step's log while it waits"`
 }
 
 func (c *composeUp) Validate() error {
 	errs := append(c.validate(), composeCheckServices("services", c.Services),
-		composeCheckServices("healthy", c.Healthy), composeCheckServices("may_fail", c.MayFail))
+		composeCheckServices("healthy", c.Healthy), composeCheckServices("may_fail", c.MayFail), composeCheckServices("follow", c.Follow))
 	for i, s := range c.MayFail {
 		if slices.Contains(c.Healthy, s) {
 			errs = append(errs, Field(fmt.Sprintf("may_fail.%d", i), "%s is under healthy, too", s))
@@ -58,7 +59,7 @@ func (c *composeUp) wanted(v composeView) ([]string, error) {
 	if len(c.Services) > 0 {
 		want = c.Services
 	}
-	for _, list := range [][]string{c.Services, c.Healthy, c.MayFail} {
+	for _, list := range [][]string{c.Services, c.Healthy, c.MayFail, c.Follow} {
 		for _, s := range list {
 			if !slices.Contains(v.services, s) {
 				return nil, fmt.Errorf("service %s is not in the compose files of %s: there are %s", s, c.Dir, strings.Join(v.services, ", "))
@@ -183,7 +184,8 @@ func (c *composeUp) Apply(ctx context.Context, e Env) error {
 			return err
 		}
 	}
-	w := composeWait{services: want, healthy: c.Healthy, mayFail: c.MayFail, limit: time.Duration(c.Wait)}
+	w := composeWait{services: want, healthy: c.Healthy, mayFail: c.MayFail, limit: time.Duration(c.Wait), follow: &composeFollow{services: c.Follow}}
+	w.follow.begin(ctx, e)
 	if err := composeRun(ctx, e, v, c.words()...); err != nil {
 		return w.explain(ctx, e, v.project.Name, err)
 	}

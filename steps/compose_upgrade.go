@@ -21,7 +21,8 @@ func init() {
 		Summary: "Brings a Docker Compose project, or some of its services, to the images that its files now name, and back to the very images that ran before.",
 		Example: `- step: Upgrade the server
   on: chat
-  compose.upgrade: {dir: /opt/fluxer, services: [server], wait: 10m}
+  compose.upgrade: {dir: /opt/fluxer, services: [server], wait: 10m, follow: [server]}
+  progress: {match: 'Applied migration: (\d+)', total: 12, unit: migrations}
 `,
 		New: func() Step { return &composeUpgrade{} },
 	})
@@ -35,11 +36,12 @@ type composeUpgrade struct {
 	Wait           remote.Duration `yaml:"wait" default:"5m" doc:"how long the services may take until they are ready; one that keeps crashing fails the step sooner"`
 	Healthy        []string        `yaml:"healthy" doc:"services that must have a healthcheck and pass it; others need to only if they have one"`
 	MayFail        []string        `yaml:"may_fail" doc:"services that need not be ready"`
+	Follow         []string        `yaml:"follow" doc:"services whose containers' log comes into the step's log while it waits"`
 	Unhealthy      string          `yaml:"unhealthy" enum:"stay|back" default:"stay" doc:"when the new containers are not ready in time: let them stay for a look, or go back at once and fail then"`
 }
 
 func (c *composeUpgrade) up() *composeUp {
-	return &composeUp{composeProject: c.composeProject, Services: c.Services, Healthy: c.Healthy, MayFail: c.MayFail}
+	return &composeUp{composeProject: c.composeProject, Services: c.Services, Healthy: c.Healthy, MayFail: c.MayFail, Follow: c.Follow}
 }
 
 func (c *composeUpgrade) Validate() error { return c.up().Validate() }

@@ -50,6 +50,8 @@ func (c *composeUpgrade) Apply(ctx context.Context, e Env) error {
 		return err
 	}
 	w := c.waiter(s.want)
+	w.follow = &composeFollow{services: c.Follow}
+	w.follow.begin(ctx, e)
 	err = composeRun(ctx, e, s.composeView, c.words()...)
 	if err != nil {
 		err = w.explain(ctx, e, rec.Project, err)

@@ -25,6 +25,7 @@ type composeWait struct {
 	healthy  []string // must have a healthcheck, and pass it
 	mayFail  []string
 	limit    time.Duration
+	follow   *composeFollow // nil: nobody's log
 
 	bad map[string]time.Time // since when a service has been failing
 }
@@ -39,6 +40,9 @@ func (w *composeWait) wait(ctx context.Context, e Env, project string) error {
 		all, err := docker.Containers(ctx, e.Host, project)
 		if err == nil {
 			last = all
+			if w.follow != nil {
+				w.follow.take(ctx, e, all)
+			}
 			open, failed := w.judge(all, time.Now())
 			e.Say(Progress{Done: int64(len(w.services) - len(open)), Total: int64(len(w.services)), Unit: "services", Text: composeText(open)})
 			switch {
@@ -70,6 +74,9 @@ func (w *composeWait) explain(ctx context.Context, e Env, project string, err er
 	all, lookErr := docker.Containers(ctx, e.Host, project)
 	if lookErr != nil {
 		return err
+	}
+	if w.follow != nil {
+		w.follow.take(ctx, e, all)
 	}
 	for _, s := range w.services {
 		if _, _, crashing := composeServiceState(all, s, false); crashing && !slices.Contains(w.mayFail, s) {

@@ -175,7 +175,7 @@ func (d *postgresDump) Apply(ctx context.Context, e Env) error {
 	if err != nil {
 		return err
 	}
-	progress := &logProgress{Match: `pg_dump: dumping contents of table`, Total: tables, Unit: "tables"}
+	progress := &LogProgress{Match: `pg_dump: dumping contents of table`, Total: tables, Unit: "tables"}
 	if err := pgClient(ctx, e, srv, j, progress); err != nil {
 		return fmt.Errorf("dump database %s: %w; nothing is at %s", d.Database, err, d.To)
 	}
@@ -201,7 +201,7 @@ func pgCount(ctx context.Context, srv postgres.Server) (major int, tables int64,
 
 // pgClient runs a client program as a job on the server's host, with the
 // password by stdin.
-func pgClient(ctx context.Context, e Env, srv postgres.Server, j postgres.Job, p *logProgress) error {
+func pgClient(ctx context.Context, e Env, srv postgres.Server, j postgres.Job, p *LogProgress) error {
 	e.Host = srv.Host
 	e.Secret = func(context.Context, string) (secret.Value, error) { return j.Pass, nil }
 	return execute(ctx, e, runKey, runTrace{}, runScript{Script: j.Script, Secrets: []string{"belay_pass"}}, p)

@@ -148,7 +148,7 @@ func (r *postgresRestore) Apply(ctx context.Context, e Env) error {
 	if err != nil {
 		return err
 	}
-	progress := &logProgress{Match: `pg_restore: processing data for table`, Unit: "tables"}
+	progress := &LogProgress{Match: `pg_restore: processing data for table`, Unit: "tables"}
 	if err := pgClient(ctx, e, srv, j, progress); err != nil {
 		return fmt.Errorf("restore %s into database %s: %w", r.From, r.Database, err)
 	}

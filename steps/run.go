@@ -40,11 +40,11 @@ type run struct {
 	UndoBy     string            `yaml:"undo" doc:"script that takes back what the script did, also when that stopped half way"`
 	Again      bool              `yaml:"repeatable" doc:"running it twice equals running it once, so that retry may"`
 	IsAttached bool              `yaml:"attached" doc:"run it on the open connection: it ends when the connection does (for hosts without setsid and perl)"`
-	Progress   *logProgress      `yaml:"progress" doc:"how to read from the output how far it is"`
+	Progress   *LogProgress      `yaml:"progress" doc:"how to read from the output how far it is"`
 }
 
 func (r *run) Validate() error {
-	errs := []error{validNames(r.Env, r.Secrets), r.Progress.validate()}
+	errs := []error{validNames(r.Env, r.Secrets), r.Progress.Validate()}
 	if strings.TrimSpace(r.Script) == "" {
 		errs = append(errs, Field("script", "it is empty"))
 	}

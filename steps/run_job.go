@@ -30,7 +30,7 @@ type runTrace struct {
 	Of       int    `json:"of,omitempty"`       // of an undo: the execution that it takes back
 	Offset   int64  `json:"offset,omitempty"`   // of its log, what the first lines of the step's log hold
 	Lines    int    `json:"lines,omitempty"`    // how many lines of the step's log; 0 when it cannot go back
-	Counted  int64  `json:"counted,omitempty"`  // for logProgress
+	Counted  int64  `json:"counted,omitempty"`  // for LogProgress
 }
 
 // The keys of the two traces in a step's memory.
@@ -76,7 +76,7 @@ func nextTrace(ctx context.Context, e Env, key string, fresh runTrace) (runTrace
 
 // execute runs s once a trace: as a job, or attached if fresh says so.
 // Without its secrets nothing is begun, and no trace says that something was.
-func execute(ctx context.Context, e Env, key string, fresh runTrace, s runScript, p *logProgress) error {
+func execute(ctx context.Context, e Env, key string, fresh runTrace, s runScript, p *LogProgress) error {
 	if t, found, err := traceOf(e, key); err == nil && (!found || t.Told || t.Attached) {
 		if _, err := s.stdin(ctx, e); err != nil {
 			return fmt.Errorf("%w; it was not started", err)
@@ -109,7 +109,7 @@ func undoOnce(ctx context.Context, e Env, fresh runTrace, s runScript) error {
 }
 
 // runAttached executes s on the open connection.
-func runAttached(ctx context.Context, e Env, key string, fresh runTrace, s runScript, p *logProgress) error {
+func runAttached(ctx context.Context, e Env, key string, fresh runTrace, s runScript, p *LogProgress) error {
 	t, err := nextTrace(ctx, e, key, fresh)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func runAttached(ctx context.Context, e Env, key string, fresh runTrace, s runSc
 }
 
 // runJob executes s as a job that outlives belay and the connection.
-func runJob(ctx context.Context, e Env, key string, fresh runTrace, s runScript, p *logProgress) error {
+func runJob(ctx context.Context, e Env, key string, fresh runTrace, s runScript, p *LogProgress) error {
 	t, err := nextTrace(ctx, e, key, fresh)
 	if err != nil {
 		return err

@@ -91,7 +91,7 @@ func TestRunProgress(t *testing.T) {
 	b := &runBox{home: t.TempDir(), over: remote.Local("chat")}
 	r := &run{
 		Script:   `for i in 1 2 3; do echo "Applied migration: $i"; done; printf 'noise\r 7/9 Applied migration: 4\n'; echo Applied migration: many`,
-		Progress: &logProgress{Match: `Applied migration: (\d+)`, Total: 60, Unit: "migrations"},
+		Progress: &LogProgress{Match: `Applied migration: (\d+)`, Total: 60, Unit: "migrations"},
 	}
 	e, _ := runEnv(b.host())
 	var said []Progress
@@ -110,14 +110,17 @@ func TestRunProgress(t *testing.T) {
 
 func TestProgressWriter(t *testing.T) {
 	for name, c := range map[string]struct {
-		p    logProgress
+		p    LogProgress
 		in   []string
 		want []Progress
 	}{
-		"total from the line": {logProgress{Match: `(\d+)/(\d+)`}, []string{"3/", "17\nx\n"}, []Progress{{Done: 3, Total: 17, Text: "3/17"}}},
-		"counted":             {logProgress{Match: `^ok`, Total: 2}, []string{"ok a\nno\nok b\nok"}, []Progress{{Done: 1, Total: 2, Text: "ok"}, {Done: 2, Total: 2, Text: "ok"}}},
-		"long line":           {logProgress{Match: `^a+(\d)`}, []string{strings.Repeat("a", 5000) + "1\na2\n"}, []Progress{{Done: 2, Text: "a2"}}},
-		"too big a number":    {logProgress{Match: `(\d+)`}, []string{strings.Repeat("9", 40) + "\n"}, nil},
+		"total from the line": {LogProgress{Match: `(\d+)/(\d+)`}, []string{"3/", "17\nx\n"}, []Progress{{Done: 3, Total: 17, Text: "3/17"}}},
+		"counted":             {LogProgress{Match: `^ok`, Total: 2}, []string{"ok a\nno\nok b\nok"}, []Progress{{Done: 1, Total: 2, Text: "ok"}, {Done: 2, Total: 2, Text: "ok"}}},
+		"long line":           {LogProgress{Match: `^a+(\d)`}, []string{strings.Repeat("a", 5000) + "1\na2\n"}, []Progress{{Done: 2, Text: "a2"}}},
+		"named": {LogProgress{Match: `Running (?P<total>\d+) migrations|Applied (?P<done>\d+)`}, []string{"Running 3 migrations\n\x1b[32mApplied\x1b[0m 1\nApplied 2\n"},
+			[]Progress{{Total: 3, Text: "Running 3 migrations"}, {Done: 1, Total: 3, Text: "Applied 1"}, {Done: 2, Total: 3, Text: "Applied 2"}}},
+		"counted, of what is told": {LogProgress{Match: `^of (?P<total>\d+)|^ok`, Total: 9}, []string{"of 2\nok\n"}, []Progress{{Total: 2, Text: "of 2"}, {Done: 1, Total: 2, Text: "ok"}}},
+		"too big a number":         {LogProgress{Match: `(\d+)`}, []string{strings.Repeat("9", 40) + "\n"}, nil},
 	} {
 		var said []Progress
 		w := newProgressWriter(&c.p, 0, func(p Progress) { said = append(said, p) })
@@ -140,8 +143,8 @@ func TestRunValidate(t *testing.T) {
 		`secrets.0: "a" stands under env too`:     {Script: "x", Secrets: []string{"a"}, Env: map[string]string{"a": "1"}},
 		`secrets.1: "a" stands here twice`:        {Script: "x", Secrets: []string{"a", "a"}},
 		"env.A-B: this cannot be an environment":  {Script: "x", Env: map[string]string{"A-B": ""}},
-		"progress.match: error parsing regexp":    {Script: "x", Progress: &logProgress{Match: "("}},
-		"progress.total: -1 is less than nothing": {Script: "x", Progress: &logProgress{Match: "x", Total: -1}},
+		"progress.match: error parsing regexp":    {Script: "x", Progress: &LogProgress{Match: "("}},
+		"progress.total: -1 is less than nothing": {Script: "x", Progress: &LogProgress{Match: "x", Total: -1}},
 		"undo: a zero byte cannot stand":          {Script: "x", UndoBy: "\x00"},
 		"verify: the script is 70000 bytes long":  {Script: "x", VerifyBy: strings.Repeat("x", 70000)},
 	} {

@@ -37,7 +37,7 @@ func TestRunLinkCut(t *testing.T) {
 	dir := t.TempDir()
 	r := &run{
 		Script: "echo x >>effects; for i in 1 2 3; do echo line $i; until [ -e go$i ]; do sleep .05; done; done",
-		Dir:    dir, Progress: &logProgress{Match: `line (\d)`, Total: 3},
+		Dir:    dir, Progress: &LogProgress{Match: `line (\d)`, Total: 3},
 	}
 	e, log := runEnv(b.host())
 	var mu sync.Mutex

@@ -35,6 +35,7 @@ type wait struct {
 	Timeout remote.Duration `yaml:"timeout" default:"5m" doc:"how long to wait before the step fails"`
 	Every   remote.Duration `yaml:"every" default:"2s" doc:"time between two looks"`
 	Stable  int             `yaml:"stable" default:"1" doc:"how many looks in a row must pass"`
+	Follow  string          `yaml:"follow" doc:"read-only script on the step's host whose output comes into the log meanwhile, such as docker logs --follow --since 1m chat"`
 }
 
 func (w *wait) Validate() error {
@@ -102,6 +103,7 @@ func (w *wait) Pending(ctx context.Context, e Env) ([]Change, error) {
 // Apply looks again and again. The answers go to the log as they change.
 func (w *wait) Apply(ctx context.Context, e Env) error {
 	begun := time.Now()
+	defer follow(ctx, e, w.Follow)()
 	deadline, stop := context.WithDeadline(ctx, begun.Add(time.Duration(w.Timeout)))
 	defer stop()
 	var last []string

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -152,5 +153,59 @@ func TestWaitValidate(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v lacks %s", err, want)
 		}
+	}
+}
+
+// lockedLog is a log that two may write to.
+type lockedLog struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// logHolds is a check that passes when the log holds a text.
+type logHolds struct {
+	log  *lockedLog
+	text string
+}
+
+func (c logHolds) Assess(context.Context, checks.World) ([]checks.Finding, error) {
+	f := checks.Finding{Level: checks.Block, Text: "not yet"}
+	if strings.Contains(c.log.String(), c.text) {
+		f.Level = checks.Pass
+	}
+	return []checks.Finding{f}, nil
+}
+
+func TestWaitFollows(t *testing.T) {
+	e, _ := runEnv(remote.Local("chat"))
+	log := &lockedLog{}
+	e.Log = log
+	var last atomic.Value
+	e.Log, e.Say = (&LogProgress{Match: `Applied (\d+)`, Total: 2}).Watch(log, func(p Progress) { last.Store(p) })
+	// What it follows would go on for good; the wait ends it.
+	w := &wait{For: logHolds{log, "Applied 2"}, Timeout: remote.Duration(time.Minute), Every: remote.Duration(10 * time.Millisecond), Stable: 1,
+		Follow: "echo Applied 1; echo Applied 2; exec sleep 600"}
+	if err := w.Apply(t.Context(), e); err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	if got := last.Load(); got == nil || got.(Progress).Total == 2 && got.(Progress).Done != 2 {
+		t.Errorf("progress: %+v", got)
+	}
+	e.Log = log
+	w.For, w.Follow = logHolds{log, "follow ended: "}, "echo it is gone >&2; exit 3"
+	if err := w.Apply(t.Context(), e); err != nil || !strings.Contains(log.String(), "it is gone") {
+		t.Errorf("%v\n%s", err, log)
 	}
 }

@@ -169,6 +169,7 @@ func (e *Engine) apply(ctx context.Context, s *plan.Step, hosts []string) error 
 		env := e.env(s, h, false)
 		env.Answer = answer
 		logf(env.Log, "attempt %d", e.Log.State().Step(s.ID).Attempt)
+		env.Log, env.Say = s.Progress.Watch(env.Log, env.Say)
 		if err := cause(run, s.Do.Apply(run, env)); err != nil {
 			return err
 		}

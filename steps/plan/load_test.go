@@ -11,6 +11,7 @@ import (
 	"belay/checks"
 	"belay/remote"
 	"belay/remote/secret"
+	"belay/steps"
 	"belay/steps/journal"
 
 	"github.com/google/go-cmp/cmp"
@@ -178,6 +179,18 @@ func TestLoad(t *testing.T) {
 		t.Errorf("Needs: %+v", needs)
 	}
 	eq("hash", p.Hash, hash([]byte(full), nil))
+}
+
+func TestProgressOfAStep(t *testing.T) {
+	p := load(t, inPrepare+"- step: A\n  on: db\n  run: x\n  progress: {match: 'Applied (\\d+)', total: \"${{ port }}\", unit: migrations}\n- step: B\n  on: db\n  run: x\n  progress: 'row (\\d+)'\n- step: C\n  on: db\n  run: x\n")
+	want := []*steps.LogProgress{{Match: `Applied (\d+)`, Total: 8088, Unit: "migrations"}, {Match: `row (\d+)`, Unit: "steps"}, nil}
+	var got []*steps.LogProgress
+	for _, s := range p.Steps() {
+		got = append(got, s.Progress)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
 }
 
 func TestOnlyHost(t *testing.T) {

@@ -69,7 +69,8 @@ const stepFieldsExample = `
   id: start-fluxer
   why: The old chat has freed the port.
   on: chat
-  compose.up: {dir: /root/fluxer/dev, wait: 5m}
+  compose.up: {dir: /root/fluxer/dev, wait: 5m, follow: [server]}
+  progress: {match: 'Applied migration: (\d+)', total: 12, unit: migrations}
   timeout: 10m
   retry: 2
   undo: {compose.down: {dir: /root/fluxer/dev}}

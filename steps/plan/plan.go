@@ -91,9 +91,10 @@ type Step struct {
 	On       []string      // hosts; empty for a kind without one
 	Timeout  time.Duration // of one attempt; 0: none
 	Retry    Retry
-	When     string // POSIX shell condition on the step's host; "" always
-	Optional bool   // a failure is recorded and the run goes on
-	Undo     *Step  // the plan's own way back; nil: the kind's, if it has one
+	When     string             // POSIX shell condition on the step's host; "" always
+	Optional bool               // a failure is recorded and the run goes on
+	Undo     *Step              // the plan's own way back; nil: the kind's, if it has one
+	Progress *steps.LogProgress // how far its log says that it is; nil: the kind knows
 	Hints    []Hint
 	Params   string // the kind's parameters as YAML, for the step card
 	Line     int

@@ -79,6 +79,8 @@ func TestProblems(t *testing.T) {
 			"9:10: doing \"run\" twice may not equal doing it once, so it is never tried again by itself; remove `retry`", "13:10: `retry` takes 1 to 100 times"}},
 		"secrets": {inPrepare + "- step: A\n  on: db\n  run: {script: x, secrets: [pw, pv]}\n- step: B\n  files.copy: {from: a, to: b, password: {secret: nope}}\n", []string{
 			`9:34: secret "pv" is not declared under secrets; did you mean "pw"?`, `11:51: secret "nope" is not declared under secrets`}},
+		"progress": {inPrepare + "- step: A\n  on: db\n  run: x\n  progress: {match: \"(\", total: 3}\n- step: B\n  on: db\n  run: x\n  progress: \"(\"\n- step: C\n  on: db\n  run: x\n  progress: {match: a, total: -1}\n", []string{
+			"10:21: not a regular expression: error parsing regexp: missing closing ): `(`", "14:13: not a regular expression: error parsing regexp: missing closing ): `(`", "18:31: -1 is less than nothing"}},
 		"hints": {inPrepare + "- step: A\n  on: db\n  run: x\n  hints: [{match: \"(\", cause: a, fix: b}]\n", []string{"10:19: not a regular expression: error parsing regexp: missing closing ): `(`"}},
 		"hosts": {"belay: 1\nname: x\nhosts:\n  a: {address: h, user: root}\n  b: {address: H, user: root}\n  c: {local: true, port: 22}\n  d: {jump: e}\n  e: {jump: d}\n  f: {address: root@h, port: 99999}\n  -g: {sudo: maybe}\n  h: {sudo: {password: hunter2}}\n", []string{
 			`5:3: host "b" is the same machine as "a" in line 4`, `6:20: a local host is this very machine; it has no "port"`,

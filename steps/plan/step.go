@@ -18,18 +18,19 @@ import (
 
 // stepFields is everything that a step says around its kind.
 type stepFields struct {
-	Step     string          `yaml:"step" required:"" doc:"title, as the screens and the report call it"`
-	ID       string          `yaml:"id" doc:"name of the step for sign-offs, logs and flags; made from the title when left out"`
-	Why      string          `yaml:"why" doc:"why it is done, for the step card"`
-	Expect   string          `yaml:"expect" doc:"what should be seen when it went well"`
-	On       []string        `yaml:"on" host:"" doc:"host or hosts it runs on; may be left out when the plan has one host"`
-	Timeout  remote.Duration `yaml:"timeout" doc:"longest time for one attempt"`
-	Retry    *retryFields    `yaml:"retry" doc:"try again by itself when it fails; only for steps that may be repeated"`
-	When     string          `yaml:"when" doc:"POSIX shell condition on the step's host; the step is skipped when it is false"`
-	Optional bool            `yaml:"optional" doc:"a failure is recorded and the run goes on"`
-	Undo     *node           `yaml:"undo" doc:"way back of this step instead of the kind's own: a kind with its parameters, or a script for run"`
-	Hints    []hintFields    `yaml:"hints" doc:"what known lines of a failed step's log mean"`
-	Each     *node           `yaml:"each" doc:"write it once for every value: {db: [shop, blog]}, then ${{ db }}"`
+	Step     string             `yaml:"step" required:"" doc:"title, as the screens and the report call it"`
+	ID       string             `yaml:"id" doc:"name of the step for sign-offs, logs and flags; made from the title when left out"`
+	Why      string             `yaml:"why" doc:"why it is done, for the step card"`
+	Expect   string             `yaml:"expect" doc:"what should be seen when it went well"`
+	On       []string           `yaml:"on" host:"" doc:"host or hosts it runs on; may be left out when the plan has one host"`
+	Timeout  remote.Duration    `yaml:"timeout" doc:"longest time for one attempt"`
+	Retry    *retryFields       `yaml:"retry" doc:"try again by itself when it fails; only for steps that may be repeated"`
+	When     string             `yaml:"when" doc:"POSIX shell condition on the step's host; the step is skipped when it is false"`
+	Optional bool               `yaml:"optional" doc:"a failure is recorded and the run goes on"`
+	Undo     *node              `yaml:"undo" doc:"way back of this step instead of the kind's own: a kind with its parameters, or a script for run"`
+	Progress *steps.LogProgress `yaml:"progress" doc:"how to read from the step's log how far it is, whatever its kind; a Compose kind takes containers' lines into its log with follow, a wait with follow too"`
+	Hints    []hintFields       `yaml:"hints" doc:"what known lines of a failed step's log mean"`
+	Each     *node              `yaml:"each" doc:"write it once for every value: {db: [shop, blog]}, then ${{ db }}"`
 }
 
 type retryFields struct {
@@ -75,6 +76,7 @@ func (b *builder) step(n, raw *node, s scope) *Step {
 	b.place(st, n, p.key)
 	b.kind(st, p)
 	b.retry(st, n.get("retry"), f.Retry)
+	b.progress(st, n, f.Progress)
 	b.hints(st, n.get("hints"), f.Hints)
 	b.notUndone(st, n.pair("undo"))
 	if f.Undo != nil {
@@ -196,6 +198,24 @@ func (b *builder) retry(st *Step, n *node, f *retryFields) {
 	if r, ok := st.Do.(steps.Repeater); !ok || !r.Repeatable() {
 		b.c.add(n, "doing %s twice may not equal doing it once, so it is never tried again by itself; remove `retry`", quote(st.Kind.Name))
 	}
+}
+
+// progress takes the way to read the log, unless it is none; a short form's
+// problems stand where the pattern does.
+func (b *builder) progress(st *Step, n *node, p *steps.LogProgress) {
+	if p == nil {
+		return
+	}
+	if _, err := regexp.Compile(p.Match); err != nil {
+		at := n.get("progress")
+		if m := at.get("match"); m != nil {
+			at = m
+		}
+		b.c.add(at, "not a regular expression: %s", oneLine(err.Error()))
+	} else if p.Total < 0 {
+		b.c.add(n.get("progress").get("total"), "%d is less than nothing", p.Total)
+	}
+	st.Progress = p
 }
 
 func (b *builder) hints(of *Step, n *node, all []hintFields) {
