@@ -170,7 +170,8 @@ func (c *mysqlCopy) Verify(ctx context.Context, e Env) error {
 	return m.Verify(ctx)
 }
 
-// Undo drops what was made on the target.
+// Undo drops what was made on the target. A database that was written to
+// since is not dropped, but set aside under another name, which the log tells.
 func (c *mysqlCopy) Undo(ctx context.Context, e Env) error {
 	m, err := c.copying(ctx, e)
 	if err != nil {

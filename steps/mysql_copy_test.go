@@ -86,6 +86,10 @@ func TestMySQLCopy(t *testing.T) {
 	if got := box.b.Ask("", "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = 'shop'"); got[0] != "0" {
 		t.Error("the database is still there")
 	}
+	aside := box.b.Ask("", "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE 'shop%'")
+	if len(aside) != 1 || box.b.Ask(aside[0], "SELECT word FROM many WHERE id = 3")[0] != "x" || !strings.Contains(box.log.String(), aside[0]) {
+		t.Errorf("the changed row is not in %q", aside)
+	}
 	if s := box.log.String(); strings.Contains(s, "one'") || strings.Contains(s, "PASSWORD '*") {
 		t.Errorf("a secret is in the log:\n%s", s)
 	}

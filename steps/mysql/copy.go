@@ -48,6 +48,9 @@ type State struct {
 	Done     bool     `json:"done,omitempty"`
 	Undone   bool     `json:"undone,omitempty"`
 	Objects  []Object `json:"objects,omitempty"` // that the copy makes in these databases
+	Handed   *Handed  `json:"handed,omitempty"`  // of a copy that is whole
+	// Aside is where Undo moves databases that were written to, by their name.
+	Aside map[string]string `json:"aside,omitempty"`
 	// Prints is what the source had in the snapshot, by database.table.
 	Prints map[string]compare.Print `json:"prints,omitempty"`
 }
@@ -105,7 +108,11 @@ func (c *Copy) Run(ctx context.Context) error {
 	if err := c.rest(ctx, from, to, s); err != nil {
 		return err
 	}
-	return c.save(func(s *State) { s.Done, s.Undone = true, false })
+	handed, err := c.hand(ctx, to)
+	if err != nil {
+		return err
+	}
+	return c.save(func(s *State) { s.Done, s.Undone, s.Handed = true, false, handed })
 }
 
 // alone keeps two operators from copying into one database.

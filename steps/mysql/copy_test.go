@@ -96,6 +96,11 @@ func TestCopy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	aside := b.Ask("", "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE 'shop%'")
+	if len(aside) != 1 || b.Ask(aside[0], "SELECT COUNT(*) FROM many WHERE word = 'next'")[0] != "1" {
+		t.Fatalf("the row that was written since is not in %q", aside)
+	}
+	b.Exec("", "DROP DATABASE "+Ident(aside[0]))
 	if d := cmp.Diff([]string{"information_schema", "mine", "mysql", "performance_schema", "sys"}, sorted(b.Ask("", "SHOW DATABASES"))); d != "" {
 		t.Errorf("databases after undo:\n%s", d)
 	}

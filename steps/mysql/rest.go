@@ -227,7 +227,7 @@ func (c *Copy) Verify(ctx context.Context) error {
 		return fmt.Errorf("target: %w", err)
 	}
 	defer to.Close()
-	databases := append(slices.Clone(c.State.Made), c.State.Empty...)
+	databases := c.databases()
 	if len(databases) == 0 {
 		return fmt.Errorf("nothing was copied yet")
 	}
@@ -270,8 +270,11 @@ func (c *Copy) Verify(ctx context.Context) error {
 }
 
 // Undo drops what the copy made: databases that were not there, its objects in
-// those that were there and empty, accounts, and takes grants back.
-func (c *Copy) Undo(ctx context.Context) error {
+// those that were there and empty, accounts, and takes grants back. A database
+// that somebody wrote to since is set aside under another name.
+func (c *Copy) Undo(ctx context.Context) error { return c.undo(ctx, c.written) }
+
+func (c *Copy) undo(ctx context.Context, written func(context.Context, *DB, string) (string, error)) error {
 	if st := c.State; st.Undone || st.Making == "" && len(st.Made)+len(st.Empty)+len(st.Accounts)+len(st.Granted) == 0 {
 		return nil // nothing was made
 	}
@@ -302,6 +305,9 @@ func (c *Copy) Undo(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+	if err := c.aside(ctx, to, written); err != nil {
+		return err
 	}
 	for _, q := range c.undoSQL() {
 		if err := run(q); err != nil {
