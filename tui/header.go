@@ -15,6 +15,9 @@ import (
 func (sc *scene) banner() string {
 	env := strings.ToUpper(oneLine(sc.plan.Environment))
 	role := widget.Calm
+	if len(sc.st.Rehearsal) > 0 {
+		return sc.th.Paint(widget.Caution, strings.TrimRight(" REHEARSAL "+widget.Cut(env, 20), " ")+" ")
+	}
 	switch env {
 	case "":
 		return sc.th.Paint(widget.Dim, " no environment named ")

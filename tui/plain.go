@@ -32,6 +32,9 @@ func Plain(ctx context.Context, s run.Session, in io.Reader, out io.Writer, opts
 	p := &plainView{s: s, o: o, out: out, seen: map[string]string{}, in: newReader(in),
 		sc: scene{plan: s.Plan(), steps: s.Plan().Steps(), dir: s.Dir(), opt: o, name: o.Author.Name, th: widget.Theme{Name: "plain"}}}
 	p.say("belay: %s. %s", oneLine(p.sc.plan.Name), environmentWord(p.sc.plan.Environment))
+	if len(s.State().Rehearsal) > 0 {
+		p.say("This is a rehearsal.")
+	}
 	p.say("The run directory is %s", s.Dir())
 	for {
 		p.look()

@@ -100,6 +100,7 @@ func demoRun(ctx context.Context, p *plan.Plan, f driveFlags) error {
 	if err != nil {
 		return err
 	}
+	f.why = "run"
 	return drive(ctx, r, p, red, said, f, (*engine.Engine).Walk)
 }
 

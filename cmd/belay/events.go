@@ -65,7 +65,11 @@ func findingsLine(data json.RawMessage) string {
 	for _, f := range fs {
 		n[f.Level]++
 		if f.Level != "pass" {
-			fmt.Fprintf(&bad, "\n            %-7s %s: %s", f.Level, f.Host, f.Text)
+			at := ""
+			if f.Host != "" {
+				at = f.Host + ": "
+			}
+			fmt.Fprintf(&bad, "\n            %-7s %s%s", f.Level, at, f.Text)
 		}
 	}
 	return fmt.Sprintf("   findings: %d pass, %d warn, %d block, %d unknown", n["pass"], n["warn"], n["block"], n["unknown"]) + bad.String()

@@ -28,19 +28,20 @@ import (
 // walks are the ways a keeper can take a run, by the word of its command line.
 var walks = map[string]walkFunc{
 	"run":      (*engine.Engine).Walk,
+	rehearse:   (*engine.Engine).Walk,
 	"resume":   (*engine.Engine).Walk,
 	"rollback": (*engine.Engine).Rollback,
 }
 
 func newKeep() *cobra.Command {
 	return &cobra.Command{
-		Use:    "keep DIR WALK [BREAKLOCK]",
+		Use:    "keep DIR WALK BREAKLOCK UNREHEARSED",
 		Hidden: true,
-		Args:   cobra.RangeArgs(2, 3),
+		Args:   cobra.ExactArgs(4),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			shrugOff(syscall.SIGHUP)
 			ready := os.NewFile(3, "ready")
-			err := keep(cmd.Context(), args[0], args[1], first(args[2:]), func() {
+			err := keep(cmd.Context(), args[0], driveFlags{why: args[1], breakLock: args[2], unrehearsed: args[3]}, func() {
 				fmt.Fprintln(ready, "ready")
 				ready.Close()
 			})
@@ -52,11 +53,10 @@ func newKeep() *cobra.Command {
 	}
 }
 
-// keep drives the run in dir until it ends or ctx does. breakLock is why locks
-// of other runs on the hosts may be broken.
-func keep(ctx context.Context, dir, walk, breakLock string, ready func()) error {
+// keep drives the run in dir until it ends or ctx does.
+func keep(ctx context.Context, dir string, f driveFlags, ready func()) error {
 	red := &secret.Redactor{}
-	r, err := run.Open(dir, plan.All(), red, author(), walk)
+	r, err := run.Open(dir, plan.All(), red, author(), f.why)
 	if err != nil {
 		return err
 	}
@@ -69,13 +69,13 @@ func keep(ctx context.Context, dir, walk, breakLock string, ready func()) error 
 		return err
 	}
 	defer w.close()
-	e := r.Engine(holding(spec(w), r, walk, breakLock))
+	e := r.Engine(meaning(spec(w), r, f))
 	k, err := run.Serve(r)
 	if err != nil {
 		return err
 	}
 	ready()
-	_, err = walks[walk](e, ctx)
+	_, err = walks[f.why](e, ctx)
 	if errors.Is(err, steps.ErrDetach) {
 		err = nil // told to leave: the journal is whole, and the run can be resumed
 	}
@@ -99,18 +99,22 @@ func spec(w *wiring) run.Spec {
 	return run.Spec{Version: version(), Dir: here, Hosts: w.hosts, Secret: w.secrets.Get, Author: author()}
 }
 
-// holding has the run lock its hosts. why is the word of the command line,
-// breakLock the reason to break locks of other runs, if there is one.
-func holding(s run.Spec, r *run.Run, why, breakLock string) run.Spec {
+// meaning adds what the command line meant: the run locks its hosts, is a
+// rehearsal or wants one.
+func meaning(s run.Spec, r *run.Run, f driveFlags) run.Spec {
 	bastion, _ := os.Hostname()
-	s.Hold = &hold.Record{Run: r.ID(), Plan: r.Plan().Name, Login: s.Author.Login, From: s.Author.From, Bastion: bastion, Why: why}
-	s.BreakLock = breakLock
+	s.Hold = &hold.Record{Run: r.ID(), Plan: r.Plan().Name, Login: s.Author.Login, From: s.Author.From, Bastion: bastion, Why: f.why}
+	s.BreakLock = f.breakLock
+	s.Practice = f.why == rehearse
+	if s.Unrehearsed = f.unrehearsed; !s.Practice && len(r.State().Rehearsal) == 0 {
+		s.Rehearsed = rehearsed(r.Plan(), r.Dir())
+	}
 	return s
 }
 
 // startKeeper starts a keeper for the run in dir and waits until a screen can
 // attach. Its own words go to keeper.log in the run directory.
-func startKeeper(dir, walk, breakLock string) error {
+func startKeeper(dir string, f driveFlags) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
@@ -125,7 +129,7 @@ func startKeeper(dir, walk, breakLock string) error {
 		return err
 	}
 	defer told.Close()
-	c := exec.Command(self, "keep", dir, walk, breakLock)
+	c := exec.Command(self, "keep", dir, f.why, f.breakLock, f.unrehearsed)
 	c.Stdout, c.Stderr = logFile, logFile
 	c.ExtraFiles = []*os.File{tell}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -181,5 +185,5 @@ func watch(ctx context.Context, dir string, f driveFlags) error {
 	case live.Err != nil:
 		return fmt.Errorf("run %s: %w", id, live.Err)
 	}
-	return outcome(a.State(), dir, nil, f)
+	return outcome(a.Plan(), a.State(), dir, nil, f)
 }

@@ -29,8 +29,9 @@ func looker(path string, with []string) (*plan.Plan, *engine.Engine, func(), err
 	}
 	return p, &engine.Engine{
 		Run: "dry-run", Version: version(), Plan: p, Hosts: w.hosts, Secret: w.secrets.Get, Author: author(),
-		Hold:   &hold.Record{Run: "dry-run"}, // to see the locks of runs; none is taken
-		Output: func(string, string) io.Writer { return io.Discard },
+		Hold:      &hold.Record{Run: "dry-run"}, // to see the locks of runs; none is taken
+		Rehearsed: rehearsed(p, ""),
+		Output:    func(string, string) io.Writer { return io.Discard },
 	}, w.close, nil
 }
 
@@ -95,7 +96,21 @@ func printFindings(w io.Writer, found []journal.Finding) {
 		if f.Fix != "" && f.Level != "pass" {
 			fmt.Fprintf(w, "%-21s fix: %s\n", "", f.Fix)
 		}
+		if f.Level != "pass" && f.Detail != "" {
+			for _, line := range firstLines(f.Detail, 10) {
+				fmt.Fprintf(w, "%-21s      %s\n", "", line)
+			}
+		}
 	}
+}
+
+// firstLines are at most n lines; the last one says how many more there are.
+func firstLines(text string, n int) []string {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	if len(lines) <= n {
+		return lines
+	}
+	return append(lines[:n-1:n-1], fmt.Sprintf("… and %d more lines", len(lines)-n+1))
 }
 
 func newPlan() *cobra.Command {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,8 +39,9 @@ type driveFlags struct {
 	store   *pg.Store // of journal; nil: run directories
 	here    bool      // steps on the bastion itself may act on this one
 
-	why       string // the word of the command line: "run" when empty
-	breakLock string // why locks of other runs may be broken
+	why         string // the word of the command line: run, rehearse, resume, rollback
+	breakLock   string // why locks of other runs may be broken
+	unrehearsed string // why the plan may run without a rehearsal
 }
 
 func (f *driveFlags) add(c *cobra.Command) {
@@ -51,8 +51,10 @@ func (f *driveFlags) add(c *cobra.Command) {
 	f.addScreen(c)
 	c.Flags().StringVar(&f.breakLock, "break-lock", "", "break the lock that another run has on a host; the `reason` is recorded")
 	c.PreRunE = func(*cobra.Command, []string) error {
-		if c.Flags().Changed("break-lock") && strings.TrimSpace(f.breakLock) == "" {
-			return usageError{errors.New("--break-lock needs a reason; nothing was done")}
+		for name, reason := range map[string]string{"break-lock": f.breakLock, "without-rehearsal": f.unrehearsed} {
+			if c.Flags().Changed(name) && strings.TrimSpace(reason) == "" {
+				return usageError{fmt.Errorf("--%s needs a reason; nothing was done", name)}
+			}
 		}
 		return nil
 	}
@@ -85,11 +87,13 @@ answers). --break-lock "reason" takes the host away from a run that nobody drive
 			if err != nil {
 				return err
 			}
+			f.why = "run"
 			return runPlan(cmd.Context(), p, f)
 		},
 	}
 	f.add(c)
 	f.journal.add(c)
+	c.Flags().StringVar(&f.unrehearsed, "without-rehearsal", "", "begin a plan that wants a rehearsal without one; the `reason` is recorded")
 	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file` that replaces hosts, vars, secrets, window or environment")
 	return c
 }
@@ -127,17 +131,17 @@ func runPlan(ctx context.Context, p *plan.Plan, f driveFlags) (err error) {
 		return err
 	}
 	if f.headless {
-		return drive(ctx, r, p, red, said, f, walks["run"])
+		return drive(ctx, r, p, red, said, f, walks[f.why])
 	}
 	if err := r.Close(); err != nil {
 		return err
 	}
-	return keepAndWatch(ctx, r.Dir(), "run", f)
+	return keepAndWatch(ctx, r.Dir(), f)
 }
 
 // keepAndWatch has a keeper drive the run and shows it.
-func keepAndWatch(ctx context.Context, dir, walk string, f driveFlags) error {
-	if err := startKeeper(dir, walk, f.breakLock); err != nil {
+func keepAndWatch(ctx context.Context, dir string, f driveFlags) error {
+	if err := startKeeper(dir, f); err != nil {
 		return err
 	}
 	return watch(ctx, dir, f)
@@ -194,6 +198,7 @@ func reopen(ctx context.Context, args []string, why string, f driveFlags) error 
 		fmt.Printf("run %s is over: %s; there is nothing to %s\n", r.ID(), s.Status, why)
 		return exit(codeOfStatus(s)).orNil()
 	}
+	f.why = why
 	if f.headless {
 		if err := standWhere(r); err != nil {
 			r.Close()
@@ -203,13 +208,12 @@ func reopen(ctx context.Context, args []string, why string, f driveFlags) error 
 			r.Close()
 			return err
 		}
-		f.why = why
 		return drive(ctx, r, r.Plan(), red, said, f, walks[why])
 	}
 	if err := r.Close(); err != nil {
 		return err
 	}
-	return keepAndWatch(ctx, dir, why, f)
+	return keepAndWatch(ctx, dir, f)
 }
 
 func first(args []string) string {
@@ -229,7 +233,7 @@ func drive(ctx context.Context, r *run.Run, p *plan.Plan, red *secret.Redactor, 
 		return err
 	}
 	defer w.close()
-	e := r.Engine(holding(spec(w), r, cmp.Or(f.why, "run"), f.breakLock))
+	e := r.Engine(meaning(spec(w), r, f))
 	f.shown = r.State().Seq // a resumed run has told the rest before
 	working, leave := context.WithCancel(ctx)
 	defer leave()
@@ -247,7 +251,7 @@ func drive(ctx context.Context, r *run.Run, p *plan.Plan, red *secret.Redactor, 
 	if err != nil {
 		return err
 	}
-	return outcome(r.State(), r.Dir(), unanswered, f)
+	return outcome(p, r.State(), r.Dir(), unanswered, f)
 }
 
 // show lets a screen follow the run until the run has ended or the operator
@@ -292,10 +296,10 @@ func estimates(p *plan.Plan, but string) estimate.Estimates {
 func left(err error) bool { return errors.Is(err, tui.ErrDetached) }
 
 // outcome says how the run ended and gives the exit code.
-func outcome(s *journal.State, dir string, unanswered *journal.Question, f driveFlags) error {
+func outcome(p *plan.Plan, s *journal.State, dir string, unanswered *journal.Question, f driveFlags) error {
 	id := filepath.Base(dir)
 	if f.json {
-		return exitFor(s, unanswered).orNil()
+		return exitFor(p, s, unanswered).orNil()
 	}
 	if unanswered != nil {
 		printQuestion(os.Stdout, unanswered, id)
@@ -308,13 +312,17 @@ func outcome(s *journal.State, dir string, unanswered *journal.Question, f drive
 		fmt.Printf("Not undone yet: %s%s: %s\n", d.Step, at, d.Why)
 	}
 	fmt.Printf("Run %s: %s. Record: %s\n", id, s.Status, dir)
+	if s.HasEnded() && len(s.Rehearsal) > 0 {
+		text, _ := rehearsalEnded(p, s)
+		fmt.Println(text)
+	}
 	if keepsHosts(s) {
 		fmt.Println("Its hosts stay locked for other runs until it is closed or rolled back.")
 	}
 	if !s.Over() && unanswered == nil {
 		fmt.Printf("Take it up again with: belay resume %s\n", id)
 	}
-	return exitFor(s, unanswered).orNil()
+	return exitFor(p, s, unanswered).orNil()
 }
 
 // keepsHosts tells whether a run that ended holds the locks of its hosts on.
@@ -329,13 +337,16 @@ func keepsHosts(s *journal.State) bool {
 
 // exitFor is the exit code of a run; a gate that nobody answered is a no-go,
 // any other question an interruption.
-func exitFor(s *journal.State, unanswered *journal.Question) exit {
+func exitFor(p *plan.Plan, s *journal.State, unanswered *journal.Question) exit {
 	if unanswered != nil {
 		switch unanswered.Kind {
 		case journal.AskFailed, journal.AskUnknown, journal.AskManual, journal.AskLock:
 			return exitInterrupted
 		}
 		return exitNoGo
+	}
+	if _, licensed := rehearsalEnded(p, s); licensed {
+		return exitClosed
 	}
 	return exit(codeOfStatus(s))
 }

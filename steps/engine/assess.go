@@ -87,6 +87,7 @@ func (e *Engine) Assess(ctx context.Context) ([]journal.Finding, error) {
 	}
 	found = append(found, e.secretFindings(ctx)...)
 	found = append(found, e.lockFindings(ctx)...)
+	found = append(found, e.rehearsalFindings()...)
 	return found, context.Cause(ctx)
 }
 

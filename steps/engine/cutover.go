@@ -150,6 +150,9 @@ func (e *Engine) close(ctx context.Context) error {
 	if len(e.Plan.Close) == 0 {
 		q.Text = "Nothing is left to be done. Closing says that nobody will go back; the old service stays as it is."
 	}
+	if len(e.Log.State().Rehearsal) > 0 {
+		practise(&q)
+	}
 	if !e.begun(e.Plan.Close) {
 		if _, err := e.decide(ctx, q); err != nil {
 			return err

@@ -33,7 +33,7 @@ type Operator interface {
 }
 
 // Engine walks one plan. All fields must be set but Tail, Say, Looking,
-// Now and Judging.
+// Now, Judging, Rehearsed and what has a zero that says no.
 type Engine struct {
 	Run      string // the run's id
 	Version  string // of belay
@@ -55,9 +55,16 @@ type Engine struct {
 	BreakLock string
 	// Way is the way back that the operator has named beforehand, one of the
 	// plan's; only this one is offered then, where it is open.
-	Way     string
-	Looking func(bool) // an assessment begins or ends
-	Now     func() time.Time
+	Way string
+	// Practice says that the run is a rehearsal: its close asks to try the way back.
+	Practice bool
+	// Rehearsed says, in every assessment, whether the plan was rehearsed; nil
+	// where nobody wants to know. With Unrehearsed, the reason to do without, a
+	// finding that would block is a warning that is accepted for that reason.
+	Rehearsed   func() journal.Finding
+	Unrehearsed string
+	Looking     func(bool) // an assessment begins or ends
+	Now         func() time.Time
 	// Judging gathers facts and judges them; tests put their own findings here.
 	Judging func(context.Context, []checks.Check) []checks.Finding
 
@@ -168,10 +175,14 @@ func (e *Engine) open() error {
 		for _, h := range e.Plan.Hosts {
 			names = append(names, h.Name)
 		}
-		return e.append(journal.Event{Type: journal.RunOpened}, journal.Opened{
+		opened := journal.Opened{
 			Run: e.Run, Plan: e.Plan.Name, PlanHash: e.Plan.Hash, Version: e.Version, Dir: e.Dir,
 			Environment: e.Plan.Environment, Hosts: names, By: e.Author,
-		})
+		}
+		if e.Practice {
+			opened.Rehearsal = e.Plan.Parts
+		}
+		return e.append(journal.Event{Type: journal.RunOpened}, opened)
 	} else if s.PlanHash != e.Plan.Hash {
 		return fmt.Errorf("run %s was opened with another plan (hash %.12s, this one has %.12s); nothing was done: resume with the plan of the run directory",
 			s.Run, s.PlanHash, e.Plan.Hash)

@@ -43,11 +43,13 @@ const lockCheck = "lock"
 
 // acceptBreaks accepts what the operator gave a reason for beforehand.
 func (e *Engine) acceptBreaks(found []journal.Finding) error {
+	reasons := map[string]string{lockCheck: e.BreakLock, rehearsalCheck: e.Unrehearsed}
 	for _, f := range found {
-		if f.Check != lockCheck || f.Level != "warn" || e.BreakLock == "" {
+		reason := reasons[f.Check]
+		if f.Level != "warn" || reason == "" {
 			continue
 		}
-		a := journal.Answer{Choice: "accept", Item: f.ID, Reason: e.BreakLock, By: e.Author, Time: e.Now().UTC()}
+		a := journal.Answer{Choice: "accept", Item: f.ID, Reason: reason, By: e.Author, Time: e.Now().UTC()}
 		if err := e.append(journal.Event{Type: journal.Accepted, Key: f.ID}, a); err != nil {
 			return err
 		}

@@ -116,6 +116,15 @@ type Opened struct {
 	Dir         string   `json:"dir,omitempty"` // where it was begun
 	Hosts       []string `json:"hosts"`
 	By          Author   `json:"by"`
+
+	Rehearsal []Part `json:"rehearsal,omitempty"` // the run is a rehearsal of this
+}
+
+// Part is a piece of a plan: "cutover: Stop the old chat", and a sum of how the
+// plan writes it. Runs of one plan on other hosts have equal parts.
+type Part struct {
+	Name string `json:"name"`
+	Sum  string `json:"sum"`
 }
 
 // Author is who did something: the typed name, the login it was typed under,

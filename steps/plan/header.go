@@ -15,22 +15,23 @@ import (
 
 // planFields are the keys of a plan file.
 type planFields struct {
-	Belay       int           `yaml:"belay" required:"" enum:"1" doc:"version of the plan format"`
-	Name        string        `yaml:"name" required:"" doc:"name of the plan; runs are named after it"`
-	About       string        `yaml:"about" doc:"what the plan does, in a sentence or two"`
-	Environment string        `yaml:"environment" doc:"production, staging, …; on every screen"`
-	Window      *windowFields `yaml:"window" doc:"the maintenance window"`
-	Hosts       *node         `yaml:"hosts" required:"" doc:"the machines, by the name that the plan gives them"`
-	Vars        *node         `yaml:"vars" doc:"values for ${{ name }}"`
-	Secrets     *node         `yaml:"secrets" doc:"where the secrets come from, by name"`
-	Assess      *node         `yaml:"assess" doc:"checks, on top of the standing ones that every host gets"`
-	Prepare     *node         `yaml:"prepare" doc:"steps while the old service stays up"`
-	Signoff     *node         `yaml:"signoff" doc:"the checklist before cutover: a text for people, {check: …} for the machine"`
-	Approvers   int           `yaml:"approvers" default:"1" doc:"how many distinct people must sign"`
-	Cutover     *node         `yaml:"cutover" doc:"steps that switch from the old service to the new one"`
-	Soak        *soakFields   `yaml:"soak" doc:"what is watched afterwards, and for how long"`
-	Close       *node         `yaml:"close" doc:"steps after which nobody goes back"`
-	Rollback    *node         `yaml:"rollback" doc:"ways back by name, of which one is chosen; without it a rollback undoes every step, last first"`
+	Belay       int              `yaml:"belay" required:"" enum:"1" doc:"version of the plan format"`
+	Name        string           `yaml:"name" required:"" doc:"name of the plan; runs are named after it"`
+	About       string           `yaml:"about" doc:"what the plan does, in a sentence or two"`
+	Environment string           `yaml:"environment" doc:"production, staging, …; on every screen"`
+	Window      *windowFields    `yaml:"window" doc:"the maintenance window"`
+	Hosts       *node            `yaml:"hosts" required:"" doc:"the machines, by the name that the plan gives them"`
+	Vars        *node            `yaml:"vars" doc:"values for ${{ name }}"`
+	Secrets     *node            `yaml:"secrets" doc:"where the secrets come from, by name"`
+	Assess      *node            `yaml:"assess" doc:"checks, on top of the standing ones that every host gets"`
+	Prepare     *node            `yaml:"prepare" doc:"steps while the old service stays up"`
+	Signoff     *node            `yaml:"signoff" doc:"the checklist before cutover: a text for people, {check: …} for the machine"`
+	Rehearsal   *rehearsalFields `yaml:"rehearsal" doc:"required: a run wants a rehearsal before it (belay rehearse)"`
+	Approvers   int              `yaml:"approvers" default:"1" doc:"how many distinct people must sign"`
+	Cutover     *node            `yaml:"cutover" doc:"steps that switch from the old service to the new one"`
+	Soak        *soakFields      `yaml:"soak" doc:"what is watched afterwards, and for how long"`
+	Close       *node            `yaml:"close" doc:"steps after which nobody goes back"`
+	Rollback    *node            `yaml:"rollback" doc:"ways back by name, of which one is chosen; without it a rollback undoes every step, last first"`
 }
 
 // overlayFields are the keys that an overlay may have.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"time"
 
 	"belay/remote/secret"
 	"belay/steps/journal"
@@ -95,6 +96,10 @@ func (b *builder) build(root *node) {
 	if at := root.get("approvers"); at != nil && (f.Approvers < 1 || f.Approvers > 20) && isNumber(at.text) {
 		b.c.add(at, "approvers is between 1 and 20")
 	}
+	if f.Rehearsal != nil {
+		p.Rehearsal = &Rehearsal{MaxAge: time.Duration(f.Rehearsal.MaxAge)}
+	}
+	p.Parts = parts(root)
 	b.window(f.Window, root.get("window"))
 	b.assess(f.Assess)
 	p.Prepare = b.groups(f.Prepare, journal.Prepare)

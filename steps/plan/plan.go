@@ -34,6 +34,9 @@ type Plan struct {
 	Soak      *Soak // nil: nothing is watched
 	Close     []Group
 	Ways      []Way // back, in the order of the file; none: a rollback just undoes
+
+	Rehearsal *Rehearsal     // nil: none is required
+	Parts     []journal.Part // what no overlay can change: what a rehearsal rehearses
 }
 
 // File is an overlay, byte for byte: with Source, what Load needs to read the

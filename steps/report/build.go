@@ -111,6 +111,7 @@ func (b *builder) head() {
 	r, st := b.r, b.state
 	r.Run, r.Environment, r.Version, r.By = st.Run, st.Environment, st.Version, st.By
 	r.Hosts = append(r.Hosts, st.Hosts...)
+	r.Rehearsal = len(st.Rehearsal) > 0
 	r.Plan.Name, r.Plan.Hash = st.Plan, st.PlanHash
 	if n := len(b.events); n > 0 {
 		r.Span = b.clock.span(0, n-1)

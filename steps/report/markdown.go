@@ -46,6 +46,9 @@ func (r *Report) summary(p *page) {
 	add("Outcome", inline(string(r.Outcome.Status)))
 	add("Run", inline(r.Run))
 	add("Environment", inline(r.Environment))
+	if r.Rehearsal {
+		add("Rehearsal", "yes")
+	}
 	add("Plan", inline(r.Plan.Name))
 	add("About", inline(r.Plan.About))
 	add("Plan hash", inline(r.Plan.Hash))

@@ -30,6 +30,7 @@ type Report struct {
 	Run         string         `json:"run"`
 	Plan        Plan           `json:"plan"`
 	Environment string         `json:"environment,omitempty"`
+	Rehearsal   bool           `json:"rehearsal,omitempty"`
 	Version     string         `json:"belay_version"`
 	Hosts       []string       `json:"hosts"`
 	By          journal.Author `json:"by"`   // who opened the run

@@ -122,6 +122,10 @@ type Spec struct {
 
 	Hold      *hold.Record // what the locks on the hosts say of this run; nil: none are taken
 	BreakLock string       // why other runs' locks may be broken
+
+	Practice    bool                   // the run is a rehearsal
+	Rehearsed   func() journal.Finding // whether the plan was rehearsed; nil: nobody wants to know
+	Unrehearsed string                 // why it may run without a rehearsal
 }
 
 // Engine makes the run's engine. It must be called before the run is shown.
@@ -129,7 +133,7 @@ func (r *Run) Engine(s Spec) *engine.Engine {
 	r.engine = &engine.Engine{
 		Run: r.ID(), Version: s.Version, Dir: s.Dir, Plan: r.plan, Log: redacting{r.journal, r.red},
 		Hosts: s.Hosts, Operator: r, Author: s.Author, Secret: s.Secret,
-		Hold: s.Hold, BreakLock: s.BreakLock,
+		Hold: s.Hold, BreakLock: s.BreakLock, Practice: s.Practice, Rehearsed: s.Rehearsed, Unrehearsed: s.Unrehearsed,
 		Output: r.output, Tail: r.logTail, Say: r.say,
 		Looking: func(on bool) { r.mu.Lock(); r.live.Assessing = on; r.mu.Unlock() },
 	}
