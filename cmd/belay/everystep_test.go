@@ -1,0 +1,521 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"belay/remote"
+	"belay/steps"
+	"belay/steps/engine"
+	"belay/steps/journal"
+	"belay/steps/plan"
+)
+
+// failEveryStep plants a failure in every step of a plan in turn, rolls back,
+// and wants the world to be what it was. One world serves all failures, as a
+// rollback restores it, so the servers are started once:
+//
+//	l := dockerlab.Up(t, …)
+//	failEveryStep(t, everyStep{
+//		plan: text, overlay: overlay, host: "chat",
+//		env:   []string{"BELAY_SSH_CONFIG=" + l.SSHConfig()},
+//		world: func(t *testing.T) string { return l.Exec("chat", "curl -fsS …; sha256sum …") },
+//	})
+//
+// A step fails in two ways: after, when all that it does was done; and during,
+// when the middle one of the changes that it makes was made and no answer comes
+// any more. (A change is a command that is not Pure, or a request over a dialled
+// connection that is a POST, PUT or DELETE; how many a step makes is counted in
+// the first run, which fails in the last step.) With BELAY_CRASH_ALL=1 all are
+// tried, in parts with BELAY_CRASH_PART=K/N; else `tries` of them, spread over
+// the whole plan.
+func failEveryStep(t *testing.T, w everyStep) {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "plan.yaml"), w.plan)
+	write(t, filepath.Join(dir, "overlay.yaml"), w.overlay)
+	p, err := plan.LoadFile(filepath.Join(dir, "plan.yaml"), filepath.Join(dir, "overlay.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.before = w.world(t)
+	begun, tried, none := time.Now(), 0, 0
+	for i, at := range w.points(t, p) {
+		if at.when == "during" && w.changes != nil && w.changes[at.step] == 0 {
+			none++
+			continue
+		}
+		t.Run(at.step+" "+at.when, func(t *testing.T) {
+			if err := w.fail(t, p, at); err != nil {
+				t.Error(err)
+			}
+		})
+		if tried++; t.Failed() {
+			return // the world is not what it was: what follows would say nothing
+		}
+		if i == 0 && testing.Verbose() {
+			t.Logf("changes that each step makes: %v", w.changes)
+		}
+	}
+	t.Logf("%d failures planted in %d steps, in %s; %d more in the middle of what changes nothing", tried, len(p.Steps()), time.Since(begun).Round(time.Second), none)
+}
+
+// everyStep is a plan in a world of its own.
+type everyStep struct {
+	plan    string   // its text; shipped.Read has the shipped ones
+	overlay string   // what differs in this world
+	host    string   // what is typed at the gates
+	answers []string // besides labAnswers: "  - {question: manual, choice: done, text: seen}"
+	way     string   // what is chosen when the rollback is asked for; "": go
+	env     []string // BELAY_SSH_CONFIG, and secrets
+	// world says what a user of the old service sees: its answers and its data.
+	// It must say the same before the first run and after every rollback; it may
+	// wait for what takes a moment to come up.
+	world func(t *testing.T) string
+	// settle, if set, takes away after a rollback what that leaves by its nature
+	// (an archive, say), so that the next run finds what the first one found.
+	settle func(t *testing.T)
+	// idle are steps that have nothing to do in this world, so that none fails.
+	idle []string
+	// tries is how many failures are planted without BELAY_CRASH_ALL=1, at
+	// least 1; 0: all.
+	tries int
+
+	before  string
+	changes map[string]int // by step, as counted in the first run
+}
+
+// failPoint is where a failure is planted.
+type failPoint struct{ step, when string } // when: during or after
+
+// points are the failures to plant. The first is that of the last step.
+func (w *everyStep) points(t *testing.T, p *plan.Plan) []failPoint {
+	t.Helper()
+	var all []failPoint
+	for _, s := range slices.Backward(p.Steps()) {
+		if !slices.Contains(w.idle, s.ID) {
+			all = append(all, failPoint{s.ID, "after"}, failPoint{s.ID, "during"})
+		}
+	}
+	if os.Getenv("BELAY_CRASH_ALL") == "1" || w.tries == 0 || w.tries >= len(all) {
+		first, end := crashPart(t, len(all)-1)
+		return append(all[:1:1], all[1+first:1+end]...)
+	}
+	some := all[:1:1]
+	for i := 1; i < w.tries; i++ {
+		some = append(some, all[1+(i-1)*(len(all)-1)/(w.tries-1)+i%2])
+	}
+	return slices.Compact(some)
+}
+
+// fail runs the plan with a failure at one point, rolls back, and says what is
+// not as it should be.
+func (w *everyStep) fail(t *testing.T, p *plan.Plan, at failPoint) error {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "plan.yaml"), w.plan)
+	write(t, filepath.Join(dir, "overlay.yaml"), w.overlay)
+	write(t, filepath.Join(dir, "answers.yaml"), w.toFailure(p.Step(at.step)))
+	told := filepath.Join(dir, "told.json")
+	seed, err := json.Marshal(planting{Step: at.step, Nth: w.nth(at), File: told})
+	if err != nil {
+		return err
+	}
+	env := append([]string{"BELAY_STATE=" + filepath.Join(dir, "state"), "BELAY_TEST_HOSTS=real", plantAt + "=" + string(seed)}, w.env...)
+	code, out := belay(t, dir, env, "run", "plan.yaml", "--with", "overlay.yaml", "--headless", "--answers", "answers.yaml")
+	var result plantOutcome
+	if b, err := os.ReadFile(told); err != nil {
+		return fmt.Errorf("belay ended with %d before it took up the plan:\n%s", code, out)
+	} else if err := json.Unmarshal(b, &result); err != nil {
+		return err
+	}
+	if w.changes == nil {
+		w.changes = result.Changes
+	}
+	if testing.Verbose() {
+		t.Logf("belay ended with %d:\n%s", code, out)
+	}
+	if !result.Failed {
+		return fmt.Errorf("nothing failed: the step was never carried out, or did not come to the planted point (belay ended with %d); a step that has nothing to do in this world stands under idle:\n%s", code, out)
+	}
+	if code != exitRolledBack {
+		return fmt.Errorf("belay ended with %d, not rolled back:\n%s", code, out)
+	}
+	if after := w.world(t); after != w.before {
+		return fmt.Errorf("before:\n%s\nafter the rollback:\n%s\nbelay said:\n%s", w.before, after, out)
+	}
+	if w.settle != nil {
+		w.settle(t)
+	}
+	return nil
+}
+
+// toFailure are the answers that lead to the failure of s and back.
+func (w *everyStep) toFailure(s *plan.Step) string {
+	way := w.way
+	if way == "" {
+		way = "go"
+	}
+	atClose := "  - {question: close, choice: rollback}"
+	if s.Stage == journal.Close {
+		atClose = "  - {question: close, choice: close, text: " + w.host + "}"
+	}
+	then := slices.Concat(w.answers, []string{
+		"  - {question: failed, step: " + s.ID + ", choice: rollback}",
+		"  - {question: unknown, step: " + s.ID + ", choice: rollback}",
+		atClose, toTheEnd,
+		"  - {question: rollback, choice: " + way + ", text: " + w.host + ", reason: a planted failure}",
+	})
+	return labAnswers(w.host, then...)
+}
+
+// nth is after which of its changes a step fails; 0: after all.
+func (w *everyStep) nth(at failPoint) int {
+	if at.when == "after" {
+		return 0
+	}
+	return (w.changes[at.step] + 1) / 2
+}
+
+// plantAt, in the environment, makes the program one in which a step fails: a
+// planting, as JSON.
+const plantAt = "BELAY_TEST_PLANT"
+
+type planting struct {
+	Step string
+	Nth  int    // after which of its changes; 0: after all
+	File string // where the outcome goes
+}
+
+// plantOutcome is what such a program tells.
+type plantOutcome struct {
+	Failed  bool
+	Changes map[string]int // that each step made
+}
+
+func init() {
+	text := os.Getenv(plantAt)
+	if text == "" {
+		return
+	}
+	var p planting
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		panic(err)
+	}
+	for name, walk := range walks {
+		walks[name] = func(e *engine.Engine, ctx context.Context) (journal.Status, error) {
+			f := &failures{planting: p, plantOutcome: plantOutcome{Changes: map[string]int{}}}
+			for _, s := range e.Plan.Steps() {
+				f.plant(s)
+			}
+			status, err := walk(e, ctx)
+			f.tell()
+			return status, err
+		}
+	}
+}
+
+// failures is what the steps of a run share.
+type failures struct {
+	planting
+	mu sync.Mutex
+	plantOutcome
+}
+
+func (f *failures) tell() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	b, err := json.Marshal(f.plantOutcome)
+	if err == nil {
+		err = os.WriteFile(f.File, b, 0o600)
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
+// plant puts what counts, and in one step what fails, around a step's kind. A
+// failure decides the run also where the plan would go on.
+func (f *failures) plant(s *plan.Step) {
+	around := failing{Step: s.Do, of: s, f: f}
+	if s.ID == f.planting.Step {
+		s.Optional = false
+	}
+	asker, asks := s.Do.(steps.Asker)
+	prover, proves := s.Do.(steps.Prover)
+	switch {
+	case asks:
+		s.Do = struct {
+			failing
+			steps.Asker
+		}{around, asker}
+	case proves:
+		s.Do = struct {
+			failing
+			steps.Prover
+		}{around, prover}
+	default:
+		s.Do = around
+	}
+}
+
+// failing is a step that may fail. What a kind may also be, it is as well, so
+// that the engine sees no other step; only what a person must do and what
+// proves anew is told by being there or not.
+type failing struct {
+	steps.Step
+	of *plan.Step
+	f  *failures
+}
+
+var errPlanted = errors.New("this failure was planted by a test")
+
+// Apply fails on the last of the step's hosts.
+func (s failing) Apply(ctx context.Context, e steps.Env) error {
+	here := s.of.ID == s.f.planting.Step && (len(s.of.On) == 0 || e.Host.Name == s.of.On[len(s.of.On)-1])
+	c := &changes{}
+	if here {
+		c.nth = s.f.Nth
+	}
+	hosts := remote.Hosts{}
+	for name, h := range e.Hosts {
+		hosts[name] = c.around(h)
+	}
+	e.Hosts, e.Host = hosts, c.around(e.Host)
+	err := s.Step.Apply(ctx, e)
+	s.f.mu.Lock()
+	defer s.f.mu.Unlock()
+	s.f.Changes[s.of.ID] += c.made()
+	if !here {
+		return err
+	}
+	// A halt from elsewhere, or a failure of the step's own, is none of ours.
+	if c.dead() || err == nil && s.f.Nth == 0 {
+		s.f.Failed = true
+		return errors.Join(errPlanted, err)
+	}
+	return err
+}
+
+// onlyLook are kinds that change nothing, and so may be carried out though
+// nothing is left to be done.
+var onlyLook = []string{"wait", "dns.wait", "tls.check", "config.schema", "compare"}
+
+func (s failing) Pending(ctx context.Context, e steps.Env) ([]steps.Change, error) {
+	todo, err := s.Step.Pending(ctx, e)
+	if err == nil && len(todo) == 0 && s.of.ID == s.f.planting.Step && slices.Contains(onlyLook, s.of.Kind.Name) {
+		todo = []steps.Change{{Text: "look, and fail"}}
+	}
+	return todo, err
+}
+
+func (s failing) Undo(ctx context.Context, e steps.Env) error {
+	if u, ok := s.Step.(steps.Undoer); ok {
+		return u.Undo(ctx, e)
+	}
+	return steps.ErrNoWayBack
+}
+
+func (s failing) WayBack() bool {
+	if w, ok := s.Step.(steps.WayBacker); ok {
+		return w.WayBack()
+	}
+	_, ok := s.Step.(steps.Undoer)
+	return ok
+}
+
+func (s failing) Underway(e steps.Env) (bool, error) {
+	if r, ok := s.Step.(steps.Resumer); ok {
+		return r.Underway(e)
+	}
+	return false, nil
+}
+
+// Repeatable is false for the one that fails: it would only fail again.
+func (s failing) Repeatable() bool {
+	r, ok := s.Step.(steps.Repeater)
+	return ok && r.Repeatable() && s.of.ID != s.f.planting.Step
+}
+
+func (s failing) Recheck(ctx context.Context, e steps.Env) ([]steps.Change, error) {
+	if r, ok := s.Step.(steps.Rechecker); ok {
+		return r.Recheck(ctx, e)
+	}
+	return s.Pending(ctx, e)
+}
+
+func (s failing) Hints() []steps.Hint {
+	if h, ok := s.Step.(steps.Hinter); ok {
+		return h.Hints()
+	}
+	return nil
+}
+
+// changes counts what a step changes, and answers nothing any more once the
+// nth change was made.
+type changes struct {
+	nth int // 0: goes on
+	mu  sync.Mutex
+	n   int
+}
+
+func (c *changes) made() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
+}
+
+func (c *changes) dead() bool { return c.nth > 0 && c.made() >= c.nth }
+
+func (c *changes) change() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+}
+
+func (c *changes) around(h remote.Host) remote.Host {
+	if h.Runner != nil {
+		h.Runner = changingRunner{h.Runner, c}
+	}
+	if h.Dialer != nil {
+		h.Dialer = changingDialer{h.Dialer, c}
+	}
+	return h
+}
+
+type changingRunner struct {
+	remote.Runner
+	c *changes
+}
+
+func (r changingRunner) Run(ctx context.Context, cmd remote.Cmd) error {
+	if r.c.dead() {
+		return errPlanted
+	}
+	err := r.Runner.Run(ctx, cmd)
+	if !cmd.Pure {
+		if r.c.change(); r.c.dead() {
+			return errPlanted
+		}
+	}
+	return err
+}
+
+type changingDialer struct {
+	remote.Dialer
+	c *changes
+}
+
+func (d changingDialer) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if d.c.dead() {
+		return nil, errPlanted
+	}
+	conn, err := d.Dialer.Dial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &changingConn{Conn: conn, c: d.c}, nil
+}
+
+// changingConn lets the answer to a request that changes something come, which
+// says that it was carried out, and then gives it to nobody.
+type changingConn struct {
+	net.Conn
+	c    *changes
+	mu   sync.Mutex
+	open bool // such a request was sent
+}
+
+func (c *changingConn) Write(b []byte) (int, error) {
+	if c.c.dead() {
+		return 0, errPlanted
+	}
+	for _, verb := range []string{"POST ", "PUT ", "DELETE "} {
+		if bytes.HasPrefix(b, []byte(verb)) && !strings.Contains(string(b[:min(len(b), 80)]), "/attach") {
+			c.mu.Lock()
+			c.open = true
+			c.mu.Unlock()
+		}
+	}
+	return c.Conn.Write(b)
+}
+
+func (c *changingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.open && n > 0 {
+		c.open = false
+		c.c.change()
+	}
+	if c.c.dead() {
+		return 0, errPlanted
+	}
+	return n, err
+}
+
+const everyStepPlan = `belay: 1
+name: every-step
+hosts: {here: {local: true}}
+vars: {w: %q}
+prepare:
+  - step: Copy
+    run: {dir: "${{ w }}", script: cp -r data copy, undo: rm -rf copy}
+  - step: Look
+    manual: {text: Look at the copy., evidence: what you saw}
+cutover:
+  - step: Edit
+    files.edit: {path: "${{ w }}/app.env", env: {set: {PORT: "9090"}}}
+  - step: Move
+    run: {dir: "${{ w }}", script: mv data new, undo: %q}
+  - step: Wait
+    wait: {for: {file: {on: here, path: "${{ w }}/new"}}}
+close:
+  - step: Retire
+    run: {dir: "${{ w }}", script: mv copy copy.retired, undo: "[ ! -d copy.retired ] || mv copy.retired copy"}
+`
+
+// TestFailEveryStep shows that the loop finds what it is for.
+func TestFailEveryStep(t *testing.T) {
+	world := func(t *testing.T, w string) everyStep {
+		write(t, w+"/data/one", "1\n")
+		write(t, w+"/app.env", "PORT=8080\n")
+		return everyStep{host: "here", world: func(*testing.T) string { return tree(w) },
+			answers: []string{"  - {question: manual, choice: done, text: a copy}"}}
+	}
+	t.Run("a way back that goes all the way", func(t *testing.T) {
+		dir := t.TempDir()
+		w := world(t, dir)
+		w.plan, w.overlay = fmt.Sprintf(everyStepPlan, dir, "[ -d data ] || mv new data"), "environment: lab\n"
+		w.tries = 6
+		failEveryStep(t, w)
+	})
+	t.Run("one that does not", func(t *testing.T) {
+		dir := t.TempDir()
+		w := world(t, dir)
+		w.plan, w.overlay = fmt.Sprintf(everyStepPlan, dir, "mkdir -p data"), "environment: lab\n"
+		w.before = w.world(t)
+		write(t, filepath.Join(dir+".plan", "plan.yaml"), w.plan)
+		p, err := plan.LoadFile(filepath.Join(dir+".plan", "plan.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.fail(t, p, failPoint{"edit", "after"}); err != nil {
+			t.Errorf("before the step that has no good way back: %v", err)
+		}
+		if err := w.fail(t, p, failPoint{"move", "after"}); err == nil || !strings.Contains(err.Error(), "after the rollback:") {
+			t.Errorf("data that is gone was not missed: %v", err)
+		}
+	})
+}
