@@ -66,7 +66,7 @@ func (m *model) details() {
 			m.top = &detail{name: oneLine(st.Title), lines: func(sc *scene, w int) []string { return sc.detail(st, w) }}
 		}
 	case *rollbackScreen:
-		if l := sc.undoable(); len(l) > 0 {
+		if l := sc.backList(); len(l) > 0 {
 			st := l[s.cursor]
 			m.top = &detail{name: oneLine(st.Title), lines: func(sc *scene, w int) []string { return sc.detail(st, w) }}
 		}

@@ -2,8 +2,10 @@ package tui
 
 import (
 	"fmt"
+	"slices"
 
 	"belay/steps/journal"
+	"belay/steps/plan"
 	"belay/tui/widget"
 )
 
@@ -35,7 +37,7 @@ func (sc *scene) next() (string, widget.Role) {
 	switch {
 	case len(running) > 0:
 		verb := "running"
-		if sc.st.Rollback != nil {
+		if sc.st.Rollback != nil && !sc.ownRuns() {
 			verb = "undoing"
 		}
 		more := ""
@@ -51,6 +53,11 @@ func (sc *scene) next() (string, widget.Role) {
 		return "Nothing to do: belay is rolling back.", widget.Dim
 	}
 	return "Nothing to do: belay is at work (" + string(sc.headStatus()) + ").", widget.Dim
+}
+
+// ownRuns tells whether a way back does a step of its own now.
+func (sc *scene) ownRuns() bool {
+	return sc.shown != nil && slices.ContainsFunc(sc.shown.Steps(), func(s *plan.Step) bool { return sc.status(s.ID) == journal.Running })
 }
 
 // running are the titles of the steps that run now.
@@ -135,7 +142,7 @@ func (sc *scene) penWord() string {
 // off are the actions that make no sense now; the footer leaves them out.
 func (m *model) off() map[action]bool {
 	off := map[action]bool{"answer": len(m.sc.st.Questions) == 0 || m.sc.live.Ended}
-	off["intervene"] = m.sc.live.Ended || m.sc.st.Rollback != nil || m.sc.readOnly() != ""
+	off["intervene"] = m.sc.live.Ended || m.sc.readOnly() != ""
 	if a, ok := m.screen().(*assessScreen); ok {
 		fs := m.sc.findings()
 		if m.sc.question(journal.AskFindings) == nil || len(fs) == 0 || !m.sc.acceptable(fs[a.cursor].ID) {

@@ -16,13 +16,18 @@ func (m *model) intervene() {
 		m.toast(only)
 		return
 	}
-	a := newAsk(journal.Question{Title: "Stop, end, or turn back?",
+	q := journal.Question{Title: "Stop, end, or turn back?",
 		Text: "Nothing is cut short unless you end the running commands. belay asks again before it undoes anything.",
 		Options: []journal.Option{
 			{Choice: run.WantStop, Label: "stop after the step that runs now"},
 			{Choice: run.WantCancel, Label: "end the running commands now, then ask what next", Danger: true},
 			{Choice: run.WantRollback, Label: "roll back: belay shows the list and asks again"},
-		}}, "", nil)
+		}}
+	if m.sc.st.Rollback != nil {
+		q.Title, q.Options = "Stop, or end what runs?", q.Options[:2]
+		q.Text = "The way back goes on where it was, whenever the run is resumed. A step that is ended is asked about: it can be tried again or left out."
+	}
+	a := newAsk(q, "", nil)
 	a.free = true
 	m.top = a
 }

@@ -96,6 +96,7 @@ func (p *plainView) once(thing, what string) {
 func (p *plainView) look() {
 	p.sc.st, p.sc.live, p.sc.now = p.s.State(), p.s.Live(), p.o.Now()
 	sc := &p.sc
+	sc.goingBack()
 	if sc.st.Stage != "" {
 		p.once("stage", "stage: "+string(sc.st.Stage))
 	}

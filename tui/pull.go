@@ -68,6 +68,7 @@ func (m *model) look() {
 	}
 	m.sc.st, m.sc.live = st, live
 	m.pen()
+	m.sc.goingBack()
 	if first || m.sc.counts == nil || seq != st.Seq {
 		m.sc.tally()
 	}

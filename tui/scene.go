@@ -15,7 +15,8 @@ import (
 type scene struct {
 	th     widget.Theme
 	plan   *plan.Plan
-	steps  []*plan.Step             // of the plan, in order
+	steps  []*plan.Step             // of the plan, in order; then those of the way back that is taken
+	shown  *plan.Way                // whose steps are among them; nil: none
 	lanes  map[string]string        // by step: the mark of its lane
 	hostW  int                      // cells for the hosts of a step
 	counts map[journal.Stage][2]int // steps done, steps there are
@@ -138,6 +139,8 @@ func (sc *scene) question(kinds ...string) *journal.Question {
 // undo says how a step is undone, in words; back is false when it cannot be.
 func undo(s *plan.Step) (text string, back bool) {
 	switch {
+	case s.Stage == journal.GoingBack:
+		return "it belongs to a way back and is not undone", true
 	case s.Undo != nil && s.Undo.Title != "" && s.Undo.Title != s.Title:
 		return s.Undo.Title, true
 	case s.Undo != nil:

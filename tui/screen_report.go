@@ -51,7 +51,7 @@ func (sc *scene) stays() []string {
 	var out []string
 	for _, s := range sc.steps {
 		st := sc.st.Step(s.ID)
-		if st.Status == journal.PassedStatus && !st.Already {
+		if st.Status == journal.PassedStatus && !st.Already && s.Stage != journal.GoingBack {
 			out = append(out, "“"+oneLine(s.Title)+"”")
 		}
 	}

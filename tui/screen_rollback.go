@@ -22,7 +22,7 @@ type rollbackScreen struct {
 func (s *rollbackScreen) name() string { return "rollback" }
 func (s *rollbackScreen) place() place { return inList }
 func (s *rollbackScreen) settle(m *model) {
-	list := m.sc.undoable()
+	list := m.sc.backList()
 	if !s.roam && m.sc.st.Rollback != nil {
 		s.cursor = m.sc.undoingNow(list)
 	}
@@ -32,21 +32,36 @@ func (s *rollbackScreen) settle(m *model) {
 // undoingNow is the row of a rollback that matters most: one that asks, else
 // one that is being undone, else the first that is still to come.
 func (sc *scene) undoingNow(list []*plan.Step) int {
-	next := len(list) - 1
+	next, runs := len(list)-1, false
 	for i, s := range slices.Backward(list) {
-		switch sc.status(s.ID) {
-		case journal.WaitingYou:
+		switch status := sc.status(s.ID); {
+		case status == journal.WaitingYou:
 			return i
-		case "undoing":
-			next = i
-		case journal.Undone, journal.UndoFailedSt:
+		case sc.beingDone(s):
+			next, runs = i, true
+		case sc.behind(s) || runs:
 		default:
-			if sc.status(list[next].ID) != "undoing" {
-				next = i
-			}
+			next = i
 		}
 	}
 	return next
+}
+
+// beingDone: it is undone now, or is a way's own step and runs now.
+func (sc *scene) beingDone(s *plan.Step) bool {
+	status := sc.status(s.ID)
+	return status == "undoing" || s.Stage == journal.GoingBack && status == journal.Running
+}
+
+// behind: nothing is left to do about it on the way back.
+func (sc *scene) behind(s *plan.Step) bool {
+	switch sc.status(s.ID) {
+	case journal.Undone, journal.UndoFailedSt:
+		return true
+	case journal.PassedStatus, journal.Skipped:
+		return s.Stage == journal.GoingBack
+	}
+	return false
 }
 
 func (s *rollbackScreen) press(m *model, do action, _ string) tea.Cmd {
@@ -54,7 +69,7 @@ func (s *rollbackScreen) press(m *model, do action, _ string) tea.Cmd {
 		s.settle(m)
 		return nil
 	}
-	s.cursor = moved(do, s.cursor, len(m.sc.undoable()), 5)
+	s.cursor = moved(do, s.cursor, len(m.sc.backList()), 5)
 	return nil
 }
 
@@ -64,6 +79,7 @@ func (sc *scene) undoable() []*plan.Step {
 	var out []*plan.Step
 	for _, s := range slices.Backward(sc.steps) {
 		switch st := sc.st.Step(s.ID); {
+		case s.Stage == journal.GoingBack:
 		case st.Undoing, st.Status == journal.Undone, st.Status == journal.UndoFailedSt:
 			out = append(out, s)
 		case st.Status == journal.Pending, st.Status == journal.Skipped, st.Already:
@@ -76,18 +92,12 @@ func (sc *scene) undoable() []*plan.Step {
 
 func (s *rollbackScreen) view(m *model, w, h int) ([]string, point) {
 	sc := &m.sc
-	list := sc.undoable()
+	list := sc.backList()
 	note := sc.th.Paint(widget.Dim, "has not begun")
 	if sc.st.Rollback != nil {
-		note = sc.undone(list)
+		note = sc.undone(sc.undoable())
 	}
-	lines := []string{widget.Rule(sc.th, widget.Focused+"rollback", note, w)}
-	if r := sc.st.Rollback; r != nil {
-		lines = append(lines, widget.Pairs(sc.th, []widget.Pair{{Label: "asked by", Value: oneLine(r.By.Name) + " (" + oneLine(r.By.Login) + "): " + oneLine(r.Reason), Max: 2}}, w)...)
-	} else {
-		lines = append(lines, "  "+sc.th.Paint(widget.Dim, "A rollback would undo these steps, last first:"))
-	}
-	lines = append(lines, "")
+	lines := append([]string{widget.Rule(sc.th, widget.Focused+"rollback", note, w)}, sc.backHead(w)...)
 	if len(list) == 0 {
 		return append(lines, "  No step has changed anything: there is nothing to undo."), nowhere
 	}
@@ -100,6 +110,30 @@ func (s *rollbackScreen) view(m *model, w, h int) ([]string, point) {
 	at += len(lines)
 	lines = append(lines, rows...)
 	return append(lines, debts...), rowAt(at)
+}
+
+// backHead says who asked for the rollback and which way is taken, or which
+// ways there are.
+func (sc *scene) backHead(w int) []string {
+	r := sc.st.Rollback
+	if r == nil {
+		lines := sc.wayLines(sc.plan.WaysFrom(sc.st), w)
+		if len(lines) > 0 {
+			lines = append(lines, "")
+		} else if n := len(sc.plan.Ways); n > 0 {
+			lines = append(lines, "  "+sc.th.Paint(widget.Dim, "The plan has "+plural(n, "way")+" back that "+map[bool]string{true: "is", false: "are"}[n == 1]+" offered later on; now a rollback just undoes."))
+		}
+		return append(lines, "  "+sc.th.Paint(widget.Dim, "A rollback would undo these steps, last first:"), "")
+	}
+	pairs := []widget.Pair{{Label: "asked by", Value: oneLine(r.By.Name) + " (" + oneLine(r.By.Login) + "): " + oneLine(r.Reason), Max: 2}}
+	if way := sc.plan.Way(sc.st.Way); way != nil {
+		text := way.Name
+		if way.About != "" {
+			text += ": " + oneLine(way.About)
+		}
+		pairs = append(pairs, widget.Pair{Label: "way", Value: text, Max: 2})
+	}
+	return append(widget.Pairs(sc.th, pairs, w), "")
 }
 
 // undone counts what has been taken back; what has no way back is counted apart.
@@ -132,6 +166,9 @@ func (sc *scene) undoRow(st *plan.Step) []widget.Cell {
 		time = widget.Span(d)
 	}
 	text, back := undo(st)
+	if st.Stage == journal.GoingBack {
+		return sc.wayRow(st, word)
+	}
 	if !back {
 		role = widget.Loud
 		if word == "passed" && sc.st.Rollback != nil { // nobody waits for it
@@ -146,6 +183,19 @@ func (sc *scene) undoRow(st *plan.Step) []widget.Cell {
 	}
 	if role == widget.Text {
 		role = widget.Dim
+	}
+	return []widget.Cell{{Text: mk.Glyph, Role: mk.Role}, {Text: oneLine(st.Title)}, {Text: where(st), Role: widget.Dim},
+		{Text: text, Role: role}, {Text: time, Role: widget.Dim}}
+}
+
+// wayRow is a way's own step among what is undone.
+func (sc *scene) wayRow(st *plan.Step, word string) []widget.Cell {
+	mk, text, role, time := widget.MarkOf(word), sc.wayWord(st), widget.Dim, ""
+	if word == "skipped" {
+		text += ": skipped"
+	}
+	if d := sc.took(st.ID); d > 0 {
+		time = widget.Span(d)
 	}
 	return []widget.Cell{{Text: mk.Glyph, Role: mk.Role}, {Text: oneLine(st.Title)}, {Text: where(st), Role: widget.Dim},
 		{Text: text, Role: role}, {Text: time, Role: widget.Dim}}

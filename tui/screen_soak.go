@@ -190,6 +190,7 @@ func (s *soakScreen) view(m *model, w, h int) ([]string, point) {
 		pairs = append(pairs, widget.Pair{Label: "limits", Value: said + " for " + widget.Span(lim.For) + ": belay proposes to roll back", Max: 2})
 	}
 	pairs = append(pairs, widget.Pair{Label: "time", Value: soakTime(sc)})
+	pairs = append(pairs, sc.backNow()...)
 	lines = append(lines, widget.Pairs(sc.th, pairs, w)...)
 	if !soak.Begun.IsZero() && soak.Until.After(soak.Begun) {
 		lines = append(lines, "           "+widget.Bar(sc.th, int64(sc.now.Sub(soak.Begun)), int64(soak.Until.Sub(soak.Begun)), min(48, w-14)))

@@ -231,8 +231,8 @@ func hostCols(steps []*plan.Step) int {
 // lanesOf tells for each step of a `together` which lane it stands in.
 func lanesOf(p *plan.Plan) map[string]string {
 	out := map[string]string{}
-	for _, stage := range journal.Stages {
-		for _, g := range p.Groups(stage) {
+	mark := func(groups []plan.Group) {
+		for _, g := range groups {
 			for i, l := range g.Lanes {
 				for _, s := range l.Steps {
 					if len(g.Lanes) > 1 {
@@ -241,6 +241,13 @@ func lanesOf(p *plan.Plan) map[string]string {
 				}
 			}
 		}
+	}
+	for _, stage := range journal.Stages {
+		mark(p.Groups(stage))
+	}
+	for _, w := range p.Ways {
+		mark(w.Before)
+		mark(w.After)
 	}
 	return out
 }

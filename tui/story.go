@@ -15,6 +15,9 @@ import (
 // changed, and what each kind of question has to show besides.
 func (a *ask) story(sc *scene, w int) []string {
 	out := []string{widget.Cut("  "+sc.th.Paint(widget.Strong, oneLine((a.q.Title))), w), ""}
+	if ways := sc.offeredWays(a.q); a.q.Kind == journal.AskRollback && len(ways) > 0 {
+		out = append(append(out, sc.wayLines(ways, w)...), "")
+	}
 	if a.q.Text != "" {
 		for _, l := range widget.Wrap(clean(a.q.Text), w-4) {
 			out = append(out, "  "+l)

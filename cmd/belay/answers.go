@@ -28,6 +28,7 @@ const answersForm = `What a headless run says when it is asked stands in the fil
     - {question: cutover, choice: go, text: chat}   # text: the host's name
     - {question: failed, step: start-fluxer, choice: retry, times: 2}
     - {question: close, choice: close, text: chat}
+    - {question: rollback, choice: go, text: chat, reason: too slow} # or, for go, the name of a way back
 
 The first answer that fits the kind of question, and the step when it names
 one, is taken; once, or as often as times says. A question that none fits ends

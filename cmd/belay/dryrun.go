@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -15,20 +17,22 @@ import (
 // dryRun prints previews as they come, and counts.
 type dryRun struct {
 	took                 estimate.Estimates
-	stage                journal.Stage
+	plan                 *plan.Plan
+	under                string // the heading of what is shown
 	step                 string
 	changes, done, later int
 }
 
 func (d *dryRun) show(p engine.Preview) {
-	if p.Step.Stage != d.stage {
-		d.stage = p.Step.Stage
-		fmt.Printf("\n== %s ==\n", d.stage)
+	if part := d.part(p.Step); part != d.under {
+		d.under = part
+		fmt.Printf("\n== %s ==\n", part)
 	}
+	own := p.Step.Stage == journal.GoingBack
 	if p.Step.ID != d.step {
 		d.step = p.Step.ID
 		back := ""
-		if !p.Step.HasWayBack() {
+		if !own && !p.Step.HasWayBack() {
 			back = "  (no way back)"
 		}
 		if t := d.took.Forward[d.step]; t.Runs > 0 {
@@ -42,14 +46,20 @@ func (d *dryRun) show(p engine.Preview) {
 	}
 	switch {
 	case p.Err != nil:
-		d.later++
+		if !own {
+			d.later++
+		}
 		fmt.Printf("    %scannot be told yet: %v\n", on, p.Err)
 	case len(p.Changes) == 0:
-		d.done++
+		if !own {
+			d.done++
+		}
 		fmt.Printf("    %sdone already\n", on)
 	}
 	for _, c := range p.Changes {
-		d.changes++
+		if !own {
+			d.changes++
+		}
 		size := ""
 		if c.Bytes > 0 {
 			size += " [" + remote.FormatBytes(c.Bytes) + "]"
@@ -60,6 +70,32 @@ func (d *dryRun) show(p engine.Preview) {
 		fmt.Printf("    %swould %s%s\n", on, c.Text, size)
 		indent("      $ ", c.Cmd)
 		indent("      ", c.Diff)
+	}
+}
+
+// part is the heading that a step stands under: its stage, or the side of the
+// undo on which its way back has it.
+func (d *dryRun) part(s *plan.Step) string {
+	w, before := d.plan.WayOf(s.ID)
+	switch {
+	case w == nil:
+		return string(s.Stage)
+	case before:
+		return "rollback, " + w.Name + ": before the undo"
+	}
+	return "rollback, " + w.Name + ": after the undo"
+}
+
+// ways lists what may be chosen for a rollback.
+func (d *dryRun) ways() {
+	if len(d.plan.Ways) == 0 {
+		return
+	}
+	fmt.Printf("\nWays back, each undoing every step that was done, last first:\n")
+	for _, w := range d.plan.Ways {
+		fmt.Printf("  %s  %s\n", w.Name, w.About)
+		fmt.Printf("      loses: %s\n", w.Loses)
+		fmt.Printf("      offered from the %s on; %s before the undo, %s after it\n", w.From, count(len(w.StepsBefore()), "step"), count(len(w.StepsAfter()), "step"))
 	}
 }
 
@@ -85,8 +121,10 @@ func (d *dryRun) clock(p *plan.Plan) {
 	say("way back after the cutover", d.took.RollbackAfter(p, journal.Cutover))
 }
 
-func indent(with, text string) {
+func indent(with, text string) { indentTo(os.Stdout, with, text) }
+
+func indentTo(w io.Writer, with, text string) {
 	for line := range strings.Lines(text) {
-		fmt.Printf("%s%s\n", with, strings.TrimRight(line, "\n"))
+		fmt.Fprintf(w, "%s%s\n", with, strings.TrimRight(line, "\n"))
 	}
 }

@@ -44,6 +44,9 @@ func eventLine(p *plan.Plan, e journal.Event) string {
 		_ = json.Unmarshal(e.Data, &q)
 		return "   asked   " + q.Title
 	case journal.RollbackBegun:
+		if e.Key != "" {
+			return "== rollback: " + e.Key + " =="
+		}
 		return "== rollback =="
 	case journal.Answered, journal.Signed, journal.Accepted:
 		return answerLine(e)

@@ -116,6 +116,7 @@ func printQuestion(w io.Writer, q *journal.Question, dir string) {
 			fmt.Fprintf(w, " (needs %s)", o.Needs)
 		}
 		fmt.Fprintln(w)
+		indentTo(w, "                      ", o.Note)
 	}
 	fmt.Fprintf(w, "The run waits; nothing is lost. Resume it with: belay resume %s\n", dir)
 }

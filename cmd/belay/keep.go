@@ -35,13 +35,13 @@ var walks = map[string]walkFunc{
 
 func newKeep() *cobra.Command {
 	return &cobra.Command{
-		Use:    "keep DIR WALK BREAKLOCK UNREHEARSED",
+		Use:    "keep DIR WALK BREAKLOCK UNREHEARSED WAY",
 		Hidden: true,
-		Args:   cobra.ExactArgs(4),
+		Args:   cobra.ExactArgs(5),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			shrugOff(syscall.SIGHUP)
 			ready := os.NewFile(3, "ready")
-			err := keep(cmd.Context(), args[0], driveFlags{why: args[1], breakLock: args[2], unrehearsed: args[3]}, func() {
+			err := keep(cmd.Context(), args[0], driveFlags{why: args[1], breakLock: args[2], unrehearsed: args[3], way: args[4]}, func() {
 				fmt.Fprintln(ready, "ready")
 				ready.Close()
 			})
@@ -104,7 +104,7 @@ func spec(w *wiring) run.Spec {
 func meaning(s run.Spec, r *run.Run, f driveFlags) run.Spec {
 	bastion, _ := os.Hostname()
 	s.Hold = &hold.Record{Run: r.ID(), Plan: r.Plan().Name, Login: s.Author.Login, From: s.Author.From, Bastion: bastion, Why: f.why}
-	s.BreakLock = f.breakLock
+	s.BreakLock, s.Way = f.breakLock, f.way
 	s.Practice = f.why == rehearse
 	if s.Unrehearsed = f.unrehearsed; !s.Practice && len(r.State().Rehearsal) == 0 {
 		s.Rehearsed = rehearsed(r.Plan(), r.Dir())
@@ -129,7 +129,7 @@ func startKeeper(dir string, f driveFlags) error {
 		return err
 	}
 	defer told.Close()
-	c := exec.Command(self, "keep", dir, f.why, f.breakLock, f.unrehearsed)
+	c := exec.Command(self, "keep", dir, f.why, f.breakLock, f.unrehearsed, f.way)
 	c.Stdout, c.Stderr = logFile, logFile
 	c.ExtraFiles = []*os.File{tell}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

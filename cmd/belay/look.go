@@ -125,10 +125,11 @@ func newPlan() *cobra.Command {
 				return err
 			}
 			defer done()
-			d := dryRun{took: estimates(p, "")}
+			d := dryRun{plan: p, took: estimates(p, "")}
 			if err := e.DryRun(cmd.Context(), d.show); err != nil {
 				return err
 			}
+			d.ways()
 			d.clock(p)
 			fmt.Printf("\n%d steps, %d changes would be made, %d steps are done already, %d can only be told later. Nothing was changed.\n",
 				len(p.Steps()), d.changes, d.done, d.later)

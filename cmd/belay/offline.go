@@ -25,6 +25,9 @@ func newCheck() *cobra.Command {
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: no problems. %s, %s, %s. Nothing was contacted.\n",
 				args[0], count(len(p.Hosts), "host"), count(len(p.Steps()), "step"), count(len(p.Signoff), "sign-off item"))
+			for _, w := range p.Ways {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s:%d: note: way back %q, offered from the %s on: %s\n", args[0], w.Line, w.Name, w.From, count(len(w.Steps()), "step")+" around the undo")
+			}
 			if w := p.Window; w != nil && time.Now().After(w.Start.Add(w.Length)) {
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: note: the window is over since %s\n", args[0], w.Start.Add(w.Length).Format(time.RFC3339))
 			}

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +44,7 @@ type driveFlags struct {
 	why         string // the word of the command line: run, rehearse, resume, rollback
 	breakLock   string // why locks of other runs may be broken
 	unrehearsed string // why the plan may run without a rehearsal
+	way         string // back, of a plan that has several; named beforehand
 }
 
 func (f *driveFlags) add(c *cobra.Command) {
@@ -168,6 +171,9 @@ func newReopen(walk, short string) *cobra.Command {
 	}
 	f.add(c)
 	f.addShared(c)
+	if walk == "rollback" {
+		c.Flags().StringVar(&f.way, "way", "", "`name` of the way back, in a plan that has several; only this one is offered then")
+	}
 	return c
 }
 
@@ -199,6 +205,10 @@ func reopen(ctx context.Context, args []string, why string, f driveFlags) error 
 		return exit(codeOfStatus(s)).orNil()
 	}
 	f.why = why
+	if err := wayOpen(r, f.way); err != nil {
+		r.Close()
+		return err
+	}
 	if f.headless {
 		if err := standWhere(r); err != nil {
 			r.Close()
@@ -214,6 +224,36 @@ func reopen(ctx context.Context, args []string, why string, f driveFlags) error 
 		return err
 	}
 	return keepAndWatch(ctx, dir, f)
+}
+
+// wayOpen refuses a way back that the plan does not have, or not yet, or no
+// longer.
+func wayOpen(r *run.Run, name string) error {
+	p, s := r.Plan(), r.State()
+	if name == "" {
+		return nil
+	}
+	var has, open []string
+	for _, w := range p.Ways {
+		has = append(has, w.Name)
+	}
+	for _, w := range p.WaysFrom(s) {
+		open = append(open, w.Name)
+	}
+	var wrong string
+	switch {
+	case len(has) == 0:
+		wrong = "the plan has one way back only; leave --way out"
+	case p.Way(name) == nil:
+		wrong = fmt.Sprintf("the plan has no way back %q; it has %s", name, strings.Join(has, ", "))
+	case s.Rollback != nil && s.Way != name:
+		wrong = fmt.Sprintf("the rollback has begun already, by %s; leave --way out to take it up", cmp.Or(s.Way, "undoing at once"))
+	case s.Rollback == nil && !slices.Contains(open, name):
+		wrong = fmt.Sprintf("way back %q is offered once %s has begun; before that leave --way out", name, p.Way(name).From)
+	default:
+		return nil
+	}
+	return usageError{fmt.Errorf("run %s: %s; nothing was done", r.ID(), wrong)}
 }
 
 func first(args []string) string {

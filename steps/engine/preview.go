@@ -18,11 +18,12 @@ type Preview struct {
 }
 
 // DryRun asks every step what it would change, host by host, in the order of
-// the plan, and hands each answer to show. It writes nothing anywhere.
+// the plan, then those of its ways back, and hands each answer to show. It
+// writes nothing anywhere.
 func (e *Engine) DryRun(ctx context.Context, show func(Preview)) error {
 	e.init()
 	e.Log = nowhere{}
-	for _, s := range e.Plan.Steps() {
+	for _, s := range e.Plan.AllSteps() {
 		for _, h := range hostsOf(s) {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)

@@ -99,10 +99,7 @@ func (e Estimates) Ahead(p *plan.Plan, stage journal.Stage, st *journal.State) T
 // Rollback is how long the way back takes from where the run stands: the steps
 // that were begun and have one.
 func (e Estimates) Rollback(p *plan.Plan, st *journal.State) Total {
-	return e.total(p, journal.Stages, e.Back, func(s *plan.Step) bool {
-		now := st.Step(s.ID)
-		return s.HasWayBack() && now.Attempt > 0 && !now.Already && now.Status != journal.Undone
-	})
+	return e.total(p, journal.Stages, e.Back, func(s *plan.Step) bool { return begunWithWayBack(s, st) })
 }
 
 // RollbackAfter is how long the way back would take from the end of a stage, if
@@ -115,23 +112,34 @@ func (e Estimates) RollbackAfter(p *plan.Plan, last journal.Stage) Total {
 func (e Estimates) total(p *plan.Plan, stages []journal.Stage, known map[string]Took, counts func(*plan.Step) bool) Total {
 	var all Total
 	for _, stage := range stages {
-		for _, g := range p.Groups(stage) {
-			var longest Total
-			for _, l := range g.Lanes {
-				var lane Total
-				for _, s := range l.Steps {
-					if counts(s) {
-						lane.add(known[s.ID])
-					}
-				}
-				longest.Median, longest.Worst = max(longest.Median, lane.Median), max(longest.Worst, lane.Worst)
-				longest.Steps, longest.Unknown = longest.Steps+lane.Steps, longest.Unknown+lane.Unknown
-			}
-			all.Median, all.Worst = all.Median+longest.Median, all.Worst+longest.Worst
-			all.Steps, all.Unknown = all.Steps+longest.Steps, all.Unknown+longest.Unknown
-		}
+		all.plus(inGroups(p.Groups(stage), known, counts))
 	}
 	return all
+}
+
+// inGroups adds up groups; lanes side by side count by the longest.
+func inGroups(groups []plan.Group, known map[string]Took, counts func(*plan.Step) bool) Total {
+	var all Total
+	for _, g := range groups {
+		var longest Total
+		for _, l := range g.Lanes {
+			var lane Total
+			for _, s := range l.Steps {
+				if counts(s) {
+					lane.add(known[s.ID])
+				}
+			}
+			longest.Median, longest.Worst = max(longest.Median, lane.Median), max(longest.Worst, lane.Worst)
+			longest.Steps, longest.Unknown = longest.Steps+lane.Steps, longest.Unknown+lane.Unknown
+		}
+		all.plus(longest)
+	}
+	return all
+}
+
+func (t *Total) plus(o Total) {
+	t.Median, t.Worst = t.Median+o.Median, t.Worst+o.Worst
+	t.Steps, t.Unknown = t.Steps+o.Steps, t.Unknown+o.Unknown
 }
 
 func (t *Total) add(one Took) {
@@ -148,12 +156,12 @@ func Margin(w plan.Window) time.Duration { return max(time.Minute, w.Length/10) 
 
 // LastSafe is when a rollback from where the run stands must begin, so that by
 // the longest that its steps ever took it ends within the window, and a margin
-// before. False without a window, with nothing to undo, or as long as a step
+// before; by the quickest way, where the plan offers several. False without a window, with nothing to undo, or as long as a step
 // of the way back was never measured: then nobody knows.
 func (e Estimates) LastSafe(p *plan.Plan, st *journal.State) (time.Time, bool) {
-	back := e.Rollback(p, st)
-	if p.Window == nil || back.Steps == 0 || back.Unknown > 0 {
+	worst, known := e.quickest(p, st)
+	if p.Window == nil || !known {
 		return time.Time{}, false
 	}
-	return p.Window.Start.Add(p.Window.Length - Margin(*p.Window) - back.Worst), true
+	return p.Window.Start.Add(p.Window.Length - Margin(*p.Window) - worst), true
 }

@@ -100,3 +100,42 @@ func TestEstimates(t *testing.T) {
 		t.Error("a way back that was never measured has a last moment")
 	}
 }
+
+func TestWays(t *testing.T) {
+	p, err := plan.Load("plan.yaml", []byte(text+`rollback:
+  quick: {loses: much}
+  slow:
+    loses: little
+    before: [{step: Off, run: "true"}, {step: Export, run: "true"}]
+    after: [{step: On, run: "true"}]
+`), plan.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sec := time.Second
+	span := func(d time.Duration) string { return d.String() }
+	rehearsed := past("shop", true, map[string]int{"one": 20, "two": 40, "off": 0})
+	e := From(p, []*journal.State{rehearsed, past("shop", false, map[string]int{"off": 2, "export": 30, "on": 1})})
+	now := past("shop", false, map[string]int{"one": 10, "two": 30})
+	quick, slow := e.Way(p, now, p.Way("quick")), e.Way(p, now, p.Way("slow"))
+	if d := cmp.Diff([]Back{{Total{30 * sec, 30 * sec, 2, 0}, 30 * sec, 0}, {Total{62 * sec, 63 * sec, 5, 0}, 62 * sec, 0}}, []Back{quick, slow}); d != "" {
+		t.Error(d)
+	}
+	if w := quick.Words(span); w != "about 30s (measured)" {
+		t.Error(w)
+	}
+	// What was never undone is taken to need as long as doing it did.
+	now = past("shop", false, map[string]int{"one": 10, "two": 30, "five": 7})
+	quick = e.Way(p, now, p.Way("quick"))
+	if w := quick.Words(span); w != "~37s, a guess: 1 of 3 steps never measured" {
+		t.Error(w)
+	}
+	if w := (Estimates{}).Way(p, now, p.Way("slow")).Words(span); w != "~47s or more, a guess: 6 of 6 steps never measured" {
+		t.Error(w)
+	}
+	// The last safe moment is that of the quickest way that is known in whole.
+	now = past("shop", false, map[string]int{"one": 10, "two": 30})
+	if got, ok := e.LastSafe(p, now); !ok || !got.Equal(p.Window.Start.Add(36*time.Minute-30*sec)) {
+		t.Errorf("%v, %v", got, ok)
+	}
+}

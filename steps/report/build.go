@@ -83,6 +83,7 @@ func (b *builder) event(i int, e journal.Event) {
 		b.r.Notes = append(b.r.Notes, Note{b.clock.time[i], e.Key})
 	case journal.RollbackBegun:
 		b.rollbackAt, b.ended = i+1, false
+		b.enterWay(e.Key)
 	case journal.Asked, journal.Answered, journal.Accepted, journal.Evidence, journal.Signed:
 		b.gateEvent(i, e)
 	case journal.SoakBegun, journal.Probed, journal.Verdict:

@@ -72,7 +72,7 @@ func (b *builder) answered(i int, e journal.Event) {
 	switch {
 	case q.Kind == journal.AskSignoff && (choice == "go" || choice == "no-go"):
 		b.decided, b.verdict = i, choice
-	case q.Kind == journal.AskRollback && choice == "go":
+	case q.Kind == journal.AskRollback && choice != "back" && choice != "stop" && choice != "withdrawn":
 		b.agreed = q.Items
 	}
 }

@@ -25,10 +25,7 @@ func (b *builder) planned() {
 		return
 	}
 	for _, s := range b.plan.Steps() {
-		b.enter(Step{
-			ID: s.ID, Title: s.Title, Why: s.Why, Kind: s.Kind.Name, Stage: s.Stage,
-			Optional: s.Optional, On: slices.Clone(s.On),
-		})
+		b.enterPlanned(s)
 	}
 }
 

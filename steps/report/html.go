@@ -124,8 +124,19 @@ func (r *Report) bars() []bar {
 	}
 	if b := r.Rollback; b != nil {
 		add("rollback", "stage", b.Span, true)
+		around := func(list []WayStep) {
+			for _, s := range list {
+				add(s.Title, mark(s.Status), s.Span, false)
+			}
+		}
+		if b.Way != nil {
+			around(b.Way.Before)
+		}
 		for _, u := range b.Steps {
 			add(u.Title, mark(u.Status), u.Span, false)
+		}
+		if b.Way != nil {
+			around(b.Way.After)
 		}
 	}
 	return all

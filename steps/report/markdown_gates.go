@@ -219,6 +219,12 @@ func (r *Report) rollback(p *page) {
 	p.head(2, "Rollback")
 	p.line("Asked for by %s: %s.", inline(who(b.By)), cmp.Or(inline(strings.TrimSuffix(b.Reason, ".")), "no reason is recorded"))
 	p.line("Begun %s, %s.", moment(b.Span.Begin), b.Span.took())
+	if w := b.Way; w != nil {
+		p.line("\nThe way back that was chosen: %s.", strings.TrimSuffix(inline(joined(w.Name, w.About)), "."))
+		p.line("What it loses: %s.", strings.TrimSuffix(cmp.Or(inline(w.Loses), "not known here"), "."))
+		around(p, "Before the undo", w.Before)
+		defer around(p, "After the undo", w.After)
+	}
 	if len(b.List) > 0 {
 		p.line("\nAgreed to be undone, in this order:\n")
 		for i, it := range b.List {
@@ -245,4 +251,28 @@ func (r *Report) rollback(p *page) {
 			drawErrs(p, u.Errs)
 		}
 	}
+}
+
+func joined(name, about string) string {
+	if about == "" {
+		return name
+	}
+	return name + ": " + about
+}
+
+// around draws what a way back did on one side of the undo.
+func around(p *page, title string, list []WayStep) {
+	if len(list) == 0 {
+		return
+	}
+	p.line("\n%s:\n", title)
+	var rows [][]string
+	for _, s := range list {
+		took := s.Span.took()
+		if s.Span.Begin.IsZero() {
+			took = "-"
+		}
+		rows = append(rows, []string{inline(s.Title), inline(string(s.Status)), moment(s.Span.Begin), took, inline(s.Reason)})
+	}
+	p.table([]string{"Step", "Result", "Began", "Took:", "Why not"}, rows)
 }

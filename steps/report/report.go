@@ -235,9 +235,29 @@ type Probe struct {
 type Rollback struct {
 	By     journal.Author `json:"by"`
 	Reason string         `json:"reason"`
-	Span   Span           `json:"span"` // to the end of the run
-	List   []string       `json:"list"` // what was to be undone, last first, as it was agreed to
+	Span   Span           `json:"span"`          // to the end of the run
+	Way    *Way           `json:"way,omitempty"` // which was chosen; nil where the plan has only one
+	List   []string       `json:"list"`          // what was to be undone, last first, as it was agreed to
 	Steps  []Undone       `json:"steps"`
+}
+
+// Way is the way back that was chosen of several, and what it did around the
+// undo; the steps' whole story stands among the steps.
+type Way struct {
+	Name   string    `json:"name"`
+	About  string    `json:"about,omitempty"`
+	Loses  string    `json:"loses,omitempty"`
+	Before []WayStep `json:"before"`
+	After  []WayStep `json:"after"`
+}
+
+// WayStep is what became of one step of a way back.
+type WayStep struct {
+	Step   string         `json:"step"`
+	Title  string         `json:"title"`
+	Status journal.Status `json:"status"`
+	Span   Span           `json:"span"`
+	Reason string         `json:"reason,omitempty"` // why it was skipped
 }
 
 // Undone is what the rollback made of a step, in the order of undoing.

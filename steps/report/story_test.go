@@ -46,6 +46,17 @@ close:
   - step: Retire the old chat
     on: old
     run: {script: mv /chat /chat.retired}
+rollback:
+  emergency: {loses: all that was written since}
+  graceful:
+    about: Nobody writes meanwhile.
+    loses: what cannot be merged | by hand.
+    before:
+      - {step: Show the maintenance page, on: new, run: page on}
+      - {step: Export what was written, on: new, run: dump}
+    after:
+      - {step: Hide the maintenance page, on: old, run: page off}
+      - {step: Tell the office, manual: Say what was lost.}
 `
 
 func thePlan(t testing.TB) *plan.Plan {
@@ -265,6 +276,33 @@ func back() []journal.Event {
 	return s.events
 }
 
+// graceful is rolled back the graceful way; the export fails and is left out.
+func graceful() []journal.Event {
+	s := begin()
+	s.assess()
+	s.prepare()
+	s.signoff()
+	s.cutoverGate()
+	s.start("stop-the-old-chat", 1)
+	s.passed("stop-the-old-chat")
+	q := s.ask(journal.Question{Kind: journal.AskRollback, Title: "Roll back?", Items: []string{"Stop the old chat (old)"},
+		Options: []journal.Option{{Choice: "emergency", Label: "roll back: emergency"}, {Choice: "graceful", Label: "roll back: graceful", Type: "old"}}})
+	a := s.answer(journal.Answered, q, "", journal.Answer{Choice: "graceful", Text: "old", Reason: "the new one is slow", By: ana})
+	s.add(journal.RollbackBegun, "", "graceful", a, "")
+	s.start("show-the-maintenance-page", 1)
+	s.passed("show-the-maintenance-page")
+	s.start("export-what-was-written", 1)
+	s.add(journal.StepFailed, "export-what-was-written", "", nil, "exit status 1")
+	q = s.ask(journal.Question{Kind: journal.AskFailed, Step: "export-what-was-written", Title: `"Export what was written" failed`, Options: failedOptions})
+	a = s.answer(journal.Answered, q, "", journal.Answer{Choice: "undo", Reason: "nobody wrote", By: bo})
+	s.add(journal.StepSkipped, "export-what-was-written", "", a, "exit status 1")
+	s.add(journal.UndoStarted, "stop-the-old-chat", "", nil, "")
+	s.add(journal.UndoDone, "stop-the-old-chat", "", nil, "")
+	s.start("hide-the-maintenance-page", 1)
+	s.passed("hide-the-maintenance-page")
+	return s.events
+}
+
 func (s *story) undone(step, host string) {
 	s.add(journal.UndoDone, step, "", nil, "")
 	s.events[len(s.events)-1].Host = host
@@ -289,7 +327,7 @@ func crashed() []journal.Event {
 	return s.events
 }
 
-var stories = map[string]func() []journal.Event{"forward": forward, "mended": mended, "back": back, "crashed": crashed}
+var stories = map[string]func() []journal.Event{"forward": forward, "mended": mended, "back": back, "crashed": crashed, "graceful": graceful}
 
 func optionsOf(name string) Options {
 	switch name {

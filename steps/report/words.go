@@ -49,7 +49,7 @@ func (b *builder) exceptions() []string {
 			title += " (optional)"
 		}
 		titles[s.Status] = append(titles[s.Status], title)
-		if b.r.Rollback != nil && b.ended && began(s) && s.Status != journal.Undone && len(s.Undos) == 0 {
+		if b.r.Rollback != nil && b.ended && s.Stage != journal.GoingBack && began(s) && s.Status != journal.Undone && len(s.Undos) == 0 {
 			stay = append(stay, s.Title)
 		}
 	}

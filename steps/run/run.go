@@ -122,6 +122,7 @@ type Spec struct {
 
 	Hold      *hold.Record // what the locks on the hosts say of this run; nil: none are taken
 	BreakLock string       // why other runs' locks may be broken
+	Way       string       // back, named beforehand; "": the operator is asked
 
 	Practice    bool                   // the run is a rehearsal
 	Rehearsed   func() journal.Finding // whether the plan was rehearsed; nil: nobody wants to know
@@ -133,7 +134,7 @@ func (r *Run) Engine(s Spec) *engine.Engine {
 	r.engine = &engine.Engine{
 		Run: r.ID(), Version: s.Version, Dir: s.Dir, Plan: r.plan, Log: redacting{r.journal, r.red},
 		Hosts: s.Hosts, Operator: r, Author: s.Author, Secret: s.Secret,
-		Hold: s.Hold, BreakLock: s.BreakLock, Practice: s.Practice, Rehearsed: s.Rehearsed, Unrehearsed: s.Unrehearsed,
+		Hold: s.Hold, BreakLock: s.BreakLock, Way: s.Way, Practice: s.Practice, Rehearsed: s.Rehearsed, Unrehearsed: s.Unrehearsed,
 		Output: r.output, Tail: r.logTail, Say: r.say,
 		Looking: func(on bool) { r.mu.Lock(); r.live.Assessing = on; r.mu.Unlock() },
 	}
