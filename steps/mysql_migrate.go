@@ -105,9 +105,9 @@ func (m *mysqlMigrate) Validate() error {
 // HostNames is the server's host.
 func (m *mysqlMigrate) HostNames() []string { return fileOn(m.Host) }
 
-// Needs a login, and the programs that dump and restore.
+// Needs a login, a version on the path, and the programs that dump and restore.
 func (m *mysqlMigrate) Needs(on string) []checks.Check {
-	need := []checks.Check{&mysqlLogin{m.mysqlStore, on, "migrate"}}
+	need := []checks.Check{&mysqlLogin{m.mysqlStore, on, "migrate"}, &mysqlOnPath{m, on}}
 	return append(append(need, mysqlTools(on, m.mysqlStore, mysqlDumpers, mysqlHopPacker)...), mysqlTools(on, m.mysqlStore, mysqlClients, "none")[:1]...)
 }
 

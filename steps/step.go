@@ -139,6 +139,7 @@ type Kind struct {
 	Summary  string // one sentence
 	Example  string // YAML of one whole step; help, schema and first test
 	NoHost   bool   // runs nowhere: `on` is refused
+	Close    bool   // stands in close only: what it does cannot be taken back
 	Optional bool   // `on` may be absent even in a plan of several hosts (the step names its own hosts)
 	New      func() Step
 }

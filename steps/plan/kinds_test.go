@@ -22,7 +22,11 @@ func TestKinds(t *testing.T) {
 		for name, k := range set.Steps {
 			t.Run("step/"+name, func(t *testing.T) {
 				do := k.New()
-				tryKind(t, set, schema, name, k.Name, k.Summary, k.Example, "prepare", do)
+				stage := "prepare"
+				if k.Close {
+					stage = "close"
+				}
+				tryKind(t, set, schema, name, k.Name, k.Summary, k.Example, stage, do)
 				if d, ok := do.(checks.Hoster); ok {
 					d.HostNames() // of the zero value: must not panic
 				}
@@ -84,7 +88,7 @@ func wrapExample(t *testing.T, set Kinds, example, stage string) []byte {
 		}
 		for _, p := range item.pairs {
 			switch sk, ck := set.Steps[p.key.text], set.Checks[p.key.text]; {
-			case sk.New != nil && stage == "prepare":
+			case sk.New != nil && stage != "assess":
 				named(reflect.ValueOf(sk.New()), p.val, false, hosts, secrets, set)
 			case ck.New != nil && stage == "assess":
 				named(reflect.ValueOf(ck.New()), p.val, true, hosts, secrets, set)

@@ -216,3 +216,13 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+func TestCloseOnly(t *testing.T) {
+	const step = "- step: A\n  on: chat\n  files.remove_renamed: /var/backups/manifest\n"
+	if _, err := Load("plan.yaml", []byte(head+"close:\n"+step), All()); err != nil {
+		t.Error(err)
+	}
+	if _, err := Load("plan.yaml", []byte(inPrepare+step), All()); err == nil || !strings.Contains(err.Error(), "stands under `close` only") {
+		t.Errorf("in prepare: %v", err)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"belay/checks"
 	"belay/remote"
 	"belay/steps"
+	"belay/steps/journal"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -137,6 +138,8 @@ func (b *builder) place(st *Step, n, key *node) {
 	switch {
 	case on != nil && st.Kind.NoHost:
 		b.c.add(on.key, "%s runs on no host; remove `on`", quote(st.Kind.Name))
+	case st.Kind.Close && st.Stage != journal.Close:
+		b.c.add(key, "%s cannot be taken back, so it stands under `close` only", quote(st.Kind.Name))
 	case on != nil && len(st.On) == 0:
 		b.c.add(on.val, "`on` names no host")
 	case on == nil && !st.Kind.NoHost && !st.Kind.Optional && len(st.On) == 0:
