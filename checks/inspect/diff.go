@@ -120,8 +120,13 @@ func things(area string, h *Host) map[string]thing {
 	return all
 }
 
+// ephemeral is where the ports begin that Linux chooses by itself
+// (ip_local_port_range).
+const ephemeral = 32768
+
 // portThings says who listens; loopback alone is another thing than the world.
-// A udp port that the kernel chose changes with every start, and does not count.
+// A port that the kernel chose changes with every start, and does not count: any
+// udp one up there, and a tcp one that only the host itself can reach.
 func portThings(h *Host, all map[string]thing) {
 	type port struct {
 		proto  string
@@ -130,7 +135,7 @@ func portThings(h *Host, all map[string]thing) {
 	who, open := map[port]string{}, map[port]bool{}
 	for _, p := range h.Programs {
 		for _, l := range p.Listens {
-			if l.Proto == "udp" && l.Port >= 32768 {
+			if l.Proto == "udp" && l.Port >= ephemeral {
 				continue
 			}
 			at := port{l.Proto, l.Port}
@@ -140,6 +145,9 @@ func portThings(h *Host, all map[string]thing) {
 		}
 	}
 	for at, name := range who {
+		if at.proto == "tcp" && at.number >= ephemeral && !open[at] {
+			continue
+		}
 		reach := "on loopback only"
 		if open[at] {
 			reach = "not on loopback alone"

@@ -27,17 +27,17 @@ var floors = map[string]int{
 	"steps/docker":       2,
 	"steps/files":        2,
 	"checks/inspect":     3,
-	"steps":              3,
-	"steps/plan":         4,
-	"steps/plan/shipped": 5, // plan files; its tests read them with steps/plan
-	"steps/engine":       5,
-	"steps/estimate":     5,
-	"steps/report":       5,
-	"steps/run":          6,
+	"steps":              4,
+	"steps/plan":         5,
+	"steps/plan/shipped": 6, // plan files; its tests read them with steps/plan
+	"steps/engine":       6,
+	"steps/estimate":     6,
+	"steps/report":       6,
+	"steps/run":          7,
 	"remote/ssh":         6,
-	"tui":                7,
+	"tui":                8,
 	"remote/lab":         7,
-	"cmd/belay":          8,
+	"cmd/belay":          9,
 }
 
 // forTests are packages that only tests may import.
@@ -45,8 +45,8 @@ var forTests = map[string]int{
 	"remote/remotetest":            2,
 	"steps/journal/journaltest":    3,
 	"remote/lab/dockerlab":         7,
-	"remote/lab/dockerlab/standin": 8, // a program: what runs in place of a real service
-	"remote/lab/dockerlab/api":     8, // likewise
+	"remote/lab/dockerlab/standin": 9, // a program: what runs in place of a real service
+	"remote/lab/dockerlab/api":     9, // likewise
 }
 
 // listed is what the go command says about one package.
