@@ -42,6 +42,7 @@ type filesSync struct {
 	Delete  bool     `yaml:"delete" doc:"with delta, put aside what the source does not have; left out, it stays"`
 	Live    bool     `yaml:"live" doc:"the source is still written to: what changes meanwhile is no failure, and left to a later step with delta"`
 	Exclude []string `yaml:"exclude" doc:"what stays out on both sides, with all below it: a name such as *.tmp, or with a slash a path from the top such as cache/*"`
+	By      string   `yaml:"by" default:"auto" enum:"auto|rsync|tar" doc:"rsync or tar for everything; auto takes rsync, where both hosts have 3.1 or later, for files that the target has in another version or in part, and tar for what is new, which is quicker so. Either goes through belay's own connections: the hosts need no keys for each other"`
 	Content bool     `yaml:"content" doc:"find what differs by reading every file on both sides, not by size and time"`
 }
 
@@ -75,6 +76,7 @@ func (c *filesSync) Repeatable() bool { return true }
 
 const (
 	filesSyncBatch   = 128 << 20 // bytes of an archive
+	filesSyncLarge   = 1 << 30   // bytes of what rsync is given at a time
 	filesSyncEntries = 5000      // entries of an archive
 	filesSyncNames   = 1 << 20   // bytes of their names
 	filesSyncArgs    = 16 << 10  // where they go on a command line
@@ -102,7 +104,8 @@ type filesSyncWork struct {
 	from, to remote.Host
 	src, dst files.Place
 	rec      filesSynced
-	begun    bool // by an earlier attempt
+	begun    bool            // by an earlier attempt
+	made     map[string]bool // of a full target: what earlier attempts made where nothing was
 	old, now *files.Tree
 	todo     *files.Todo
 }
@@ -170,6 +173,8 @@ func (c *filesSync) fit(w *filesSyncWork) error {
 		return fmt.Errorf("tar is not installed on %s", c.To.Host)
 	case !w.dst.Xargs || w.src.Tar == "busy" && !w.src.Xargs:
 		return errors.New("xargs -0 does not work on both hosts; install findutils")
+	case c.By == "rsync" && !c.byRsync(w):
+		return fmt.Errorf("rsync 3.1 or later is not installed on both %s and %s; install it, or leave out by: rsync", c.From.Host, c.To.Host)
 	case w.dst.Kind == "full" && !c.Delta && !w.begun:
 		return fmt.Errorf("%s has something in it, and was to be empty. If it is an earlier copy of %s, say delta: true; else look at what it is; nothing was changed", c.To, c.From)
 	}
@@ -193,8 +198,15 @@ func (c *filesSync) look(ctx context.Context, e Env) (*filesSyncWork, error) {
 	if err := c.trees(ctx, e, w, content); err != nil {
 		return w, err
 	}
+	if w.rec.Was == "full" {
+		kept, err := files.Recall(ctx, w.to, w.rec.Aside)
+		if err != nil {
+			return w, err
+		}
+		w.made = kept.Set()
+	}
 	full := w.rec.Was == "full" || !w.begun && w.dst.Kind == "full"
-	w.todo, err = files.Delta(w.old, w.now, files.How{Content: content, Delete: c.Delete || !full})
+	w.todo, err = files.Delta(w.old, w.now, files.How{Content: content, Delete: c.Delete || !full, Update: c.updates(w)})
 	return w, err
 }
 
@@ -251,6 +263,13 @@ func (c *filesSync) changes(e Env, w *filesSyncWork) []Change {
 	var all []Change
 	if t.Send > 0 || len(t.Dirs) > 0 {
 		text := fmt.Sprintf("send %s and %s (%s) of %s to %s", filesCount(t.Send, "file"), filesCount(int64(len(t.Dirs)), "directory"), remote.FormatBytes(t.Bytes), c.From, c.To)
+		switch {
+		case t.Parts == 0:
+		case c.By == "rsync":
+			text += " by rsync"
+		default:
+			text += fmt.Sprintf("; of %s of that only what changed, by rsync", remote.FormatBytes(t.Parts))
+		}
 		all = append(all, Change{Text: text, Bytes: t.Bytes})
 	}
 	kept := ""

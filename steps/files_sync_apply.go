@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"path"
 	"slices"
-	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 
 	"belay/remote"
 	"belay/steps/files"
@@ -62,12 +59,7 @@ func (c *filesSync) ready(ctx context.Context, e Env, w *filesSyncWork) error {
 	}
 	ours := func(string) bool { return true }
 	if w.rec.Was == "full" {
-		kept, err := files.Recall(ctx, w.to, w.rec.Aside)
-		if err != nil {
-			return err
-		}
-		made := kept.Set()
-		ours = func(p string) bool { return made[p] }
+		ours = func(p string) bool { return w.made[p] }
 		for _, d := range w.todo.Meta {
 			add('s', d.Path)
 		}
@@ -76,15 +68,19 @@ func (c *filesSync) ready(ctx context.Context, e Env, w *filesSyncWork) error {
 			return err
 		}
 		for _, p := range fresh {
-			if !made[p] {
+			if !w.made[p] {
 				add('c', p)
 			}
 		}
 	}
 	for _, p := range slices.Concat(w.todo.Remove, w.todo.Replace) {
-		if ours(p) {
+		switch {
+		case ours(p) && w.todo.Update[p]: // it stays until it is replaced
+		case ours(p):
 			add('r', p)
-		} else {
+		case w.todo.Update[p]:
+			add('k', p)
+		default:
 			add('m', p)
 		}
 	}
@@ -95,40 +91,6 @@ func (c *filesSync) ready(ctx context.Context, e Env, w *filesSyncWork) error {
 		return nil
 	}
 	return files.Ready(ctx, w.to, w.rec.Dir, w.rec.Aside, acts)
-}
-
-func (c *filesSync) send(ctx context.Context, e Env, w *filesSyncWork) error {
-	var done atomic.Int64
-	text := fmt.Sprintf("%s from %s", filesCount(w.todo.Send, "file"), c.From)
-	road := files.Road{
-		From: w.from, To: w.to, FromDir: w.old.Dir, ToDir: w.rec.Dir, FromTar: w.src.Tar, ToTar: w.dst.Tar, Loose: c.Live,
-		Count: func(n int64) {
-			e.Say(Progress{Done: min(done.Add(n), w.todo.Bytes), Total: w.todo.Bytes, Unit: "B", Text: text})
-		},
-	}
-	names := filesSyncNames
-	if w.src.Tar == "busy" {
-		names = filesSyncArgs
-	}
-	g, sending := errgroup.WithContext(ctx)
-	g.SetLimit(filesSyncStreams)
-	err := w.todo.Batches(filesSyncBatch, filesSyncEntries, names, func(b files.Batch) error {
-		g.Go(func() error { return road.Send(sending, b.Entries) })
-		return context.Cause(sending)
-	})
-	if failed := g.Wait(); failed != nil {
-		err = failed // the first one; Batches was only told to end
-	}
-	if err != nil {
-		return err
-	}
-	// The directories last: every entry made in one changes its time.
-	for chunk := range slices.Chunk(w.todo.Meta, min(filesSyncEntries, names/64)) {
-		if err := road.Send(ctx, chunk); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // finish remembers what the target is now.

@@ -85,13 +85,16 @@ func TestFilesSyncDiskFull(t *testing.T) {
 	}
 	s := filesSyncStep(dir+"/a", dir+"/small/b")
 	e := filesSyncEnv(shell, shell)
-	if err := s.Apply(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "No space left") {
-		t.Fatalf("a full disk: %v", err)
-	}
-	e.undo(t, s)
-	left, err := os.ReadDir(dir + "/small")
-	if err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v %v", left, err)
+	for _, by := range []string{"tar", "rsync"} {
+		s.By, e.Memory = by, MapMemory{}
+		if err := s.Apply(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "No space left") {
+			t.Fatalf("a full disk, by %s: %v", by, err)
+		}
+		e.undo(t, s)
+		left, err := os.ReadDir(dir + "/small")
+		if err != nil || len(left) > 0 {
+			t.Errorf("left behind by %s: %v %v", by, left, err)
+		}
 	}
 	fileWrite(t, dir+"/a/huge", strings.Repeat("x", 4<<20), 0o644)
 	if _, err := s.Pending(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "are free there") {
@@ -103,15 +106,19 @@ func TestFilesSyncDiskFull(t *testing.T) {
 // attempt goes on, and the outcome is the same; or undo leaves nothing behind.
 func TestFilesSyncCut(t *testing.T) {
 	shell := fileShells(t)["dash"]
-	for _, delta := range []bool{false, true} {
-		for _, host := range []string{"old", "new"} {
-			for cut := 1; ; cut++ {
-				done := false
-				for i, after := range []bool{false, true} {
-					done = filesSyncCut(t, shell, delta, host, cut, after, (cut+i)%2 == 0)
-				}
-				if done {
-					break
+	for _, by := range []string{"tar", "rsync"} {
+		for _, delta := range []bool{false, true} {
+			for _, host := range []string{"old", "new"} {
+				for cut := 1; ; cut++ {
+					done := false
+					for i, after := range []bool{false, true} {
+						if by == "tar" || after == (cut%2 == 0) { // what the roads share was cut by the first one
+							done = filesSyncCut(t, shell, by, delta, host, cut, after, (cut/2+i)%2 == 0)
+						}
+					}
+					if done {
+						break
+					}
 				}
 			}
 		}
@@ -119,14 +126,15 @@ func TestFilesSyncCut(t *testing.T) {
 }
 
 // filesSyncCut tells whether the step ended without coming to that command.
-func filesSyncCut(t *testing.T, shell []string, delta bool, host string, cut int, after, undo bool) bool {
+func filesSyncCut(t *testing.T, shell []string, by string, delta bool, host string, cut int, after, undo bool) bool {
 	t.Helper()
-	name := fmt.Sprintf("delta %v, %s cut at %d, after %v, undo %v", delta, host, cut, after, undo)
+	name := fmt.Sprintf("by %s, delta %v, %s cut at %d, after %v, undo %v", by, delta, host, cut, after, undo)
 	dir := t.TempDir()
 	fileWrite(t, dir+"/a/d/f", "new content", 0o644)
 	fileWrite(t, dir+"/a/g", "g", 0o644)
 	fileWrite(t, dir+"/a/n/x", "x", 0o700)
 	s := filesSyncStep(dir+"/a", dir+"/b")
+	s.By = by
 	if delta {
 		s.Delta, s.Delete = true, true
 		fileWrite(t, dir+"/b/d/f", "old content", 0o600)

@@ -130,51 +130,61 @@ func filesSyncStep(from, to string) *filesSync {
 }
 
 // TestFilesSync copies a tree with everything in it between hosts with GNU
-// tools and with busybox; a second pass finds nothing; what changes then is
+// tools and with busybox, by either road; a second pass finds nothing; what changes then is
 // sent alone, what it replaces comes back.
 func TestFilesSync(t *testing.T) {
 	shells := fileShells(t)
 	for fromName, from := range shells {
 		for toName, to := range shells {
-			t.Run(fromName+" to "+toName, func(t *testing.T) {
-				dir := t.TempDir()
-				filesSyncTree(t, dir+"/a")
-				s := filesSyncStep(dir+"/a", dir+"/up/b c")
-				e := filesSyncEnv(from, to)
-				if c := e.pending(t, s); len(c) != 1 || c[0].Bytes < 8<<20 {
-					t.Errorf("pending: %+v", c)
+			for _, by := range []string{"auto", "tar", "rsync"} {
+				if by != "auto" && fromName+toName != "dashdash" {
+					continue // busybox has no rsync
 				}
-				e.apply(t, s)
-				e.verify(t, s)
-				if d := cmp.Diff(filesSyncSnapshot(t, dir+"/a"), filesSyncSnapshot(t, s.To.Path)); d != "" {
-					t.Fatalf("-source +copy:\n%s", d)
-				}
-				if c := e.pending(t, s); len(c) != 0 {
-					t.Errorf("still pending: %+v", c)
-				}
-				if fromName == "dash" && toName == "dash" {
-					st, err := os.Stat(s.To.Path + "/sparse")
-					if err != nil {
-						t.Fatal(err)
-					}
-					if n := st.Sys().(*syscall.Stat_t).Blocks * 512; n > 1<<20 {
-						t.Errorf("the sparse file takes %d bytes", n)
-					}
-				}
-				filesSyncDelta(t, dir, from, to)
-				if err := s.Undo(t.Context(), e.Env); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := os.Lstat(s.To.Path); !os.IsNotExist(err) {
-					t.Errorf("the copy is still there after undo: %v", err)
-				}
-			})
+				t.Run(fromName+" to "+toName+" by "+by, func(t *testing.T) {
+					filesSyncWhole(t, from, to, by, fromName+toName == "dashdash")
+				})
+			}
 		}
 	}
 }
 
+func filesSyncWhole(t *testing.T, from, to []string, by string, sparse bool) {
+	dir := t.TempDir()
+	filesSyncTree(t, dir+"/a")
+	s := filesSyncStep(dir+"/a", dir+"/up/b c")
+	s.By = by
+	e := filesSyncEnv(from, to)
+	if c := e.pending(t, s); len(c) != 1 || c[0].Bytes < 8<<20 {
+		t.Errorf("pending: %+v", c)
+	}
+	e.apply(t, s)
+	e.verify(t, s)
+	if d := cmp.Diff(filesSyncSnapshot(t, dir+"/a"), filesSyncSnapshot(t, s.To.Path)); d != "" {
+		t.Fatalf("-source +copy:\n%s", d)
+	}
+	if c := e.pending(t, s); len(c) != 0 {
+		t.Errorf("still pending: %+v", c)
+	}
+	if sparse {
+		st, err := os.Stat(s.To.Path + "/sparse")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := st.Sys().(*syscall.Stat_t).Blocks * 512; n > 1<<20 {
+			t.Errorf("the sparse file takes %d bytes", n)
+		}
+	}
+	filesSyncDelta(t, dir, from, to, by)
+	if err := s.Undo(t.Context(), e.Env); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(s.To.Path); !os.IsNotExist(err) {
+		t.Errorf("the copy is still there after undo: %v", err)
+	}
+}
+
 // filesSyncDelta changes the source, brings that over, and goes back.
-func filesSyncDelta(t *testing.T, dir string, from, to []string) {
+func filesSyncDelta(t *testing.T, dir string, from, to []string, by string) {
 	t.Helper()
 	a, b := dir+"/a", dir+"/up/b c"
 	fileWrite(t, b+"/only here/x", "of the copy", 0o640)
@@ -190,7 +200,7 @@ func filesSyncDelta(t *testing.T, dir string, from, to []string) {
 	fileWrite(t, a+"/hard/one", "LINKED", 0o600)
 	fileWrite(t, a+"/a\nb/other", "o", 0o600)
 	s := filesSyncStep(a, b)
-	s.Delta, s.Delete = true, true
+	s.Delta, s.Delete, s.By = true, true, by
 	e := filesSyncEnv(from, to)
 	e.ID = "run1.delta"
 	e.apply(t, s)

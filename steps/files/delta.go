@@ -17,8 +17,12 @@ type Todo struct {
 	Extra   int64    // entries that only the other tree has (and that stay there unless they are in Remove)
 	Skipped []string // sockets, which nothing can copy; the first few
 
+	Update map[string]bool // of Replace: what is made of what is there, and must stay until then
+	Parts  int64           // bytes of what is made so
+
 	from, to *Tree
 	content  bool
+	update   func(a Entry, b *Entry) bool
 	again    map[string]bool // First of the hard links that are sent again as a whole
 }
 
@@ -31,12 +35,16 @@ func (t *Todo) None() bool {
 type How struct {
 	Content bool // by the files' SHA-256 (both trees must be Summed), not by size and time alone
 	Delete  bool // what only the target has shall go
+
+	// Update tells what Road.Update shall bring up to date rather than Road.Send
+	// replace. b is nil for what the target has not. nil: nothing.
+	Update func(a Entry, b *Entry) bool
 }
 
 // Delta says what makes to like from. to is nil when there is no such
 // directory yet. Both must stay open as long as the Todo is used.
 func Delta(from, to *Tree, how How) (*Todo, error) {
-	t := &Todo{from: from, to: to, content: how.Content, again: map[string]bool{}}
+	t := &Todo{from: from, to: to, content: how.Content, update: how.Update, again: map[string]bool{}, Update: map[string]bool{}}
 	made, touched, gone := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	if err := t.linked(); err != nil {
 		return nil, err
@@ -74,6 +82,12 @@ func Delta(from, to *Tree, how How) (*Todo, error) {
 			if b != nil {
 				t.Replace = append(t.Replace, a.Path)
 			}
+			if t.updates(*a, b) {
+				t.Parts += a.Size
+				if b != nil {
+					t.Update[a.Path] = true
+				}
+			}
 		}
 	})
 	if err != nil {
@@ -93,6 +107,8 @@ func (t *Todo) differs(a, b Entry) bool {
 	}
 	return a.First != "" && t.again[a.First] || !a.Same(b, t.content)
 }
+
+func (t *Todo) updates(a Entry, b *Entry) bool { return t.update != nil && t.update(a, b) }
 
 // linked finds the hard links of which one has to be sent: then all of them
 // are, for an archive knows only the links between its own entries.
@@ -169,72 +185,6 @@ func under(p string, set map[string]bool) bool {
 		}
 	}
 	return false
-}
-
-// Batch is what goes in one archive.
-type Batch struct {
-	Entries []Entry
-	Bytes   int64
-}
-
-// Batches gives all that is to be sent, but directories, in batches of about
-// so many bytes and at most so many entries and bytes of names. Hard links of
-// one file are never parted. each owns what it is given.
-func (t *Todo) Batches(bytes int64, entries, names int, each func(Batch) error) error {
-	var b Batch
-	size := 0
-	flush := func() error {
-		if len(b.Entries) == 0 {
-			return nil
-		}
-		full := b
-		b, size = Batch{}, 0
-		return each(full)
-	}
-	links := map[string][]Entry{}
-	put := func(all ...Entry) error {
-		more := 0
-		for _, e := range all {
-			more += len(e.Path) + 3
-		}
-		if len(b.Entries)+len(all) > entries || size+more > names || b.Bytes+all[0].Size > bytes {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		b.Entries = append(b.Entries, all...)
-		b.Bytes += all[0].Size
-		size += more
-		return nil
-	}
-	var failed error
-	err := t.both(func(a, o *Entry) {
-		if failed != nil || a == nil || a.Type == 'd' || a.Type == 's' || o != nil && !t.differs(*a, *o) {
-			return
-		}
-		if a.First == "" {
-			failed = put(*a)
-			return
-		}
-		all := append(links[a.First], *a)
-		links[a.First] = all
-		if len(all) == t.from.links[a.inode] {
-			delete(links, a.First)
-			failed = put(all...)
-		}
-	})
-	for _, all := range links { // some name of them is a socket's or vanished
-		if failed == nil {
-			failed = put(all...)
-		}
-	}
-	if failed != nil || err != nil {
-		if failed != nil {
-			err = failed
-		}
-		return err
-	}
-	return flush()
 }
 
 // Fresh are the paths that will be made where nothing was: directories first,

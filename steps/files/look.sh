@@ -2,7 +2,7 @@
 # what it replaces: beside the directory, and in it. Answers, one a line:
 #   kind absent|empty|full|other   top PATH-ENDED-BY-NUL   free BYTES   inodes N
 #   meta MODE UID:GID   tar gnu|busy|none   root 0|1   mount 0|1
-#   xargs 0|1   kept beside|in|-
+#   xargs 0|1   kept beside|in|-   rsync WHAT ITS --version SAYS
 set -u
 LC_ALL=C
 export LC_ALL
@@ -50,3 +50,4 @@ kept=-
 [ ! -d "$beside" ] || kept=beside
 [ ! -d "$inside" ] || kept=in
 echo "kept $kept"
+echo "rsync $(rsync --version 2>/dev/null | head -n 30 | tr "\n" " ")"

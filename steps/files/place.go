@@ -41,6 +41,7 @@ type Place struct {
 	Mount  bool   // the directory is where a file system begins
 	Xargs  bool   // xargs -0 works
 	Kept   string // "beside" or "in" when a step's own directory is there; else ""
+	Rsync  Rsync
 }
 
 // LookAt asks a host about the directory dir. beside and inside are where a step
@@ -84,6 +85,8 @@ func LookAt(ctx context.Context, h remote.Host, dir, beside, inside string) (Pla
 			p.Xargs = val == "1"
 		case "kept":
 			p.Kept = val
+		case "rsync":
+			p.Rsync = parseRsync(val)
 		}
 	}
 	return p, nil
@@ -95,7 +98,13 @@ type Road struct {
 	FromDir, ToDir string
 	FromTar, ToTar string        // gnu or busy
 	Loose          bool          // what vanishes meanwhile is left out
-	Count          func(n int64) // bytes that went through; nil: nobody asks
+	Count          func(n int64) // bytes done; nil: nobody asks
+
+	// For Update alone:
+	FromRsync, ToRsync Rsync
+	Basis              string        // at the target: former versions of files, by the same paths; "" for none
+	Temp               string        // at the target: where files under way are; "" for beside their places
+	Wire               func(n int64) // bytes that the source sent
 }
 
 // names is a list for xargs -0.
@@ -211,7 +220,7 @@ func (c *counter) Read(p []byte) (int, error) {
 
 // Act is one thing that Ready does at the target.
 type Act struct {
-	Do   byte // d make a directory, c write down that it will be made, m put aside, r remove, s write down a directory's settings
+	Do   byte // d make a directory, c write down that it will be made, m put aside, k put aside unless that was done, r remove, s write down a directory's settings
 	Path string
 }
 

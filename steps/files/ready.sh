@@ -4,6 +4,7 @@
 #                                 (not if an earlier attempt put aside what was)
 #   m  put it aside               r  it is this step's own: remove it
 #   s  write down the directory's mode, owner and time
+#   k  put it aside, unless that was done: then this step's own stays
 # What is kept twice is this step's own the second time. Nothing here leaves $1,
 # for xargs runs in it, and every path begins with ./
 set -u
@@ -51,6 +52,7 @@ for x do
 	s*) m=$(stat -c "%a %u:%g %Y" "./$p" 2>/dev/null) && { printf "%s %s\0" "$m" "$p" >&4 || exit 255; } ;;
 	r*) rm -rf "./$p" || exit 255 ;;
 	m*) keep "$p" || exit 255 ;;
+	k*) there "$aside/old/$p" || keep "$p" || exit 255 ;;
 	esac
 done' "$aside" 3>>"$list" 4>>"$dirs" || exit 1
 if [ -n "$aside" ]; then sync "$list" "$dirs" 2>/dev/null || sync; fi

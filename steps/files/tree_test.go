@@ -97,7 +97,7 @@ func TestDeltaKeepsLinksTogether(t *testing.T) {
 		t.Fatal(err)
 	}
 	var sizes []int
-	err = todo.Batches(1, 1, 1, func(b Batch) error { sizes = append(sizes, len(b.Entries)); return nil })
+	err = todo.Batches(Limits{1, 1, 1}, Limits{1, 1, 1}, func(b Batch) error { sizes = append(sizes, len(b.Entries)); return nil })
 	if d := cmp.Diff(5, sizes[0]+sizes[1]); err != nil || len(sizes) != 2 || d != "" {
 		t.Errorf("%v %v", sizes, err)
 	}
