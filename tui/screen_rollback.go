@@ -97,7 +97,7 @@ func (s *rollbackScreen) view(m *model, w, h int) ([]string, point) {
 	if sc.st.Rollback != nil {
 		note = sc.undone(sc.undoable())
 	}
-	lines := append([]string{widget.Rule(sc.th, widget.Focused+"rollback", note, w)}, sc.backHead(w)...)
+	lines := append([]string{widget.Rule(sc.th, widget.Focused+"rollback", note, w)}, sc.backHead(w, h)...)
 	if len(list) == 0 {
 		return append(lines, "  No step has changed anything: there is nothing to undo."), nowhere
 	}
@@ -114,10 +114,12 @@ func (s *rollbackScreen) view(m *model, w, h int) ([]string, point) {
 
 // backHead says who asked for the rollback and which way is taken, or which
 // ways there are.
-func (sc *scene) backHead(w int) []string {
-	r := sc.st.Rollback
+func (sc *scene) backHead(w, h int) []string {
+	r, short := sc.st.Rollback, h < shortRoom+10
+	lost := sc.lossLines(w, short)
 	if r == nil {
-		lines := sc.wayLines(sc.plan.WaysFrom(sc.st), w)
+		lines := append(sc.wayLines(sc.plan.WaysFrom(sc.st), w, short), lost...)
+		lines = lines[:min(len(lines), max(0, h-10))]
 		if len(lines) > 0 {
 			lines = append(lines, "")
 		} else if n := len(sc.plan.Ways); n > 0 {
@@ -133,7 +135,7 @@ func (sc *scene) backHead(w int) []string {
 		}
 		pairs = append(pairs, widget.Pair{Label: "way", Value: text, Max: 2})
 	}
-	return append(widget.Pairs(sc.th, pairs, w), "")
+	return append(append(widget.Pairs(sc.th, pairs, w), lost...), "")
 }
 
 // undone counts what has been taken back; what has no way back is counted apart.

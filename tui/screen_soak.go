@@ -190,7 +190,6 @@ func (s *soakScreen) view(m *model, w, h int) ([]string, point) {
 		pairs = append(pairs, widget.Pair{Label: "limits", Value: said + " for " + widget.Span(lim.For) + ": belay proposes to roll back", Max: 2})
 	}
 	pairs = append(pairs, widget.Pair{Label: "time", Value: soakTime(sc)})
-	pairs = append(pairs, sc.backNow()...)
 	lines = append(lines, widget.Pairs(sc.th, pairs, w)...)
 	if !soak.Begun.IsZero() && soak.Until.After(soak.Begun) {
 		lines = append(lines, "           "+widget.Bar(sc.th, int64(sc.now.Sub(soak.Begun)), int64(soak.Until.Sub(soak.Begun)), min(48, w-14)))
@@ -207,7 +206,29 @@ func (s *soakScreen) view(m *model, w, h int) ([]string, point) {
 			lines = append(lines, widget.Pairs(sc.th, []widget.Pair{{Label: "last answer", Value: oneLine(last), Max: 3}}, w)...)
 		}
 	}
-	return lines, rowAt(at)
+	return append(lines, sc.soakCost(w, h-len(lines))...), rowAt(at)
+}
+
+// soakCost says how long going back takes and what it loses, as far as there
+// is room; the rollback screen has all of it.
+func (sc *scene) soakCost(w, room int) []string {
+	cost := widget.Pairs(sc.th, append(sc.backNow(), sc.losses()...), w)
+	if len(cost)+1 > room {
+		short := append(sc.backNow(), sc.losses()...)
+		for i := range short {
+			short[i].Max = 1
+		}
+		cost = widget.Pairs(sc.th, short, w)
+	}
+	if len(cost) == 0 || room < 3 {
+		return nil
+	}
+	cost = append([]string{""}, cost...)
+	if len(cost) > room {
+		more := plural(len(cost)-room+1, "more line")
+		cost = append(cost[:room-1:room-1], widget.Cut("  "+sc.th.Paint(widget.Dim, "… "+more+": see the rollback screen (])"), w))
+	}
+	return cost
 }
 
 func join(a, b string) string {

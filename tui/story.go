@@ -15,8 +15,15 @@ import (
 // changed, and what each kind of question has to show besides.
 func (a *ask) story(sc *scene, w int) []string {
 	out := []string{widget.Cut("  "+sc.th.Paint(widget.Strong, oneLine((a.q.Title))), w), ""}
+	short := a.room < shortRoom
 	if ways := sc.offeredWays(a.q); a.q.Kind == journal.AskRollback && len(ways) > 0 {
-		out = append(append(out, sc.wayLines(ways, w)...), "")
+		out = append(append(out, sc.wayLines(ways, w, short)...), "")
+	}
+	switch a.q.Kind {
+	case journal.AskRollback, journal.AskSoak, journal.AskClose:
+		if lost := sc.lossLines(w, short); len(lost) > 0 {
+			out = append(append(out, lost...), "")
+		}
 	}
 	if a.q.Text != "" {
 		for _, l := range widget.Wrap(clean(a.q.Text), w-4) {

@@ -9,8 +9,9 @@ import (
 )
 
 // wayLines shows ways back beside each other: what each does, what it loses,
-// how long it takes by earlier runs, and what it does around the undo.
-func (sc *scene) wayLines(ways []*plan.Way, w int) []string {
+// how long it takes by earlier runs, and what it does around the undo; not the
+// last in short.
+func (sc *scene) wayLines(ways []*plan.Way, w int, short bool) []string {
 	var out []string
 	for _, way := range ways {
 		pairs := []widget.Pair{{Label: "loses", Value: clean(way.Loses), Role: widget.Warn, Max: 2}, sc.takes(way)}
@@ -18,7 +19,7 @@ func (sc *scene) wayLines(ways []*plan.Way, w int) []string {
 			label string
 			steps []*plan.Step
 		}{{"before", way.StepsBefore()}, {"after", way.StepsAfter()}} {
-			if titles := stepTitles(part.steps); titles != "" {
+			if titles := stepTitles(part.steps); titles != "" && !short {
 				pairs = append(pairs, widget.Pair{Label: part.label, Value: titles, Max: 2})
 			}
 		}

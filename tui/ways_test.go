@@ -1,12 +1,14 @@
 package tui
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"belay/steps"
 	"belay/steps/estimate"
 	"belay/steps/journal"
 	"belay/steps/plan"
@@ -63,12 +65,38 @@ func onTheWayMoment() *fakeSession {
 
 func waySoakMoment() *fakeSession {
 	f := soakMoment()
-	f.plan = wayPlan()
+	f.plan = lossPlan()
+	s := f.st
+	s.Losses = map[string]journal.Losses{"copy": {At: noon.Add(-3 * time.Minute), Of: []journal.Loss{{Store: "database chat at 127.0.0.1:5432 on db", Count: 1204, Unit: "rows",
+		Since: "since it was copied", Detail: "public.messages 1200 added; public.users 4 changed", Kept: "the database is set aside, not dropped"}}},
+		"sessions": {At: noon, Err: "redis at 127.0.0.1:6380 on chat: connection refused"}}
+	for _, id := range []string{"copy", "sessions", "uploads"} {
+		pass(s, id, 9*time.Minute, 2*time.Second)
+	}
 	return f
 }
 
+// fillsStore is a step whose store people write to.
+type fillsStore struct{ way }
+
+func (fillsStore) Losses(context.Context, steps.Env) ([]steps.Loss, error) { return nil, nil }
+
+func lossPlan() *plan.Plan {
+	p := wayPlan()
+	p.Prepare = append(p.Prepare, one(st(journal.Prepare, "postgres.copy", "copy", "Copy the database", "", fillsStore{}),
+		st(journal.Prepare, "redis.copy", "sessions", "Copy the sessions", "", fillsStore{}),
+		st(journal.Prepare, "files.sync", "uploads", "Copy the uploads", "", fillsStore{}))...)
+	return p
+}
+
+func askLossMoment() *fakeSession {
+	f, q := waySoakMoment(), askWaysMoment().st.Questions[0]
+	return asks(f, q)
+}
+
 func init() {
-	moments["askways"], moments["ontheway"], moments["waysoak"] = askWaysMoment, onTheWayMoment, waySoakMoment
+	moments["askways"], moments["ontheway"], moments["waysoak"], moments["asklosses"] = askWaysMoment, onTheWayMoment, waySoakMoment, askLossMoment
+	goldenKeys["asklosses"] = []string{"enter"}
 	goldenKeys["askways"] = []string{"enter"}
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"time"
 
 	"belay/steps/journal"
@@ -119,4 +121,21 @@ func printQuestion(w io.Writer, q *journal.Question, dir string) {
 		indentTo(w, "                      ", o.Note)
 	}
 	fmt.Fprintf(w, "The run waits; nothing is lost. Resume it with: belay resume %s\n", dir)
+}
+
+// printLosses tells what going back would lose, where that is in question.
+func printLosses(w io.Writer, q *journal.Question, s *journal.State) {
+	if q.Kind != journal.AskRollback && q.Kind != journal.AskSoak && q.Kind != journal.AskClose {
+		return
+	}
+	for _, step := range slices.Sorted(maps.Keys(s.Losses)) {
+		d := s.Losses[step]
+		at := d.At.Local().Format("15:04:05")
+		for _, l := range d.Of {
+			fmt.Fprintf(w, "Written, as of %s: %s: %s\n", at, l.Store, l.Words())
+		}
+		if d.Err != "" {
+			fmt.Fprintf(w, "Written, as of %s: %s: nobody knows: %s\n", at, step, d.Err)
+		}
+	}
 }

@@ -343,6 +343,7 @@ func outcome(p *plan.Plan, s *journal.State, dir string, unanswered *journal.Que
 	}
 	if unanswered != nil {
 		printQuestion(os.Stdout, unanswered, id)
+		printLosses(os.Stdout, unanswered, s)
 	}
 	for _, d := range s.Debts {
 		at := ""

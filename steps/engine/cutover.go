@@ -154,7 +154,10 @@ func (e *Engine) close(ctx context.Context) error {
 		practise(&q)
 	}
 	if !e.begun(e.Plan.Close) {
-		if _, err := e.decide(ctx, q); err != nil {
+		leave := e.countLosses(ctx, lossEvery)
+		_, err := e.decide(ctx, q)
+		leave()
+		if err != nil {
 			return err
 		}
 	}

@@ -153,12 +153,16 @@ type operator struct {
 	mu     sync.Mutex
 	script []string // "failed/step=retry", "sign-off=sign:item", "sign-off=go@Ada"
 	asked  []string
-	quiet  bool // an unanswered question stops the run, and is no fault of the test
+	check  func(journal.Question) // looks at each question as it is asked; nil: nobody does
+	quiet  bool                   // an unanswered question stops the run, and is no fault of the test
 }
 
 func (o *operator) Ask(ctx context.Context, q journal.Question) (journal.Answer, error) {
 	if err := context.Cause(ctx); err != nil {
 		return journal.Answer{}, err
+	}
+	if o.check != nil {
+		o.check(q)
 	}
 	o.mu.Lock()
 	o.asked = append(o.asked, q.Kind+"/"+q.Step)

@@ -21,6 +21,8 @@ func (e *Engine) soak(ctx context.Context) error {
 	if spec == nil {
 		return nil
 	}
+	leave := e.countLosses(ctx, max(lossEvery, spec.For/120))
+	defer leave()
 	until := e.Log.State().Soak.Until
 	if until.IsZero() {
 		until = e.Now().Add(spec.For).UTC()

@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"belay/steps"
 	"belay/steps/journal"
+	"belay/steps/plan"
 )
 
 const twoWays = twoHosts + `
@@ -230,4 +232,68 @@ func crashOnWay(t *testing.T, at int, after, leave bool) (finished bool) {
 		}
 	}
 	return false
+}
+
+// stored is a put whose store is written to.
+type stored struct {
+	put `yaml:",inline"`
+}
+
+func (s *stored) Losses(_ context.Context, e steps.Env) ([]steps.Loss, error) {
+	theWorld.mu.Lock()
+	hook := theWorld.hook
+	theWorld.mu.Unlock()
+	if hook != nil {
+		if err := hook("count", s.Name, e.Host.Name); err != nil {
+			return nil, err
+		}
+	}
+	return []steps.Loss{{Store: s.Name + " on " + e.Host.Name, Count: 7, Unit: "rows"}}, nil
+}
+
+const losing = twoHosts + `
+prepare:
+  - {step: Copy, on: [a, b], stored: copy}
+  - {step: Other, on: a, stored: other}
+cutover:
+  - {step: Two, on: b, put: two}
+soak:
+  for: 1s
+  watch: [{look: it, every: 100ms}]
+`
+
+// What going back would lose is counted from the cutover on, not before, and
+// what cannot be counted is on record as not known.
+func TestLosses(t *testing.T) {
+	w := newWorld()
+	w.hook = func(op, name, _ string) error {
+		if op == "count" && name == "other" {
+			return errors.New("no answer")
+		}
+		return nil
+	}
+	kinds := fakeKinds()
+	kinds.Steps["stored"] = steps.Kind{Name: "stored", New: func() steps.Step { return &stored{} }}
+	p, err := plan.Load("test.yaml", []byte(losing), kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, p, filepath.Join(t.TempDir(), "j"), "findings=go", "sign-off=go", "cutover=rollback", "rollback=back", "cutover=go", "close=rollback", "rollback=go")
+	b.op.check = func(q journal.Question) {
+		n := len(b.log.State().Losses)
+		if q.Kind == journal.AskRollback && (n != 0 && b.log.State().Step("two").Attempt == 0 || n != 2 && b.log.State().Step("two").Attempt > 0) {
+			t.Errorf("asked to roll back with %d losses known", n)
+		}
+	}
+	if status, err := b.Walk(context.Background()); err != nil || status != journal.RolledBack {
+		t.Fatalf("%q, %v; asked %q", status, err, b.op.asked)
+	}
+	got := b.log.State().Losses
+	slices.SortFunc(got["copy"].Of, func(a, b journal.Loss) int { return strings.Compare(a.Store, b.Store) })
+	if of := got["copy"].Of; len(of) != 2 || of[1] != (journal.Loss{Store: "copy on b", Count: 7, Unit: "rows"}) || got["copy"].Err != "" || got["copy"].At.IsZero() {
+		t.Errorf("%+v", got["copy"])
+	}
+	if d := got["other"]; len(d.Of) != 0 || d.Err != "no answer" {
+		t.Errorf("%+v", d)
+	}
 }

@@ -50,6 +50,7 @@ const (
 	Verdict   Type = "verdict"    // Soak's verdict in Key, reason in Err
 
 	RollbackBegun Type = "rollback-begun" // Answer; the way back in Key, where the plan has several
+	Losing        Type = "losses"         // Losses: what going back would lose of Step's stores
 	RunEnded      Type = "run-ended"      // Status in Key
 	Noted         Type = "noted"          // a sentence in Key
 )

@@ -13,7 +13,7 @@ func NewState() *State {
 		Stage: Assess, Status: Assessing, base: Assessing,
 		Reached: map[Stage]time.Time{}, Done: map[Stage]time.Time{},
 		Accepted: map[string]Answer{}, Steps: map[string]*StepState{},
-		Items: map[string]*ItemState{}, Soak: SoakState{Probes: map[string]Tally{}},
+		Items: map[string]*ItemState{}, Soak: SoakState{Probes: map[string]Tally{}}, Losses: map[string]Losses{},
 	}
 }
 
@@ -46,6 +46,11 @@ func (s *State) Apply(e Event) {
 		s.Rollback, s.Way, s.ended = &a, e.Key, ""
 	case RunEnded:
 		s.ended = Status(e.Key)
+	case Losing:
+		var d Losses
+		if json.Unmarshal(e.Data, &d) == nil && e.Step != "" {
+			s.Losses[e.Step] = d
+		}
 	case Asked, Answered, Evidence, Signed:
 		s.applyGate(e)
 	case SoakBegun, Probed, Verdict:
@@ -245,7 +250,7 @@ func (s *State) Clone() *State {
 	c.Findings, c.Accepted = slices.Clone(s.Findings), maps.Clone(s.Accepted)
 	c.Questions, c.Answers = slices.Clone(s.Questions), slices.Clone(s.Answers)
 	c.Debts, c.Notes = slices.Clone(s.Debts), slices.Clone(s.Notes)
-	c.Soak.Probes = maps.Clone(s.Soak.Probes)
+	c.Soak.Probes, c.Losses = maps.Clone(s.Soak.Probes), maps.Clone(s.Losses)
 	c.Steps = make(map[string]*StepState, len(s.Steps))
 	for id, st := range s.Steps {
 		d := *st

@@ -28,8 +28,9 @@ type State struct {
 	Items     map[string]*ItemState // sign-off checklist, by item id
 
 	Soak      SoakState
-	Rollback  *Answer // who asked for it and why; nil while going forward
-	Way       string  // the way back that was chosen; "" where the plan has only one
+	Losses    map[string]Losses // by step: what going back would lose of its stores, as last counted
+	Rollback  *Answer           // who asked for it and why; nil while going forward
+	Way       string            // the way back that was chosen; "" where the plan has only one
 	Debts     []Debt
 	Notes     []Note
 	PastClose bool // the point of no return is behind us

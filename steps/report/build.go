@@ -59,6 +59,7 @@ type builder struct {
 	soakBegun  int
 	soakOpen   bool
 	rollbackAt int // event, counted from 1; 0: none
+	losses     []Lost
 	agreed     []string
 }
 
@@ -84,6 +85,7 @@ func (b *builder) event(i int, e journal.Event) {
 	case journal.RollbackBegun:
 		b.rollbackAt, b.ended = i+1, false
 		b.enterWay(e.Key)
+		b.lose()
 	case journal.Asked, journal.Answered, journal.Accepted, journal.Evidence, journal.Signed:
 		b.gateEvent(i, e)
 	case journal.SoakBegun, journal.Probed, journal.Verdict:
@@ -95,7 +97,7 @@ func (b *builder) event(i int, e journal.Event) {
 		}
 	case journal.Remembered:
 		b.remembered(e)
-	case journal.StageDone:
+	case journal.StageDone, journal.Losing:
 		// The fold has it.
 	}
 }

@@ -70,7 +70,7 @@ func (b *builder) finishRollback() {
 	if b.ended {
 		r.Span = b.clock.span(begin, len(b.events)-1)
 	}
-	r.Way = b.way()
+	r.Way, r.Losses = b.way(), b.losses
 	for _, s := range undone {
 		last := s.Undos[len(s.Undos)-1]
 		u := Undone{Step: s.ID, Title: s.Title, Status: s.Status, Tries: len(s.Undos), Span: b.clock.open(s.firstUndo), Errs: last.Errs}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"maps"
 	"slices"
 
 	"belay/steps/journal"
@@ -60,4 +61,15 @@ func (b *builder) waySteps(list []*plan.Step) []WayStep {
 		all = append(all, one)
 	}
 	return all
+}
+
+// lose keeps what was known of the losses when the rollback began; a rollback
+// that is taken up loses nothing more.
+func (b *builder) lose() {
+	if b.losses != nil {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.state.Losses)) {
+		b.losses = append(b.losses, Lost{Step: id, Title: b.title(id), Losses: b.state.Losses[id]})
+	}
 }

@@ -219,6 +219,7 @@ func (r *Report) rollback(p *page) {
 	p.head(2, "Rollback")
 	p.line("Asked for by %s: %s.", inline(who(b.By)), cmp.Or(inline(strings.TrimSuffix(b.Reason, ".")), "no reason is recorded"))
 	p.line("Begun %s, %s.", moment(b.Span.Begin), b.Span.took())
+	lost(p, b.Losses)
 	if w := b.Way; w != nil {
 		p.line("\nThe way back that was chosen: %s.", strings.TrimSuffix(inline(joined(w.Name, w.About)), "."))
 		p.line("What it loses: %s.", strings.TrimSuffix(cmp.Or(inline(w.Loses), "not known here"), "."))
@@ -275,4 +276,22 @@ func around(p *page, title string, list []WayStep) {
 		rows = append(rows, []string{inline(s.Title), inline(string(s.Status)), moment(s.Span.Begin), took, inline(s.Reason)})
 	}
 	p.table([]string{"Step", "Result", "Began", "Took:", "Why not"}, rows)
+}
+
+// lost draws what was known to be lost.
+func lost(p *page, list []Lost) {
+	if len(list) == 0 {
+		return
+	}
+	p.line("\nWritten to the new side when it began:\n")
+	var rows [][]string
+	for _, l := range list {
+		for _, one := range l.Of {
+			rows = append(rows, []string{inline(l.Title), inline(one.Store), inline(one.Words()), moment(l.At)})
+		}
+		if l.Err != "" {
+			rows = append(rows, []string{inline(l.Title), "", inline("nobody knows: " + l.Err), moment(l.At)})
+		}
+	}
+	p.table([]string{"Step", "Store", "What", "Counted"}, rows)
 }

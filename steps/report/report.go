@@ -235,10 +235,18 @@ type Probe struct {
 type Rollback struct {
 	By     journal.Author `json:"by"`
 	Reason string         `json:"reason"`
-	Span   Span           `json:"span"`          // to the end of the run
-	Way    *Way           `json:"way,omitempty"` // which was chosen; nil where the plan has only one
-	List   []string       `json:"list"`          // what was to be undone, last first, as it was agreed to
+	Span   Span           `json:"span"`             // to the end of the run
+	Way    *Way           `json:"way,omitempty"`    // which was chosen; nil where the plan has only one
+	Losses []Lost         `json:"losses,omitempty"` // what was known to be lost when it began
+	List   []string       `json:"list"`             // what was to be undone, last first, as it was agreed to
 	Steps  []Undone       `json:"steps"`
+}
+
+// Lost is what going back was known to lose of the stores that a step filled.
+type Lost struct {
+	Step  string `json:"step"`
+	Title string `json:"title"`
+	journal.Losses
 }
 
 // Way is the way back that was chosen of several, and what it did around the

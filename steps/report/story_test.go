@@ -285,6 +285,8 @@ func graceful() []journal.Event {
 	s.cutoverGate()
 	s.start("stop-the-old-chat", 1)
 	s.passed("stop-the-old-chat")
+	s.add(journal.Losing, "take-a-copy", "", journal.Losses{At: s.now, Of: []journal.Loss{{Store: "database chat on new", Count: 1204, Unit: "rows",
+		Since: "since it was copied", Detail: "public.messages 1200 added", Kept: "the database is set aside, not dropped"}}}, "")
 	q := s.ask(journal.Question{Kind: journal.AskRollback, Title: "Roll back?", Items: []string{"Stop the old chat (old)"},
 		Options: []journal.Option{{Choice: "emergency", Label: "roll back: emergency"}, {Choice: "graceful", Label: "roll back: graceful", Type: "old"}}})
 	a := s.answer(journal.Answered, q, "", journal.Answer{Choice: "graceful", Text: "old", Reason: "the new one is slow", By: ana})

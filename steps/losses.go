@@ -1,0 +1,24 @@
+package steps
+
+import "context"
+
+// Loser is a step that filled a store which people write to after the cutover.
+type Loser interface {
+	// Losses tells what was written to each of the step's stores since, which
+	// going back would lose. It is read-only and gentle: the store serves its
+	// users meanwhile, and it is asked again and again. An error says that
+	// nobody knows.
+	Losses(ctx context.Context, e Env) ([]Loss, error)
+}
+
+// Loss is what one store would lose.
+type Loss struct {
+	Store  string // "database shop on new"
+	Count  int64  // what was written since; 0: nothing; -1: something, and nobody knows how much
+	About  bool   // Count is an estimate, or leaves a part out
+	Unit   string // of Count: a plural noun, or "B"
+	Since  string // "since it was copied"
+	Detail string // where in the store: "orders 800 added, 12 changed"
+	Synced string // what follows the store live, as a sync back does; "": nothing
+	Kept   string // what a rollback does with it: "set aside, not dropped"; "": it is gone
+}

@@ -1,0 +1,131 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Writes is what was written to one table since it was copied.
+type Writes struct {
+	Schema, Name string
+	Added        int64 // rows; fewer than none is not told apart from deleted ones
+	Changed      int64
+	Deleted      int64
+	About        bool // Added is by the server's estimate: the table is too large to count
+}
+
+// Sum is how many rows were written.
+func (w Writes) Sum() int64 { return w.Added + w.Changed + w.Deleted }
+
+func (w Writes) String() string {
+	var said []string
+	for _, p := range []struct {
+		n    int64
+		what string
+	}{{w.Added, "added"}, {w.Changed, "changed"}, {w.Deleted, "deleted"}} {
+		if p.n > 0 {
+			said = append(said, fmt.Sprintf("%d %s", p.n, p.what))
+		}
+	}
+	return Named(w.Schema, w.Name) + " " + strings.Join(said, ", ")
+}
+
+// countLimit is how many rows a table may have to be counted; countTime, how
+// long that may take.
+const (
+	countLimit = 500_000
+	countTime  = "3s"
+)
+
+// Since tells what was written to each table of s since it was copied, the most
+// first; tables to which nothing was written are left out. The server's counts
+// of updates and deletes, which no copy makes, are taken at their word: it
+// forgets them in a crash. Dropped tables are not told of. s is not changed.
+func Since(ctx context.Context, s Server, copied []Count) ([]Writes, error) {
+	conn, err := s.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for _, sql := range []string{"set default_transaction_read_only = on", "set statement_timeout = '" + countTime + "'", "set lock_timeout = '1s'"} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return nil, err
+		}
+	}
+	had := map[[2]string]int64{}
+	for _, c := range copied {
+		had[[2]string{c.Schema, c.Name}] = c.Rows
+	}
+	var all []Writes
+	live := map[[2]string]int64{}
+	err = query(ctx, conn, func(rows pgx.Rows) error {
+		var w Writes
+		var n int64
+		err := rows.Scan(&w.Schema, &w.Name, &w.Changed, &w.Deleted, &n)
+		all, live[[2]string{w.Schema, w.Name}] = append(all, w), n
+		return err
+	}, `select schemaname, relname, n_tup_upd, n_tup_del, n_live_tup from pg_catalog.pg_stat_user_tables t
+		where (select relkind from pg_catalog.pg_class where oid = t.relid) = 'r' order by 1, 2`)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		w := &all[i]
+		id := [2]string{w.Schema, w.Name}
+		n, exact, err := rowsNow(ctx, conn, id, max(live[id], had[id]))
+		if err != nil {
+			return nil, err
+		}
+		if !exact {
+			n, w.About = live[id], true
+		}
+		w.Added = max(0, n-had[id]+w.Deleted)
+	}
+	all = slices.DeleteFunc(all, func(w Writes) bool { return w.Sum() == 0 && !w.About })
+	slices.SortStableFunc(all, func(a, b Writes) int { return cmp.Compare(b.Sum(), a.Sum()) })
+	return all, nil
+}
+
+// rowsNow counts a table, if that is soon done.
+func rowsNow(ctx context.Context, conn *pgx.Conn, id [2]string, guess int64) (n int64, exact bool, err error) {
+	if guess > countLimit {
+		return 0, false, nil
+	}
+	err = conn.QueryRow(ctx, "select count(*) from only "+ident(id[0], id[1])).Scan(&n)
+	var pgErr interface{ SQLState() string }
+	switch {
+	case err == nil:
+		return n, true, nil
+	case errors.As(err, &pgErr) && (pgErr.SQLState() == "57014" || pgErr.SQLState() == "55P03"): // took too long, or is locked
+		return 0, false, nil
+	case errors.As(err, &pgErr) && pgErr.SQLState() == "42P01": // dropped meanwhile
+		return 0, true, nil
+	}
+	return 0, false, fmt.Errorf("count %s: %w", Named(id[0], id[1]), err)
+}
+
+// Followers names the logical slots of s that somebody reads now, with how many
+// bytes each is behind.
+func Followers(ctx context.Context, s Server) (map[string]int64, error) {
+	conn, err := s.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	all := map[string]int64{}
+	err = query(ctx, conn, func(rows pgx.Rows) error {
+		var name string
+		var behind int64
+		err := rows.Scan(&name, &behind)
+		all[name] = behind
+		return err
+	}, `select slot_name::text, coalesce(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn), 0)::int8
+		from pg_catalog.pg_replication_slots where slot_type = 'logical' and active and database = pg_catalog.current_database()`)
+	return all, err
+}

@@ -1,0 +1,64 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"belay/remote"
+	"belay/steps/postgres"
+)
+
+// Losses implements Loser: rows of the target that the copy did not bring.
+func (c *postgresCopy) Losses(ctx context.Context, e Env) ([]Loss, error) {
+	rec, found, err := postgresCopied(e)
+	if err != nil || !found || rec.Copied == nil {
+		return nil, err
+	}
+	to, err := c.To.server(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	writes, err := postgres.Since(ctx, to, rec.Copied.Tables)
+	if err != nil {
+		return nil, fmt.Errorf("what was written to %s: %w", to, err)
+	}
+	l := Loss{Store: "database " + to.String(), Unit: "rows", Since: "since it was copied"}
+	var most []string
+	for _, w := range writes {
+		l.Count += w.Sum()
+		l.About = l.About || w.About
+		if w.Sum() > 0 {
+			most = append(most, w.String())
+		}
+	}
+	l.Detail = someOf(most, 3, "table")
+	if l.Count > 0 || l.About {
+		l.Kept = map[bool]string{true: "the database is set aside, not dropped", false: "nothing in it is dropped: the undo stops and asks"}[rec.Made != nil]
+		l.Synced = postgresFollowed(ctx, to)
+	}
+	return []Loss{l}, nil
+}
+
+// postgresFollowed says who reads the database's changes live.
+func postgresFollowed(ctx context.Context, to postgres.Server) string {
+	slots, err := postgres.Followers(ctx, to)
+	if err != nil {
+		return "whether anything syncs it back is not known"
+	}
+	var said []string
+	for _, name := range slices.Sorted(maps.Keys(slots)) {
+		said = append(said, fmt.Sprintf("logical slot %q is read, %s behind", name, remote.FormatBytes(slots[name])))
+	}
+	return strings.Join(said, ", ")
+}
+
+// someOf joins the first n of a list, and counts the others.
+func someOf(list []string, n int, noun string) string {
+	if more := len(list) - n; more > 1 {
+		return strings.Join(list[:n], "; ") + fmt.Sprintf("; and %d more %ss", more, noun)
+	}
+	return strings.Join(list, "; ")
+}
