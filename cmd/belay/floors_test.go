@@ -26,6 +26,7 @@ var floors = map[string]int{
 	"steps/redis":        2,
 	"steps/docker":       2,
 	"steps/files":        2,
+	"steps/kubernetes":   2,
 	"checks/inspect":     3,
 	"steps":              4,
 	"steps/plan":         5,
