@@ -85,12 +85,12 @@ type pgWriters struct {
 	total atomic.Int64
 }
 
-func (w *pgWriters) start(m *pgMove) {
+func (w *pgWriters) start(b *pgBox) {
 	for i := range w.acked {
 		w.all.Go(func() {
 			for !w.over.Load() {
 				c, err := pgx.Connect(context.Background(), fmt.Sprintf("host=127.0.0.1 port=%d user=app password='of the app' dbname=%s sslmode=disable",
-					m.old.Port, `'sh"op \'ß'`))
+					b.Port, `'sh"op \'ß'`))
 				for n := 0; err == nil && !w.over.Load(); n++ {
 					var id int64
 					if n%5 == 0 {
@@ -120,7 +120,7 @@ func (w *pgWriters) stop() []int64 {
 func TestPostgresReplicateLosesNothing(t *testing.T) {
 	m := newPgMove(t)
 	var w pgWriters
-	w.start(m)
+	w.start(m.old)
 	defer w.stop()
 	began := time.Now()
 	e, log := m.old.env()

@@ -132,40 +132,21 @@ func (r Replica) Start(ctx context.Context, source, target *pgx.Conn, tables []R
 	if err != nil {
 		return err
 	}
-	name := QuoteName(r.Name)
-	if !there.SourceCanary {
-		if err := Run(ctx, source, r.makeCanary(), nil); err != nil {
-			return fmt.Errorf("canary table on the source: %w", err)
-		}
+	if err := r.publish(ctx, source, target, there, tables); err != nil {
+		return err
 	}
-	if !there.TargetCanary {
-		if err := Run(ctx, target, r.makeCanary(), nil); err != nil {
-			return fmt.Errorf("canary table on the target: %w", err)
-		}
-	}
-	if !there.Publication {
-		list := []string{QuoteName(r.Name, canary)}
-		for _, t := range tables {
-			list = append(list, t.quoted())
-		}
-		if err := Run(ctx, source, "create publication "+name+" for table "+strings.Join(list, ", ")+" with (publish_via_partition_root = true)", nil); err != nil {
-			return fmt.Errorf("publication: %w", err)
-		}
-	}
-	if !there.Slot {
-		if _, err := source.Exec(ctx, "select pg_catalog.pg_create_logical_replication_slot($1, 'pgoutput')", r.Name); err != nil {
-			return fmt.Errorf("replication slot: %w", Explain("", 1, err))
-		}
+	if err := r.makeSlot(ctx, source); err != nil {
+		return err
 	}
 	if there.Subscription {
 		return nil
 	}
-	return r.subscribe(ctx, target, info)
+	return r.subscribe(ctx, target, info, "copy_data = true, enabled = true")
 }
 
 // subscribe makes the subscription. The statement holds the password, so the
 // server is told to log none of it, where belay may tell it so.
-func (r Replica) subscribe(ctx context.Context, target *pgx.Conn, info string) error {
+func (r Replica) subscribe(ctx context.Context, target *pgx.Conn, info, with string) error {
 	return pgx.BeginFunc(ctx, target, func(tx pgx.Tx) error {
 		var super bool
 		if err := tx.QueryRow(ctx, "select rolsuper from pg_catalog.pg_roles where rolname = current_user").Scan(&super); err != nil {
@@ -180,9 +161,9 @@ func (r Replica) subscribe(ctx context.Context, target *pgx.Conn, info string) e
 		}
 		name := QuoteName(r.Name)
 		_, err := tx.Exec(ctx, "create subscription "+name+" connection "+QuoteLiteral(info)+" publication "+name+
-			" with (create_slot = false, slot_name = "+QuoteLiteral(r.Name)+", copy_data = true, enabled = true)")
+			" with (create_slot = false, slot_name = "+QuoteLiteral(r.Name)+", "+with+")")
 		if err != nil {
-			return fmt.Errorf("subscription on the target, which logs in to the source at %s: %w", r.From, Explain("", 1, err))
+			return fmt.Errorf("subscription %s, whose server logs in at %s: %w", r.Name, r.From, Explain("", 1, err))
 		}
 		return nil
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -161,13 +162,17 @@ func replicaSequences(ctx context.Context, c *pgx.Conn) ([]replicaSequence, erro
 // Sequences moves every sequence of the target beyond the source's, by margin
 // steps, and beyond what its column holds: logical replication leaves them
 // where they were. Calling it again while the source stands still changes
-// nothing. It returns how many were moved.
-func Sequences(ctx context.Context, source, target *pgx.Conn, margin int64) (moved int, err error) {
+// nothing. It returns how many were moved. except holds names such as
+// public.users_id_seq.
+func Sequences(ctx context.Context, source, target *pgx.Conn, margin int64, except ...string) (moved int, err error) {
 	all, err := replicaSequences(ctx, source)
 	if err != nil {
 		return 0, err
 	}
 	for _, s := range all {
+		if slices.Contains(except, s.Schema+"."+s.Name) {
+			continue
+		}
 		to, err := s.beyond(ctx, target, margin)
 		if err != nil {
 			return moved, fmt.Errorf("sequence %s.%s on the target: %w", s.Schema, s.Name, Explain("", 1, err))
