@@ -76,8 +76,8 @@ func (c *composeUpgrade) back(ctx context.Context, e Env, eng *docker.Engine, re
 			return err
 		}
 	}
-	if len(again) == 0 {
-		return nil
+	if err := c.still(ctx, e, rec, v, again); err != nil || len(again) == 0 {
+		return err
 	}
 	idle := slices.DeleteFunc(slices.Clone(again), func(s string) bool { return !rec.Ran[s].Stopped })
 	ran = slices.DeleteFunc(ran, func(s string) bool { return !slices.Contains(again, s) })
@@ -94,6 +94,28 @@ func (c *composeUpgrade) back(ctx context.Context, e Env, eng *docker.Engine, re
 		return fmt.Errorf("the old images run again, but: %w", err)
 	}
 	return c.old(ctx, e, rec)
+}
+
+// still stops what did not run before and runs its old image now: `up` started
+// it. What is made anew is not started anyway.
+func (c *composeUpgrade) still(ctx context.Context, e Env, rec composeUpgraded, v composeView, again []string) error {
+	var ids []string
+	for svc, r := range rec.Ran {
+		for _, x := range v.of(svc) {
+			if r.Stopped && !slices.Contains(again, svc) && (x.Running() || x.State == "restarting") {
+				ids = append(ids, x.ID)
+			}
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	cmd := remote.Sh(`t=$1; shift; docker stop -t "$t" "$@"`, append([]string{fmt.Sprint(int(time.Duration(c.Grace).Seconds()))}, ids...)...)
+	cmd.Stdout, cmd.Stderr = e.Log, e.Log
+	if err := e.Host.Run(ctx, cmd); err != nil {
+		return fmt.Errorf("project %s: stop what did not run before: %w", rec.Project, err)
+	}
+	return nil
 }
 
 // retag gives the names back to the images that had them, where an upgrade has

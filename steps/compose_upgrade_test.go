@@ -112,6 +112,7 @@ func TestComposeUpgrade(t *testing.T) {
 			t.Run("one service", l.one)
 			t.Run("moved name", l.moved)
 			t.Run("unhealthy", l.unhealthy)
+			t.Run("idle", l.idle)
 			if want == "v2" { // the fast one; both take the same road
 				t.Run("cuts", l.cuts)
 			}
@@ -196,10 +197,13 @@ func (l *composeUpgradeLab) unhealthy(t *testing.T) {
 	was, web := l.state(), l.id("web")
 	l.tag(t, "bad")
 	defer l.tag(t, "v1")
-	s := &composeUpgrade{composeProject: l.project(), Services: []string{"web"}, Pull: "never", Wait: remote.Duration(time.Minute)}
+	s := &composeUpgrade{composeProject: l.project(), Services: []string{"web"}, Pull: "never", Wait: remote.Duration(time.Minute), Follow: []string{"web"}}
 	e := dockerEnv(l.b)
 	if err := s.Apply(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "boom: no such column") {
 		t.Errorf("apply: %v", err)
+	}
+	if followed, _, _ := strings.Cut(e.log.String(), "last lines of "); !strings.Contains(followed, "boom: no such column\n") {
+		t.Errorf("the container's log was not followed:\n%s", e.log.String())
 	}
 	e.undo(t, s)
 	if now := l.state(); now != was || l.id("web") == web {
@@ -222,6 +226,26 @@ func (l *composeUpgradeLab) unhealthy(t *testing.T) {
 	e.undo(t, s)
 	if l.id("web") != web || l.state() != was {
 		t.Error("an upgrade that could not begin, or its undo, made the container anew")
+	}
+}
+
+// idle upgrades a project that was stopped: undone, it is stopped again, also
+// the services whose images stay.
+func (l *composeUpgradeLab) idle(t *testing.T) {
+	l.b.d.Docker("stop", "-t", "1", l.id("web"), l.id("side"))
+	was := l.state()
+	l.tag(t, "v2")
+	defer func() {
+		l.tag(t, "v1")
+		l.up(t)
+	}()
+	s := &composeUpgrade{composeProject: l.project(), Pull: "never", Wait: remote.Duration(time.Minute), MayFail: []string{"job"}, Follow: []string{"web"}, Grace: remote.Duration(time.Second)}
+	e := dockerEnv(l.b)
+	e.apply(t, s)
+	e.verify(t, s)
+	e.undo(t, s)
+	if now := l.state(); now != was {
+		t.Errorf("after undo:\n%s\nbefore:\n%s", now, was)
 	}
 }
 

@@ -4,6 +4,8 @@
 //	standin serve --name NAME --listen :PORT [--root DIR] [--route /prefix=host:port …] [--sick]
 //	standin fall-over      ends with an error at once
 //	standin probe URL      exit status 0 when the answer is 200: a health check
+//	standin fluxer         a server that migrates its data when it starts: fluxer.go
+//	sqlite3 DB STATEMENT   called by this name: looks at that data
 //	pg_isready, cqlsh      called by these names: ask the serve in the same container
 //
 // serve answers GET /_health, POST /_rpc (ping), and a store of migrations
@@ -48,6 +50,11 @@ func run(args []string) error {
 		return nil
 	case "cqlsh":
 		return keyspaces()
+	case "sqlite3":
+		return sqlite3(args[1:])
+	}
+	if len(args) > 1 && args[1] == "fluxer" {
+		return fluxer()
 	}
 	if len(args) > 1 && args[1] == "fall-over" {
 		return errors.New("this program falls over, as it was asked to")
@@ -118,7 +125,7 @@ func (m *migrations) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func serve(args []string) error {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
 	name := flags.String("name", "standin", "who answers")
-	listen := flags.String("listen", ":8080", "where")
+	listenOn := flags.String("listen", ":8080", "where")
 	root := flags.String("root", "", "directory that GET / serves")
 	sick := flags.Bool("sick", false, "never healthy")
 	mux := http.NewServeMux()
@@ -149,11 +156,16 @@ func serve(args []string) error {
 	if *root != "" {
 		mux.Handle("/", http.FileServer(http.Dir(*root)))
 	}
+	return listen(*listenOn, *name, mux)
+}
+
+// listen serves until it is told to end.
+func listen(addr, name string, mux http.Handler) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	server := &http.Server{Addr: *listen, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Addr: addr, Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	defer context.AfterFunc(ctx, func() { server.Close() })()
-	fmt.Printf("%s listens on %s\n", *name, *listen)
+	fmt.Printf("%s listens on %s\n", name, addr)
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
