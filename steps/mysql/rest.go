@@ -274,6 +274,13 @@ func (c *Copy) Verify(ctx context.Context) error {
 // that somebody wrote to since is set aside under another name.
 func (c *Copy) Undo(ctx context.Context) error { return c.undo(ctx, c.written) }
 
+// UndoWritten is Undo for a copy that went on to be written to by others that
+// the caller knows of; written tells why somebody else wrote to a database, and
+// "" when nobody did.
+func (c *Copy) UndoWritten(ctx context.Context, written func(ctx context.Context, to *DB, database string) (string, error)) error {
+	return c.undo(ctx, written)
+}
+
 func (c *Copy) undo(ctx context.Context, written func(context.Context, *DB, string) (string, error)) error {
 	if st := c.State; st.Undone || st.Making == "" && len(st.Made)+len(st.Empty)+len(st.Accounts)+len(st.Granted) == 0 {
 		return nil // nothing was made

@@ -26,6 +26,7 @@ type Server struct {
 	TLS       string       // disable, prefer, require (any certificate), verify (by name); empty: disable
 	Container string       // of the host, in which the client tools are run; empty: the host's own
 	Inside    string       // Addr as a program in Container sees it; empty: the same
+	Domain    uint32       // GTID domain of what belay writes there, of MariaDB; 0: the server's own
 }
 
 func (s Server) String() string { return fmt.Sprintf("%s on %s", s.Addr, s.Host.Name) }
@@ -112,6 +113,7 @@ type session struct {
 	driver.Connector
 	config *mysql.Config
 	pinned bool
+	domain uint32
 }
 
 func (s Server) connector(pin bool) (driver.Connector, error) {
@@ -134,7 +136,7 @@ func (s Server) connector(pin bool) (driver.Connector, error) {
 	if err := s.tls(c); err != nil {
 		return nil, err
 	}
-	return remake(session{config: c, pinned: pin})
+	return remake(session{config: c, pinned: pin, domain: s.Domain})
 }
 
 func remake(s session) (driver.Connector, error) {
@@ -171,14 +173,14 @@ func (s session) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil || !s.pinned {
 		return c, err
 	}
-	if err := pin(ctx, c); err != nil {
+	if err := pin(ctx, c, s.domain); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("session settings: %w", err)
 	}
 	return c, nil
 }
 
-func pin(ctx context.Context, c driver.Conn) error {
+func pin(ctx context.Context, c driver.Conn, domain uint32) error {
 	run := c.(driver.ExecerContext)
 	if _, err := run.ExecContext(ctx, pinned, nil); err != nil {
 		return err
@@ -187,7 +189,11 @@ func pin(ctx context.Context, c driver.Conn) error {
 	if err != nil {
 		return err
 	}
-	for _, set := range pinnedBy(v) {
+	sets := pinnedBy(v)
+	if v.MariaDB && domain != 0 {
+		sets = append(sets, fmt.Sprintf("SET SESSION gtid_domain_id = %d", domain))
+	}
+	for _, set := range sets {
 		if _, err := run.ExecContext(ctx, set, nil); err != nil && Number(err) != errUnknownVariable {
 			return err
 		}

@@ -1,0 +1,424 @@
+package mysql
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Replica is a replication of belay's own of some databases, from one server
+// to another of its flavour. The connection on the target, the login on the
+// source and a database for a canary row bear its name.
+type Replica struct {
+	Source, Target Server
+	Name           string   // [a-z0-9_]+, at most 32
+	From           string   // host:port at which the target's server reaches the source's
+	Databases      []string // of the source, under the same names on the target
+}
+
+// canary is the table, in the database of the replica's name, that shows that
+// the last change came through.
+const canary = "canary"
+
+func (r Replica) link(v Version) link {
+	return link{v: v, name: r.Name, user: r.Name, tls: r.Source.TLS, databases: append(slices.Clone(r.Databases), r.Name)}
+}
+
+// Unfit refuses a pair of servers between which belay does not replicate; nil
+// when it does. Replication goes to the same or a newer release only (MySQL
+// manual, 19.5.2).
+func Unfit(source, target Version) error {
+	switch {
+	case source.MariaDB != target.MariaDB:
+		return fmt.Errorf("%s and %s do not understand each other's GTIDs: use mysql.copy while frozen", source, target)
+	case source.MariaDB && !source.atLeast(10, 5), !source.MariaDB && (!source.atLeast(8, 0) || source.Minor == 0 && source.Major == 8 && source.Patch < 23):
+		return fmt.Errorf("%s is too old: MariaDB 10.5 and MySQL 8.0.23 are the first; use mysql.copy while frozen", source)
+	case target.before(source):
+		return fmt.Errorf("the target (%s) is older than the source (%s), and cannot follow it", target, source)
+	}
+	return nil
+}
+
+// GTID is where the server is now, all that it has written included; "" for
+// MariaDB before its first transaction.
+func (d *DB) GTID(ctx context.Context) (string, error) {
+	ask := "SELECT @@global.gtid_executed"
+	if d.Version.MariaDB {
+		ask = "SELECT @@global.gtid_binlog_pos"
+	}
+	at, err := strs(ctx, d, ask)
+	if err != nil {
+		return "", err
+	}
+	return strings.ReplaceAll(at[0], "\n", ""), nil
+}
+
+// Own is what the server wrote itself so far, by GTID, but not in belay's
+// domain (MariaDB). known is false where it keeps no binary log.
+func (d *DB) Own(ctx context.Context, domain uint32) (own string, known bool, err error) {
+	if !d.Version.MariaDB {
+		r, err := table(ctx, d, "SELECT @@global.gtid_executed, @@server_uuid, @@log_bin AND @@global.gtid_mode = 'ON'")
+		if err != nil {
+			return "", false, err
+		}
+		return gtidSetOf(r[0][0].String, r[0][1].String), r[0][2].String == "1", nil
+	}
+	r, err := table(ctx, d, "SELECT @@global.gtid_binlog_state, @@global.server_id, @@log_bin")
+	if err != nil || r[0][2].String != "1" {
+		return "", false, err
+	}
+	server, err := strconv.ParseUint(r[0][1].String, 10, 64)
+	if err != nil {
+		return "", false, err
+	}
+	own, err = gtidOwn(r[0][0].String, server, domain)
+	return own, err == nil, err
+}
+
+// Domain is the GTID domain of belay's own writes on the target, so that they
+// neither outrun nor look like anybody else's.
+func (r Replica) Domain() uint32 {
+	h := sha256.Sum256([]byte(r.Name))
+	return binary.BigEndian.Uint32(h[:])>>1 | 1<<30 // none that people would choose
+}
+
+// There is what of a replica exists.
+type There struct{ Account, SourceCanary, TargetCanary, Link bool }
+
+// Any tells whether anything does.
+func (t There) Any() bool { return t != There{} }
+
+// Look tells what of the replica exists on both sides.
+func (r Replica) Look(ctx context.Context, source, target *DB) (t There, err error) {
+	for _, ask := range []struct {
+		db   *DB
+		what *bool
+		sql  string
+	}{
+		{source, &t.Account, "SELECT 1 FROM mysql.user WHERE User = ?"},
+		{source, &t.SourceCanary, "SELECT 1 FROM information_schema.schemata WHERE schema_name = ?"},
+		{target, &t.TargetCanary, "SELECT 1 FROM information_schema.schemata WHERE schema_name = ?"},
+	} {
+		some, err := strs(ctx, ask.db, ask.sql, r.Name)
+		if err != nil {
+			return t, err
+		}
+		*ask.what = len(some) > 0
+	}
+	st, err := r.link(target.Version).status(ctx, target)
+	t.Link = st.there
+	return t, err
+}
+
+// Link tells whether the target knows of the replication.
+func (r Replica) Link(ctx context.Context, target *DB) (bool, error) {
+	st, err := r.link(target.Version).status(ctx, target)
+	return st.there, err
+}
+
+// Others names the target's other replications, which a new one would disturb:
+// the position is one for all.
+func (r Replica) Others(ctx context.Context, target *DB) ([]string, error) {
+	return r.link(target.Version).others(ctx, target)
+}
+
+// SlavePosition is what MariaDB's gtid_slave_pos is on the target; "" for MySQL.
+func SlavePosition(ctx context.Context, target *DB) (string, error) {
+	if !target.Version.MariaDB {
+		return "", nil
+	}
+	at, err := strs(ctx, target, "SELECT @@global.gtid_slave_pos")
+	if err != nil {
+		return "", err
+	}
+	return at[0], nil
+}
+
+// Begin sets the position at which the target begins: that of a copy. A link
+// that is there is forgotten; it must never have run.
+func (r Replica) Begin(ctx context.Context, target *DB, position string) error {
+	if _, err := r.StopTarget(ctx, target); err != nil {
+		return err
+	}
+	at, known := strings.CutPrefix(position, "GTID ")
+	l := r.link(target.Version)
+	if !known {
+		at = "" // MariaDB had not written a transaction yet: from the beginning
+	}
+	if !target.Version.MariaDB {
+		left, err := strs(ctx, target, "SELECT GTID_SUBTRACT(?, @@global.gtid_executed)", at)
+		if err != nil {
+			return err
+		}
+		if at = left[0]; at == "" {
+			return nil
+		}
+	} else {
+		own, err := target.GTID(ctx)
+		if err != nil {
+			return err
+		}
+		if at, err = gtidMerge(at, own); err != nil {
+			return err
+		}
+	}
+	return r.SetPosition(ctx, target, l.position(at))
+}
+
+// SetPosition runs a statement that sets a position.
+func (r Replica) SetPosition(ctx context.Context, target *DB, q string) error {
+	if _, err := target.ExecContext(ctx, q); err != nil {
+		return fmt.Errorf("%s: %w", q, err)
+	}
+	return nil
+}
+
+// PutBack sets MariaDB's gtid_slave_pos on the target as SlavePosition found it.
+func (r Replica) PutBack(ctx context.Context, target *DB, position string) error {
+	if !target.Version.MariaDB {
+		return nil
+	}
+	return r.SetPosition(ctx, target, r.link(target.Version).position(position))
+}
+
+// quietly runs statements that hold a password, or make a login, in a session
+// whose statements go neither to the general log nor to replicas, as far as
+// the login may have that. An error never quotes a statement.
+func quietly(ctx context.Context, db *DB, run []string) error {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		_ = conn.Raw(func(any) error { return errDrop })
+		conn.Close()
+	}()
+	for _, set := range []string{"SET SESSION sql_log_off = 1", "SET SESSION slow_query_log = 0", "SET SESSION sql_log_bin = 0"} {
+		if _, err := conn.ExecContext(ctx, set); err != nil && Number(err) == 0 {
+			return err
+		}
+	}
+	for _, q := range run {
+		if _, err := conn.ExecContext(ctx, q); err != nil {
+			what, _, _ := strings.Cut(q, "IDENTIFIED")
+			what, _, _ = strings.Cut(what, "PASSWORD")
+			if n := Number(err); n == 1064 || n == 1396 { // which quote the statement
+				return fmt.Errorf("%s …: error %d", what, n)
+			}
+			return fmt.Errorf("%s …: %w", what, err)
+		}
+	}
+	return nil
+}
+
+// Connect makes the login on the source with a password that nobody keeps but
+// the target's server, tells the target of it, and waits until they talk. It
+// is called again whenever the link is lost for good, and goes on where the
+// target is. Where lock is true the login is locked again as soon as it is
+// used: then a target that was started anew, and forgot which databases it may
+// follow, cannot go on by itself.
+func (r Replica) Connect(ctx context.Context, source, target *DB, lock bool) error {
+	host, port, err := net.SplitHostPort(r.From)
+	if err != nil {
+		return fmt.Errorf("address %q: %w", r.From, err)
+	}
+	l := r.link(target.Version)
+	l.host = host
+	if l.port, err = strconv.Atoi(port); err != nil {
+		return fmt.Errorf("address %q: %w", r.From, err)
+	}
+	l.password = rand.Text()[:24] + ".a1Z" // what rules for passwords ask for
+	st, err := l.status(ctx, target)
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	if st.there {
+		if err := stopLink(ctx, target, l); err != nil {
+			return err
+		}
+	}
+	if err := source.whileSuper(ctx, func() error { return quietly(ctx, source, l.account(source.Version)) }); err != nil {
+		return fmt.Errorf("login %s on the source: %w", r.Name, err)
+	}
+	run := append([]string{l.change()}, l.filter()...)
+	if err := quietly(ctx, target, append(run, l.start())); err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	if err := r.await(ctx, target, l); err != nil {
+		return err
+	}
+	if lock {
+		return source.whileSuper(ctx, func() error {
+			return quietly(ctx, source, []string{"ALTER USER " + Account{User: r.Name, Host: "%"}.sql() + " ACCOUNT LOCK"})
+		})
+	}
+	return nil
+}
+
+func stopLink(ctx context.Context, target *DB, l link) error {
+	if _, err := target.ExecContext(ctx, l.stop()); err != nil {
+		return fmt.Errorf("target: %s: %w", l.stop(), err)
+	}
+	return nil
+}
+
+const awaitFor = 30 * time.Second
+
+// await waits until the target has logged in to the source.
+func (r Replica) await(ctx context.Context, target *DB, l link) error {
+	var st linkStatus
+	var err error
+	for until := time.Now().Add(awaitFor); time.Now().Before(until); {
+		if st, err = l.status(ctx, target); err != nil {
+			return fmt.Errorf("target: %w", err)
+		}
+		if st.io && st.ioNumber == 0 {
+			return nil
+		}
+		if st.ioNumber == 1236 || st.ioNumber == 1593 || st.ioNumber == 1045 {
+			break // it will not do better
+		}
+		if err := rest(ctx); err != nil {
+			return err
+		}
+	}
+	return r.explain(st)
+}
+
+// explain says why a link does not live.
+func (r Replica) explain(st linkStatus) error {
+	switch {
+	case st.sqlError != "":
+		return fmt.Errorf("the target cannot apply a change: %s. Mend it there and try again (the replication goes on with that change), or undo", st.sqlError)
+	case st.ioNumber == 1236:
+		return fmt.Errorf("the source has thrown away binary log that the target had not got yet, or never wrote it: %s: undo, keep the log for longer (binlog_expire_logs_seconds), and begin again", st.ioError)
+	case st.ioError != "":
+		return fmt.Errorf("the target's server cannot log in to the source's at %s as %s: %s", r.From, r.Name, st.ioError)
+	}
+	return fmt.Errorf("the target's server does not reach the source's at %s", r.From)
+}
+
+func rest(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(100 * time.Millisecond):
+		return nil
+	}
+}
+
+// Told is what a replica's source keeps of it, for those who come after.
+type Told struct {
+	Databases []string `json:"databases"`
+	Addr      string   `json:"addr"` // From
+	Lock      bool     `json:"lock"` // as of Connect
+}
+
+// MakeCanary makes the canary's table on the source, from where it comes to
+// the target by itself, and beside it what Tell reads.
+func (r Replica) MakeCanary(ctx context.Context, source *DB, lock bool) error {
+	told, err := json.Marshal(Told{r.Databases, r.From, lock})
+	if err != nil {
+		return err
+	}
+	return source.whileSuper(ctx, func() error {
+		for _, q := range []string{"CREATE DATABASE IF NOT EXISTS " + Ident(r.Name),
+			"CREATE TABLE IF NOT EXISTS " + Dotted(r.Name, canary) + " (id varchar(300) CHARACTER SET ascii NOT NULL PRIMARY KEY) ENGINE=InnoDB",
+			"CREATE TABLE IF NOT EXISTS " + Dotted(r.Name, "told") + " (id int NOT NULL PRIMARY KEY, told longtext CHARACTER SET utf8mb4 NOT NULL) ENGINE=InnoDB",
+			"REPLACE INTO " + Dotted(r.Name, "told") + " VALUES (1, " + String(string(told)) + ")"} {
+			if _, err := source.ExecContext(ctx, q); err != nil {
+				return fmt.Errorf("canary on the source: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// Tell is what MakeCanary kept.
+func (r Replica) Tell(ctx context.Context, source *DB) (t Told, err error) {
+	told, err := strs(ctx, source, "SELECT told FROM "+Dotted(r.Name, "told"))
+	if err != nil || len(told) == 0 {
+		return t, errors.Join(err, fmt.Errorf("there is no replication %s by belay that is whole; nothing was changed", r.Name))
+	}
+	return t, json.Unmarshal([]byte(told[0]), &t)
+}
+
+// Lag is how far a replica is.
+type Lag struct {
+	There    bool  // the target knows of the replication
+	Running  bool  // it is connected, and applies
+	Filtered bool  // it follows our databases only
+	Behind   int64 // transactions that the source has and the target has not applied
+	Seconds  int64 // since the change was made that is being applied; -1 when not known
+	Source   string
+	Trouble  error // why it does not run; nil while it merely reconnects
+	Stuck    bool  // a change cannot be applied: it does not mend itself
+}
+
+// Lag asks both sides.
+func (r Replica) Lag(ctx context.Context, source, target *DB) (l Lag, err error) {
+	if l.Source, err = source.GTID(ctx); err != nil {
+		return l, fmt.Errorf("source: %w", err)
+	}
+	st, err := r.link(target.Version).status(ctx, target)
+	if err != nil {
+		return l, fmt.Errorf("target: %w", err)
+	}
+	l.There, l.Running, l.Filtered, l.Seconds, l.Stuck = st.there, st.io && st.sql, st.filtered, st.seconds, st.sqlError != ""
+	if !l.Running && (st.ioError != "" || st.sqlError != "") {
+		l.Trouble = r.explain(st)
+	}
+	l.Behind, err = r.behind(ctx, target, l.Source)
+	return l, err
+}
+
+func (r Replica) behind(ctx context.Context, target *DB, position string) (int64, error) {
+	if target.Version.MariaDB {
+		at, err := SlavePosition(ctx, target)
+		if err != nil {
+			return 0, err
+		}
+		return gtidBehind(position, at)
+	}
+	left, err := strs(ctx, target, "SELECT GTID_SUBTRACT(?, @@global.gtid_executed)", position)
+	if err != nil {
+		return 0, err
+	}
+	return gtidSetSize(left[0]), nil
+}
+
+// Reached tells whether the target has applied all up to a position.
+func (r Replica) Reached(ctx context.Context, target *DB, position string) (bool, error) {
+	n, err := r.behind(ctx, target, position)
+	return n == 0, err
+}
+
+// whileSuper does what super_read_only (MySQL) would refuse even belay: it is
+// off meanwhile, and read_only stays as it is.
+func (d *DB) whileSuper(ctx context.Context, do func() error) error {
+	if d.Version.MariaDB {
+		return do()
+	}
+	was, err := d.ReadOnly(ctx)
+	if err != nil {
+		return err
+	}
+	if !was.Super {
+		return do()
+	}
+	if _, err := d.ExecContext(ctx, "SET GLOBAL super_read_only = OFF"); err != nil {
+		return err
+	}
+	err = do()
+	_, back := d.ExecContext(context.WithoutCancel(ctx), "SET GLOBAL super_read_only = ON")
+	return errors.Join(err, back)
+}

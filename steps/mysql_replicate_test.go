@@ -1,0 +1,454 @@
+package steps
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"belay/checks"
+	"belay/remote"
+	"belay/remote/remotetest"
+	"belay/remote/secret"
+	"belay/remote/ssh"
+	"belay/steps/mysql"
+)
+
+const mysqlShop = `CREATE DATABASE shop CHARACTER SET utf8mb4; CREATE DATABASE other; CREATE TABLE other.t (n int AUTO_INCREMENT PRIMARY KEY); USE shop;
+	CREATE TABLE orders (id bigint AUTO_INCREMENT PRIMARY KEY, writer int NOT NULL, note varchar(80), KEY (writer));
+	CREATE TABLE items (id bigint AUTO_INCREMENT PRIMARY KEY, o bigint, CONSTRAINT f FOREIGN KEY (o) REFERENCES orders (id) ON DELETE CASCADE);
+	CREATE TABLE audit (n bigint AUTO_INCREMENT PRIMARY KEY, o bigint); CREATE TRIGGER tr AFTER INSERT ON orders FOR EACH ROW INSERT INTO audit (o) VALUES (NEW.id);
+	CREATE TABLE counter (id int PRIMARY KEY, n int NOT NULL); INSERT INTO counter VALUES (1, 0); CREATE TABLE keyless (a int, b varchar(20));
+	CREATE SEQUENCE tickets CACHE 10; CREATE VIEW v AS SELECT id FROM orders; CREATE EVENT tick ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01' DO INSERT INTO keyless VALUES (1, 'tick');
+	INSERT INTO orders (writer, note) SELECT 0, REPEAT('x', 50) FROM seq_1_to_5000; INSERT INTO items (o) SELECT id FROM orders; INSERT INTO keyless VALUES (1, 'a'), (1, 'a');
+	CREATE USER app@'%' IDENTIFIED BY 'pw'; GRANT ALL ON shop.* TO app@'%'; GRANT ALL ON other.* TO app@'%'`
+
+// newMySQLMove is an old server with a shop, and a new one that can follow it.
+func newMySQLMove(t *testing.T, a, b []string) *mysqlBox {
+	o := func(id string, more []string) remotetest.MariaDBOptions {
+		return remotetest.MariaDBOptions{Password: "top " + id, Settings: append([]string{"--log-bin=bin", "--binlog-format=ROW", "--server-id=" + id, "--relay-log=relay", "--slave-net-timeout=4"}, more...)}
+	}
+	box := newMySQLBox(t, o("1", a), o("2", b))
+	box.a.Exec("", mysqlShop)
+	return box
+}
+
+func (b *mysqlBox) pair() mysqlPair {
+	return mysqlPair{From: mysqlStoreOf(b.a, "a"), To: mysqlStoreOf(b.b, "b")}
+}
+
+func (b *mysqlBox) replicate() *mysqlReplicate {
+	return &mysqlReplicate{mysqlPair: b.pair(), Databases: []string{"shop"}, SourceAddr: b.a.Addr, Accounts: "copy", ReadOnly: true, Lag: remote.Duration(5 * time.Second), LockWait: 10 * time.Second, Lanes: 2, PartSize: 1 << 20}
+}
+
+// mine is the surroundings of another step of the same run.
+func (b *mysqlBox) mine(id string) Env {
+	e := b.e
+	e.ID, e.Memory = "run."+id, MapMemory{}
+	return e
+}
+
+// leftovers are what a replication must not leave behind.
+func (b *mysqlBox) leftovers(t *testing.T) {
+	t.Helper()
+	for name, m := range map[string]*remotetest.MariaDB{"old": b.a, "new": b.b} {
+		got := append(m.Ask("", "SELECT User FROM mysql.user WHERE User LIKE 'belay\\_%'"), m.Ask("", "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE 'belay%'")...)
+		if got = append(got, m.Ask("", "SHOW ALL SLAVES STATUS")...); len(got) > 0 {
+			t.Errorf("left on the %s server: %q", name, got)
+		}
+	}
+}
+
+// same tells what differs.
+func (b *mysqlBox) same(t *testing.T) {
+	t.Helper()
+	for _, table := range []string{"orders", "items", "audit", "counter", "keyless"} {
+		q := "CHECKSUM TABLE " + table
+		if d := cmp.Diff(b.a.Ask("shop", "SELECT COUNT(*) FROM "+table), b.b.Ask("shop", "SELECT COUNT(*) FROM "+table)); d != "" {
+			t.Errorf("rows of %s:\n%s", table, d)
+		}
+		if d := cmp.Diff(mysqlSecond(t, b.a, q), mysqlSecond(t, b.b, q)); d != "" {
+			t.Errorf("%s:\n%s", table, d)
+		}
+	}
+}
+
+// mysqlSecond is the second column of a query's first row.
+func mysqlSecond(t *testing.T, m *remotetest.MariaDB, q string) string {
+	t.Helper()
+	db := mysqlAs(t, m, "root", "")
+	defer db.Close()
+	if _, err := db.Exec("USE shop"); err != nil {
+		t.Fatal(err)
+	}
+	var name, sum string
+	if err := db.QueryRow(q).Scan(&name, &sum); err != nil {
+		t.Fatal(err)
+	}
+	return sum
+}
+
+// mysqlAs logs in past belay; root by the socket.
+func mysqlAs(t *testing.T, m *remotetest.MariaDB, user, password string) *mysql.DB {
+	t.Helper()
+	addr := m.Addr
+	if user == "root" {
+		addr = m.Socket
+	}
+	db, err := mysql.Server{Host: remote.Local("x"), Addr: addr, User: user, Password: secret.New(password)}.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	return db
+}
+
+// mysqlWriters write until they are stopped, and know what was acknowledged.
+type mysqlWriters struct {
+	over  atomic.Bool
+	all   sync.WaitGroup
+	acked [4][]int64
+	total atomic.Int64
+	ups   atomic.Int64 // updates acknowledged
+}
+
+func (w *mysqlWriters) start(m *remotetest.MariaDB) {
+	s := mysql.Server{Host: remote.Local("x"), Addr: m.Addr, User: "app", Password: secret.New("pw")}
+	for i := range w.acked {
+		w.all.Go(func() {
+			for !w.over.Load() {
+				db, err := s.Open(context.Background())
+				if err == nil {
+					db.SetMaxOpenConns(1)
+				}
+				for n := 0; err == nil && !w.over.Load(); n++ {
+					switch {
+					case n%7 == 6:
+						_, err = db.ExecContext(context.Background(), "INSERT INTO other.t VALUES ()")
+					case n%5 == 4:
+						if _, err = db.ExecContext(context.Background(), "UPDATE shop.counter SET n = n + 1"); err == nil {
+							w.ups.Add(1)
+						}
+					default:
+						res, ierr := db.ExecContext(context.Background(), "INSERT INTO shop.orders (writer, note) VALUES (?, CONCAT('live ', NEXTVAL(shop.tickets)))", i+1)
+						if err = ierr; err == nil {
+							id, _ := res.LastInsertId()
+							w.acked[i] = append(w.acked[i], id)
+						}
+					}
+					if err == nil {
+						w.total.Add(1)
+					}
+					time.Sleep(4 * time.Millisecond) // as fast as can be, they would outrun the one thread that applies
+				}
+				if db != nil {
+					db.Close()
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		})
+	}
+}
+
+func (w *mysqlWriters) stop() []int64 {
+	w.over.Store(true)
+	w.all.Wait()
+	return slices.Sorted(slices.Values(slices.Concat(w.acked[:]...)))
+}
+
+// missing counts the ids that a server has not got.
+func (w *mysqlWriters) missing(m *remotetest.MariaDB, acked []int64) int {
+	there := map[string]bool{}
+	for _, id := range m.Ask("shop", "SELECT id FROM orders") {
+		there[id] = true
+	}
+	n := 0
+	for _, id := range acked {
+		if !there[fmt.Sprint(id)] {
+			n++
+		}
+	}
+	return n
+}
+
+// TestMySQLReplicateLosesNothing moves a database under live writers, through
+// a real sshd: not one acknowledged write is missing after the switch, nor
+// after the way back.
+func TestMySQLReplicateLosesNothing(t *testing.T) {
+	sshd := remotetest.StartSSHD(t, remotetest.SSHDOptions{})
+	n := ssh.NewNetwork(ssh.Options{Config: sshd.Config, Home: sshd.Home, Agent: "none"})
+	t.Cleanup(func() { n.Close() })
+	h, err := n.Open("server", ssh.Spec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	box := newMySQLMove(t, []string{"--general-log", "--general-log-file=general"}, []string{"--log-slave-updates", "--gtid-strict-mode=ON", "--general-log", "--general-log-file=general"})
+	box.e.Host, box.e.Hosts = h, remote.Hosts{"db": h}
+	var w mysqlWriters
+	w.start(box.a)
+	defer w.stop()
+	began := time.Now()
+	r := box.replicate()
+	if err := r.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if todo, err := r.Pending(t.Context(), mysqlLooking(box.e)); err != nil || len(todo) < 2 || todo[0].Rows == 0 {
+		t.Fatalf("%v, %v", todo, err)
+	}
+	for range 2 { // again, as after a crash
+		if err := r.Apply(t.Context(), box.e); err != nil {
+			t.Fatalf("%v\n%s\n%s", err, box.log, box.b.Log())
+		}
+		if err := r.Verify(t.Context(), mysqlLooking(box.e)); err != nil {
+			t.Error(err)
+		}
+	}
+	// DDL comes along, also from a session in another database; other databases do not.
+	box.a.Exec("other", "ALTER TABLE shop.counter ADD COLUMN more int DEFAULT 5; CREATE TABLE more (n int); CREATE TABLE shop.late (n int PRIMARY KEY)")
+	if text, err := r.Prove(t.Context(), box.e); err != nil || !strings.Contains(text, "transactions behind") {
+		t.Errorf("%q, %v", text, err)
+	}
+	s := &mysqlSwitch{mysqlPair: box.pair(), Wait: remote.Duration(time.Minute), Open: true, Reverse: box.b.Addr, Grace: remote.Duration(time.Second)}
+	if err := s.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	es, ef := box.mine("switch"), box.mine("freeze")
+	if err := s.Apply(t.Context(), es); err == nil || !strings.Contains(err.Error(), "the source is not frozen") {
+		t.Errorf("%v", err)
+	}
+	rate := float64(w.total.Load()) / time.Since(began).Seconds()
+	f := &mysqlFreeze{mysqlStore: mysqlStoreOf(box.a, "a"), Grace: remote.Duration(time.Second)}
+	frozen := time.Now()
+	if err := f.Apply(t.Context(), ef); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.Apply(t.Context(), es); err != nil {
+			t.Fatalf("%v\n%s", err, box.log)
+		}
+	}
+	took := time.Since(frozen)
+	if err := s.Verify(t.Context(), mysqlLooking(es)); err != nil {
+		t.Fatal(err)
+	}
+	acked := w.stop()
+	if n := w.missing(box.b, acked); n > 0 || len(acked) == 0 {
+		t.Errorf("%d of %d acknowledged writes are missing", n, len(acked))
+	}
+	if d := cmp.Diff([]string{fmt.Sprint(w.ups.Load())}, box.b.Ask("shop", "SELECT n FROM counter")); d != "" {
+		t.Errorf("updates (-acknowledged +there):\n%s", d)
+	}
+	t.Logf("%d acknowledged writes at %.0f transactions a second, frozen for %s", len(acked), rate, took.Round(time.Millisecond))
+	box.same(t)
+	mysqlSwitchedShop(t, box)
+	// Somebody writes to the new server, and it is rolled back: the old one has it all.
+	var w2 mysqlWriters
+	box.b.Exec("", "GRANT ALL ON shop.* TO app@'%'; CREATE DATABASE other; CREATE TABLE other.t (n int AUTO_INCREMENT PRIMARY KEY)")
+	w2.start(box.b)
+	for w2.total.Load() < 200 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	for range 2 {
+		if err := s.Undo(t.Context(), es); err != nil {
+			t.Fatalf("%v\n%s", err, box.log)
+		}
+	}
+	back := w2.stop()
+	if n := w2.missing(box.a, append(acked, back...)); n > 0 || len(back) == 0 {
+		t.Errorf("%d of %d acknowledged writes are missing after the rollback", n, len(acked)+len(back))
+	}
+	if d := cmp.Diff([]string{fmt.Sprint(w.ups.Load() + w2.ups.Load())}, box.a.Ask("shop", "SELECT n FROM counter")); d != "" {
+		t.Errorf("updates after the rollback (-acknowledged +there):\n%s", d)
+	}
+	if err := r.Undo(t.Context(), box.e); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Undo(t.Context(), ef); err != nil {
+		t.Fatal(err)
+	}
+	box.leftovers(t)
+	box.a.Exec("shop", "INSERT INTO late VALUES (1)")
+	if got := box.b.Ask("", "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE 'shop%'"); len(got) != 1 || !strings.Contains(got[0], "_belay_aside_") {
+		t.Errorf("what was written on the new server is not set aside: %q", got)
+	}
+	mysqlNoPasswords(t, box)
+}
+
+// mysqlSwitchedShop looks at what is more than rows.
+func mysqlSwitchedShop(t *testing.T, box *mysqlBox) {
+	t.Helper()
+	for q, want := range map[string]string{
+		"SELECT @@global.read_only + 0": "0",
+		"SELECT CONCAT(status, ' ', definer, ' ', sql_mode = (SELECT @@global.sql_mode)) FROM information_schema.events":                                        "ENABLED root@localhost 1",
+		"SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = 'other'":                                                                          "0",
+		"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'shop' AND table_name = 'late'":                                                    "1",
+		"SELECT COUNT(*) FROM mysql.user WHERE User = 'app'":                                                                                                    "1",
+		"SELECT (SELECT next_not_cached_value FROM shop.tickets) > (SELECT MAX(CAST(SUBSTRING(note, 6) AS UNSIGNED)) FROM shop.orders WHERE note LIKE 'live%')": "1",
+	} {
+		if d := cmp.Diff([]string{want}, box.b.Ask("", q)); d != "" {
+			t.Errorf("%s:\n%s", q, d)
+		}
+	}
+}
+
+// mysqlNoPasswords looks for the passwords of belay's logins in what was logged.
+func mysqlNoPasswords(t *testing.T, box *mysqlBox) {
+	t.Helper()
+	for _, m := range []*remotetest.MariaDB{box.a, box.b} {
+		general := mysqlFile(t, m.Dir+"/data/general")
+		for _, word := range []string{"MASTER_PASSWORD", ".a1Z"} {
+			if strings.Contains(general+m.Log()+box.log.String(), word) {
+				t.Errorf("a log has %s", word)
+			}
+		}
+	}
+	if s := box.log.String(); strings.Contains(s, "top 1") || strings.Contains(s, "top 2") {
+		t.Error("the step's log has a password")
+	}
+}
+
+// TestMySQLReplicateOutlivesRestartsAndIsUndone: servers are killed while the
+// target follows; aborted, nothing is left, with one side down or the other.
+func TestMySQLReplicateOutlivesRestartsAndIsUndone(t *testing.T) {
+	box := newMySQLMove(t, nil, nil)
+	box.b.Exec("", "CREATE DATABASE other; CREATE TABLE other.t (n int AUTO_INCREMENT PRIMARY KEY)") // so the login is locked once it is used
+	r := box.replicate()
+	ctx, stop := context.WithCancelCause(t.Context())
+	e := box.e
+	e.Say = func(Progress) { stop(ErrDetach) } // belay goes away during the first copy
+	if err := r.Apply(ctx, e); err == nil {
+		t.Fatal("it was not cut off")
+	}
+	if err := r.Apply(t.Context(), box.e); err != nil {
+		t.Fatalf("%v\n%s", err, box.log)
+	}
+	if got := box.a.Ask("", "SHOW CREATE USER "+box.a.Ask("", "SELECT User FROM mysql.user WHERE User LIKE 'belay\\_%'")[0]); !strings.HasSuffix(got[0], "ACCOUNT LOCK") {
+		t.Errorf("the login is not locked: %s", got[0])
+	}
+	box.a.Exec("shop", "INSERT INTO orders (writer) VALUES (7)")
+	for _, m := range []*remotetest.MariaDB{box.b, box.a} {
+		m.Kill()
+		box.other(t, m)
+		m.Start()
+		box.a.Exec("", "INSERT INTO other.t VALUES (); INSERT INTO shop.orders (writer) VALUES (8)")
+		if err := r.Apply(t.Context(), box.e); err != nil {
+			t.Fatalf("%v\n%s", err, box.log)
+		}
+		if err := r.Verify(t.Context(), box.e); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := box.b.Ask("", "SELECT COUNT(*) FROM other.t"); got[0] != "0" {
+		t.Errorf("%s rows of another database came along", got[0])
+	}
+	box.same(t)
+	// Another run finds it, and keeps its hands off.
+	other := box.mine("another")
+	if err := r.Apply(t.Context(), other); err == nil || !strings.Contains(err.Error(), "of another run or step") {
+		t.Errorf("%v", err)
+	}
+	if err := r.Undo(t.Context(), other); err != nil {
+		t.Error(err)
+	}
+	// The target is gone: the login is dropped from the source all the same.
+	box.b.Kill()
+	if err := r.Undo(t.Context(), box.e); err == nil || !strings.Contains(err.Error(), "target: ") {
+		t.Errorf("%v", err)
+	}
+	if got := box.a.Ask("", "SELECT User FROM mysql.user WHERE User LIKE 'belay\\_%'"); len(got) > 0 {
+		t.Errorf("left on the old server: %q", got)
+	}
+	box.b.Start()
+	for range 2 {
+		if err := r.Undo(t.Context(), box.e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	box.leftovers(t)
+	if got := box.b.Ask("", "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE 'shop%'"); len(got) > 0 {
+		t.Errorf("left on the new server: %q", got)
+	}
+	if got := box.b.Ask("", "SELECT CONCAT(@@global.read_only, @@global.gtid_slave_pos)"); got[0] != "0" {
+		t.Errorf("read_only and gtid_slave_pos of the new server: %q", got[0])
+	}
+	if got := box.a.Ask("shop", "SELECT COUNT(*) FROM orders"); got[0] != "5003" {
+		t.Errorf("%s rows on the source", got[0])
+	}
+}
+
+// other writes to what the target must not follow, while m is down.
+func (b *mysqlBox) other(_ *testing.T, m *remotetest.MariaDB) {
+	if m != b.a {
+		b.a.Exec("", "INSERT INTO other.t VALUES ()")
+	}
+}
+
+// TestMySQLReplicateRefuses: what stands in the way is told before, and by
+// Apply before anything has changed.
+func TestMySQLReplicateRefuses(t *testing.T) {
+	box := newMySQLMove(t, []string{"--binlog-format=MIXED"}, []string{"--server-id=1", "--gtid-strict-mode=ON"})
+	box.a.Exec("shop", "CREATE TABLE old (a int) ENGINE=MyISAM")
+	box.b.Exec("", "CREATE DATABASE mine")
+	r := box.replicate()
+	levels := map[string]checks.Level{}
+	found, err := r.Needs("db")[0].Assess(t.Context(), checks.World{Hosts: box.e.Hosts, Secret: box.e.Secret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range found {
+		levels[strings.TrimPrefix(f.Key, "replicate ")] = f.Level
+	}
+	want := map[string]checks.Level{"source version": checks.Pass, "source log_bin": checks.Pass, "source binlog_format": checks.Block, "source binlog_row_image": checks.Pass, "source kept log": checks.Pass,
+		"source rights": checks.Pass, "source tables": checks.Block, "source keys": checks.Warn, "target server_id": checks.Block, "target others": checks.Pass,
+		"target gtid_strict_mode": checks.Block, "target read_only": checks.Warn, "target rights": checks.Pass, "target threads": checks.Warn}
+	if d := cmp.Diff(want, levels); d != "" {
+		t.Error(d)
+	}
+	box.b.Exec("", "CHANGE MASTER 'x' TO MASTER_HOST = '127.0.0.1'")
+	if err := r.Apply(t.Context(), box.e); err == nil || !strings.Contains(err.Error(), "follows another server already") {
+		t.Errorf("%v", err)
+	}
+	if err := r.Undo(t.Context(), box.e); err != nil {
+		t.Error(err)
+	}
+	box.b.Exec("", "RESET SLAVE 'x' ALL; SET GLOBAL server_id = 2, GLOBAL gtid_strict_mode = OFF")
+	box.a.Exec("", "DROP TABLE shop.old")
+	r.SourceAddr = "127.0.0.1:1"
+	err = func() error {
+		ctx, stop := context.WithTimeout(t.Context(), 40*time.Second)
+		defer stop()
+		return r.Apply(ctx, box.e)
+	}()
+	if err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
+		t.Errorf("%v", err)
+	}
+	if err := r.Undo(t.Context(), box.e); err != nil {
+		t.Error(err)
+	}
+	box.leftovers(t)
+	if got := box.b.Ask("", "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE 'shop%'"); len(got) > 0 {
+		t.Errorf("left on the new server: %q", got)
+	}
+}
+
+// mysqlLooking is for Pending and Verify: no host can be written to by a command.
+func mysqlLooking(e Env) Env {
+	e.Hosts = remote.Hosts{"db": remote.ReadOnly(e.Hosts["db"])}
+	return e
+}
+
+func mysqlFile(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
