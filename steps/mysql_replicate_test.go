@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -317,6 +318,7 @@ func mysqlNoPasswords(t *testing.T, box *mysqlBox) {
 // TestMySQLReplicateOutlivesRestartsAndIsUndone: servers are killed while the
 // target follows; aborted, nothing is left, with one side down or the other.
 func TestMySQLReplicateOutlivesRestartsAndIsUndone(t *testing.T) {
+	t.Parallel()
 	box := newMySQLMove(t, nil, nil)
 	box.b.Exec("", "CREATE DATABASE other; CREATE TABLE other.t (n int AUTO_INCREMENT PRIMARY KEY)") // so the login is locked once it is used
 	r := box.replicate()
@@ -375,7 +377,7 @@ func TestMySQLReplicateOutlivesRestartsAndIsUndone(t *testing.T) {
 	if got := box.b.Ask("", "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE 'shop%'"); len(got) > 0 {
 		t.Errorf("left on the new server: %q", got)
 	}
-	if got := box.b.Ask("", "SELECT CONCAT(@@global.read_only, @@global.gtid_slave_pos)"); got[0] != "0" {
+	if got := box.b.Ask("", "SELECT CONCAT(@@global.read_only, @@global.gtid_slave_pos)"); got[0] != "OFF" {
 		t.Errorf("read_only and gtid_slave_pos of the new server: %q", got[0])
 	}
 	if got := box.a.Ask("shop", "SELECT COUNT(*) FROM orders"); got[0] != "5003" {
@@ -393,6 +395,7 @@ func (b *mysqlBox) other(_ *testing.T, m *remotetest.MariaDB) {
 // TestMySQLReplicateRefuses: what stands in the way is told before, and by
 // Apply before anything has changed.
 func TestMySQLReplicateRefuses(t *testing.T) {
+	t.Parallel()
 	box := newMySQLMove(t, []string{"--binlog-format=MIXED"}, []string{"--server-id=1", "--gtid-strict-mode=ON"})
 	box.a.Exec("shop", "CREATE TABLE old (a int) ENGINE=MyISAM")
 	box.b.Exec("", "CREATE DATABASE mine")
@@ -451,4 +454,133 @@ func mysqlFile(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// mysqlDying is a memory at whose at-th Put belay dies: right before it, or
+// right after it.
+type mysqlDying struct {
+	MapMemory
+	at    int
+	after bool
+}
+
+var errMySQLDied = errors.New("belay died")
+
+func (m *mysqlDying) Put(key string, v any) error {
+	m.at--
+	if m.at != 0 || m.after {
+		if err := m.MapMemory.Put(key, v); err != nil || m.at != 0 {
+			return err
+		}
+	}
+	return errMySQLDied
+}
+
+// TestMySQLReplicateKilled: belay is killed wherever it remembers something, of
+// the replication, the switch or their undo; it goes on, and ends right.
+func TestMySQLReplicateKilled(t *testing.T) {
+	t.Parallel()
+	box := newMySQLMove(t, nil, nil)
+	box.a.Exec("", "DROP DATABASE shop; DROP DATABASE other; CREATE DATABASE shop; CREATE TABLE shop.orders (id int AUTO_INCREMENT PRIMARY KEY); INSERT INTO shop.orders VALUES (1), (2)")
+	r := box.replicate()
+	r.Accounts = "none"
+	s := &mysqlSwitch{mysqlPair: box.pair(), Wait: remote.Duration(time.Minute), Open: true, Reverse: box.b.Addr, Grace: remote.Duration(time.Second)}
+	f := &mysqlFreeze{mysqlStore: mysqlStoreOf(box.a, "a"), Grace: remote.Duration(time.Second)}
+	for at, over := 1, false; !over; at++ {
+		over = true
+		er, es, ef := box.mine("replicate"), box.mine("switch"), box.mine("freeze")
+		dying := func(e Env, do func(context.Context, Env) error) {
+			t.Helper()
+			m := e.Memory.(MapMemory)
+			e.Memory = &mysqlDying{m, at, at%2 == 0}
+			err := do(t.Context(), e)
+			if errors.Is(err, errMySQLDied) {
+				over = false
+				e.Memory = m
+				err = do(t.Context(), e)
+			}
+			if err != nil {
+				t.Fatalf("killed at %d: %v\n%s", at, err, box.log)
+			}
+		}
+		dying(er, r.Apply)
+		box.a.Exec("", "INSERT INTO shop.orders VALUES ()")
+		if err := f.Apply(t.Context(), ef); err != nil {
+			t.Fatal(err)
+		}
+		if at%3 > 0 { // else the replication is aborted
+			dying(es, s.Apply)
+			if err := s.Verify(t.Context(), es); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(box.a.Ask("shop", "SELECT COUNT(*) FROM orders"), box.b.Ask("shop", "SELECT COUNT(*) FROM orders")); d != "" {
+				t.Errorf("killed at %d:\n%s", at, d)
+			}
+			box.b.Exec("", "INSERT INTO shop.orders VALUES ()")
+			before := box.b.Ask("shop", "SELECT COUNT(*) FROM orders")
+			dying(es, s.Undo)
+			if d := cmp.Diff(before, box.a.Ask("shop", "SELECT COUNT(*) FROM orders")); d != "" {
+				t.Errorf("killed at %d, after the rollback:\n%s", at, d)
+			}
+		}
+		dying(er, r.Undo)
+		if err := f.Undo(t.Context(), ef); err != nil {
+			t.Fatal(err)
+		}
+		box.leftovers(t)
+		left := box.b.Ask("", "SELECT schema_name FROM information_schema.schemata WHERE schema_name LIKE 'shop%'")
+		if want := min(1, at%3); len(left) != want {
+			t.Errorf("killed at %d: left on the new server: %q", at, left)
+		}
+		for _, d := range left {
+			box.b.Exec("", "DROP DATABASE "+mysql.Ident(d))
+		}
+	}
+}
+
+// TestMySQLPart: the way back is ended on both servers.
+func TestMySQLPart(t *testing.T) {
+	t.Parallel()
+	box := newMySQLMove(t, nil, nil)
+	r, f := box.replicate(), &mysqlFreeze{mysqlStore: mysqlStoreOf(box.a, "a"), Grace: remote.Duration(time.Second)}
+	s := &mysqlSwitch{mysqlPair: box.pair(), Wait: remote.Duration(time.Minute), Open: true, Reverse: box.b.Addr, Grace: remote.Duration(time.Second)}
+	for _, need := range s.Needs("db") {
+		found, err := need.Assess(t.Context(), checks.World{Hosts: box.e.Hosts, Secret: box.e.Secret})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range found {
+			if f.Level != checks.Pass {
+				t.Errorf("%s: %s", f.Key, f.Text)
+			}
+		}
+	}
+	es, ep := box.mine("switch"), box.mine("part")
+	for _, err := range []error{r.Apply(t.Context(), box.mine("replicate")), f.Apply(t.Context(), box.mine("freeze")), s.Apply(t.Context(), es)} {
+		if err != nil {
+			t.Fatalf("%v\n%s", err, box.log)
+		}
+	}
+	// The new server dies: the old one says what it has, and follows no more.
+	box.b.Kill()
+	if err := s.Undo(t.Context(), es); err == nil || !strings.Contains(err.Error(), "does not follow it now") {
+		t.Errorf("%v", err)
+	}
+	box.b.Start()
+	p := &mysqlPart{box.pair()}
+	if todo, err := p.Pending(t.Context(), ep); err != nil || len(todo) != 1 {
+		t.Errorf("%v, %v", todo, err)
+	}
+	if err := p.Verify(t.Context(), ep); err == nil {
+		t.Error("verified before")
+	}
+	for range 2 {
+		if err := p.Apply(t.Context(), ep); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Verify(t.Context(), ep); err != nil {
+		t.Error(err)
+	}
+	box.leftovers(t)
 }

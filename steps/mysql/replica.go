@@ -271,7 +271,10 @@ func stopLink(ctx context.Context, target *DB, l link) error {
 	return nil
 }
 
-const awaitFor = 30 * time.Second
+const (
+	awaitFor   = 30 * time.Second
+	awaitTries = 8 * time.Second // with an error: one more try of the target's, at least
+)
 
 // await waits until the target has logged in to the source.
 func (r Replica) await(ctx context.Context, target *DB, l link) error {
@@ -284,7 +287,8 @@ func (r Replica) await(ctx context.Context, target *DB, l link) error {
 		if st.io && st.ioNumber == 0 {
 			return nil
 		}
-		if st.ioNumber == 1236 || st.ioNumber == 1593 || st.ioNumber == 1045 {
+		if st.ioNumber != 0 && time.Until(until) < awaitFor-awaitTries ||
+			st.ioNumber == 1236 || st.ioNumber == 1593 || st.ioNumber == 1045 {
 			break // it will not do better
 		}
 		if err := rest(ctx); err != nil {
