@@ -32,6 +32,9 @@ func (s *cutoverScreen) view(m *model, w, h int) ([]string, point) {
 		state = "waiting for you"
 	}
 	lines := []string{widget.Rule(sc.th, widget.Focused+"cutover", sc.th.MarkWord(state), w), ""}
+	if state == "waiting for you" || state == "pending" && sc.st.Stage == journal.Signoff {
+		lines = append(append(lines, widget.Pairs(sc.th, sc.readiness(), w)...), "")
+	}
 	list := willRun(sc, journal.Cutover, w, 1000)
 	s.scroll = max(0, min(s.scroll, len(list)-(h-len(lines))))
 	return append(lines, list[s.scroll:]...), nowhere

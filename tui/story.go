@@ -37,6 +37,7 @@ func (a *ask) story(sc *scene, w int) []string {
 	case journal.AskManual:
 		out = append(out, a.manual(sc, w)...)
 	case journal.AskCutover:
+		out = append(append(out, widget.Pairs(sc.th, sc.readiness(), w)...), "")
 		out = append(out, willRun(sc, journal.Cutover, w, a.room-len(out))...)
 	case journal.AskClose:
 		out = append(out, closing(sc, w)...)

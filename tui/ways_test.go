@@ -96,6 +96,7 @@ func askLossMoment() *fakeSession {
 
 func init() {
 	moments["askways"], moments["ontheway"], moments["waysoak"], moments["asklosses"] = askWaysMoment, onTheWayMoment, waySoakMoment, askLossMoment
+	moments["held"] = heldMoment
 	goldenKeys["asklosses"] = []string{"enter"}
 	goldenKeys["askways"] = []string{"enter"}
 }
@@ -150,4 +151,22 @@ func TestPlainSaysTheWays(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "plain.ways", out)
+}
+
+// A run that is held says whether it is ready, and why not.
+func TestHeldSaysWhyItIsNotReady(t *testing.T) {
+	f := heldMoment()
+	f.edit(func(s *journal.State) {
+		s.Items = map[string]*journal.ItemState{"prepared": {ID: "prepared", Machine: true, Evidence: "3 rows differ in orders", Time: noon.Add(-2 * time.Minute)}}
+	})
+	drive(t, f, 100, 40, Options{}).shows("NOT READY: Everything is prepared: 3 rows differ in orders, seen 2 min ago", "window")
+	f = heldMoment()
+	f.plan.Window.Start = noon.Add(time.Hour)
+	drive(t, f, 100, 40, Options{}).shows("opens in 1h 00m; cutting over before wants a reason")
+}
+
+func heldMoment() *fakeSession {
+	f := cutoverMoment()
+	f.st.Questions[0].Options = append(f.st.Questions[0].Options[:1:1], append([]journal.Option{{Choice: "recheck", Label: "prove the checklist again now"}}, f.st.Questions[0].Options[1:]...)...)
+	return f
 }

@@ -20,6 +20,11 @@ var (
 // that is still open (from before a crash) keeps its id. The answer is not
 // recorded yet: the caller says what it means, by closing or signing.
 func (e *Engine) ask(ctx context.Context, q journal.Question) (journal.Answer, error) {
+	return e.askWithin(e.halts.ctx(), q)
+}
+
+// askWithin is ask until ctx ends, which ends with the halt.
+func (e *Engine) askWithin(ctx context.Context, q journal.Question) (journal.Answer, error) {
 	s := e.Log.State()
 	if old, ok := s.Open(q.Kind, q.Step); ok {
 		q = old
@@ -29,7 +34,7 @@ func (e *Engine) ask(ctx context.Context, q journal.Question) (journal.Answer, e
 			return journal.Answer{}, err
 		}
 	}
-	a, err := e.Operator.Ask(e.halts.ctx(), q)
+	a, err := e.Operator.Ask(ctx, q)
 	if err != nil {
 		if cause := e.halts.cause(); cause != nil {
 			err = cause
@@ -52,21 +57,26 @@ func (e *Engine) decide(ctx context.Context, q journal.Question) (journal.Answer
 	if err != nil {
 		return a, err
 	}
+	return a, e.decided(q, a)
+}
+
+// decided records the answer; see decide.
+func (e *Engine) decided(q journal.Question, a journal.Answer) error {
 	if err := e.closeQuestion(q, a); err != nil {
-		return a, err
+		return err
 	}
 	switch a.Choice {
 	case "stop":
 		e.halts.now(errStop)
-		return a, errStop
+		return errStop
 	case "rollback":
 		e.halts.now(errRollback)
-		return a, errRollback
+		return errRollback
 	case "no-go":
 		e.halts.now(errNoGo)
-		return a, errNoGo
+		return errNoGo
 	}
-	return a, nil
+	return nil
 }
 
 // Judge tells whether an answer that fits its question may be taken now. It is
@@ -86,7 +96,7 @@ func (e *Engine) Judge(q journal.Question, a journal.Answer) error {
 	case q.Kind == journal.AskSignoff && a.Choice == "go":
 		return e.judgeGo(s, a)
 	case q.Kind == journal.AskCutover && a.Choice == "go":
-		return e.judgeProofs(s)
+		return e.judgeCutover(s, a)
 	}
 	return nil
 }

@@ -14,25 +14,7 @@ func (e *Engine) cutover(ctx context.Context) error {
 		return nil
 	}
 	if !e.begun(e.Plan.Cutover) {
-		needs := "name"
-		outside := e.outsideWindow()
-		if outside != "" {
-			needs = "name reason"
-		}
-		leave := e.standGuard(ctx)
-		_, err := e.decide(ctx, journal.Question{
-			Kind:  journal.AskCutover,
-			Title: "Cut over now?",
-			Text:  e.cutoverText(outside),
-			Items: outline(e.Plan.Cutover),
-			Options: []journal.Option{
-				{Choice: "go", Label: "cut over", Type: e.gateWord(), Needs: needs, Danger: true},
-				{Choice: "no-go", Label: "no-go", Needs: "reason"},
-				optRollback, optStop,
-			},
-		})
-		leave()
-		if err != nil {
+		if err := e.held(ctx); err != nil {
 			return err
 		}
 	}
@@ -52,6 +34,15 @@ func (e *Engine) begun(groups []plan.Group) bool {
 		}
 	}
 	return false
+}
+
+// judgeCutover tells what stands against cutting over at this very moment,
+// which may not be the one that the question was asked in.
+func (e *Engine) judgeCutover(s *journal.State, a journal.Answer) error {
+	if outside := e.outsideWindow(); outside != "" && strings.TrimSpace(a.Reason) == "" {
+		return journal.Refuse("%s To cut over all the same wants a reason", outside)
+	}
+	return e.judgeProofs(s)
 }
 
 // outsideWindow says how now lies outside of the plan's window; "" inside it,
@@ -154,7 +145,7 @@ func (e *Engine) close(ctx context.Context) error {
 		practise(&q)
 	}
 	if !e.begun(e.Plan.Close) {
-		leave := e.countLosses(ctx, lossEvery)
+		leave := e.countLosses(ctx, lossEvery, lossEvery)
 		_, err := e.decide(ctx, q)
 		leave()
 		if err != nil {

@@ -16,9 +16,9 @@ import (
 const (
 	lossEvery = time.Minute
 	lossShare = 20
-	lossLimit = 2 * time.Minute // of one count
-	lossAwait = 5 * time.Second // before a rollback is asked about
-	lossFresh = 5 * time.Minute // young enough to ask at once
+	lossLimit = 2 * time.Minute  // of one count
+	lossAwait = 5 * time.Second  // before a rollback is asked about
+	lossFresh = 10 * time.Second // young enough for that
 )
 
 // loser is a step that filled a store which people write to now.
@@ -42,15 +42,15 @@ func (e *Engine) losers() []loser {
 }
 
 // countLosses counts again and again what going back would lose, until the
-// func is called.
-func (e *Engine) countLosses(ctx context.Context, every time.Duration) func() {
+// func is called; at first as soon as the last count is older than fresh.
+func (e *Engine) countLosses(ctx context.Context, every, fresh time.Duration) func() {
 	ctx, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	for _, l := range e.losers() {
 		wg.Go(func() {
 			wait := time.Duration(0)
 			if last, ok := e.Log.State().Losses[l.step.ID]; ok {
-				wait = every - e.Now().Sub(last.At)
+				wait = fresh - e.Now().Sub(last.At)
 			}
 			for {
 				select {

@@ -107,7 +107,7 @@ func (e *Engine) askRollback(ctx context.Context) error {
 	} else if !e.Log.State().Reached[journal.Soak].IsZero() {
 		q.Text += "\nWhat users wrote to the new side since the cutover does not come along."
 	}
-	leave := e.countLosses(ctx, lossEvery)
+	leave := e.countLosses(ctx, lossEvery, lossFresh)
 	e.awaitLosses()
 	a, err := e.ask(ctx, q)
 	leave()

@@ -21,7 +21,7 @@ func (e *Engine) soak(ctx context.Context) error {
 	if spec == nil {
 		return nil
 	}
-	leave := e.countLosses(ctx, max(lossEvery, spec.For/120))
+	leave := e.countLosses(ctx, max(lossEvery, spec.For/120), lossEvery)
 	defer leave()
 	until := e.Log.State().Soak.Until
 	if until.IsZero() {

@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"belay/steps/journal"
+)
+
+// errAnew says that a question is asked anew, because what it says has changed.
+var errAnew = errors.New("the window has begun or ended")
+
+// held has the gate of the cutover passed. The run stays held there for as long
+// as people want: what the checklist proves is proved again whenever it has
+// grown old, or when somebody asks for it.
+func (e *Engine) held(ctx context.Context) error {
+	defer e.standGuard(ctx)()
+	for {
+		q := e.cutoverQuestion()
+		if old, open := e.Log.State().Open(journal.AskCutover, ""); open && old.Text != q.Text {
+			if err := e.withdrawKind(journal.AskCutover, errAnew.Error()); err != nil {
+				return err
+			}
+		}
+		within, stop := e.tillEdge()
+		a, err := e.askWithin(within, q)
+		stop()
+		switch {
+		case errors.Is(err, errAnew):
+			continue
+		case err != nil:
+			return err
+		}
+		if err := e.decided(q, a); err != nil {
+			return err
+		}
+		if a.Choice != "recheck" {
+			return nil
+		}
+		if err := errors.Join(e.proveAll(ctx), e.evidence()); err != nil {
+			return err
+		}
+	}
+}
+
+func (e *Engine) cutoverQuestion() journal.Question {
+	needs, outside := "name", e.outsideWindow()
+	if outside != "" {
+		needs = "name reason"
+	}
+	q := journal.Question{
+		Kind:  journal.AskCutover,
+		Title: "Cut over now?",
+		Text:  e.cutoverText(outside),
+		Items: outline(e.Plan.Cutover),
+		Options: []journal.Option{
+			{Choice: "go", Label: "cut over", Type: e.gateWord(), Needs: needs, Danger: true},
+			{Choice: "no-go", Label: "no-go", Needs: "reason"},
+			optRollback, optStop,
+		},
+	}
+	if len(e.proofs()) > 0 {
+		q.Options = append(q.Options[:1:1], append([]journal.Option{{Choice: "recheck", Label: "prove the checklist again now"}}, q.Options[1:]...)...)
+	}
+	return q
+}
+
+// tillEdge is the halt, or the moment in which the window begins or ends.
+func (e *Engine) tillEdge() (context.Context, func()) {
+	halt := e.halts.ctx()
+	if w := e.Plan.Window; w != nil {
+		for _, edge := range []time.Time{w.Start, w.Start.Add(w.Length)} {
+			if left := edge.Sub(e.Now()); left >= 0 {
+				return context.WithTimeoutCause(halt, left+time.Millisecond, errAnew)
+			}
+		}
+	}
+	return halt, func() {}
+}
