@@ -187,7 +187,7 @@ func fileSnapshot(t *testing.T, dir string, skip func(rel string) bool) map[stri
 	return all
 }
 
-func fileWrite(t *testing.T, p, content string, mode os.FileMode) {
+func fileWrite(t testing.TB, p, content string, mode os.FileMode) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
 		t.Fatal(err)

@@ -13,58 +13,115 @@ import (
 	"belay/remote/ssh"
 )
 
-// TestBenchFilesSync copies the same tree by files.sync, through a real sshd on
-// either side, and by rsync over ssh, first whole and then as a delta, and
-// prints how long each took and the ratio. Run with BELAY_BENCH_DATA=1.
-func TestBenchFilesSync(t *testing.T) {
+// BenchmarkDataFiles copies the same trees by files.sync, by each of its roads,
+// through a real sshd on either side, and by rsync over ssh from one host to the
+// other, and prints how long each took and the ratio: 10 000 small files and
+// some large ones, whole and then as a delta; a file of 200 MB of which one
+// block changed. Run with BELAY_BENCH_DATA=1.
+func BenchmarkDataFiles(b *testing.B) {
 	if os.Getenv("BELAY_BENCH_DATA") != "1" {
-		t.Skip("a measurement, run by BELAY_BENCH_DATA=1")
+		b.Skip("a measurement, run by BELAY_BENCH_DATA=1")
 	}
-	remotetest.Need(t, "rsync", "ssh")
-	d := remotetest.StartSSHD(t, remotetest.SSHDOptions{})
+	remotetest.Need(b, "rsync", "ssh")
+	d := remotetest.StartSSHD(b, remotetest.SSHDOptions{})
 	n := ssh.NewNetwork(ssh.Options{Config: d.Config, Home: d.Home, Agent: "none"})
-	t.Cleanup(func() { n.Close() })
+	b.Cleanup(func() { n.Close() })
 	e := newFileEnv(nil)
 	e.Host, e.Hosts = remote.Host{}, remote.Hosts{}
 	for _, name := range []string{"old", "new"} {
 		h, err := n.Open(d.Name, ssh.Spec{})
 		if err != nil {
-			t.Fatal(err)
+			b.Fatal(err)
 		}
 		h.Name = name
 		e.Hosts[name] = h
 	}
-	dir := t.TempDir()
-	bytes := filesSyncBenchTree(t, dir+"/a")
-	s := filesSyncStep(dir+"/a", dir+"/belay")
-	byRsync := func() {
-		c := exec.Command("rsync", "-aHX", "--numeric-ids", "--delete", "-e", "ssh -F "+d.Config, dir+"/a/", d.Name+":"+dir+"/rsync")
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("rsync: %v\n%s", err, out)
-		}
+	sent := &sentRunner{Runner: e.Hosts["old"].Runner}
+	h := e.Hosts["old"]
+	h.Runner = sent
+	e.Hosts["old"] = h
+	bench := &filesBench{b: b, e: e, d: d, sent: sent, kept: map[string]MapMemory{}}
+	for range b.N {
+		bench.trees()
+		bench.large()
 	}
-	for _, pass := range []string{"whole", "delta"} {
-		if pass == "delta" {
-			for i := range 200 {
-				fileWrite(t, fmt.Sprintf("%s/a/d%d/f%d", dir, i%50, i), "changed", 0o600)
-			}
-		}
-		begun := time.Now()
-		e.apply(t, s)
-		ours := time.Since(begun)
-		begun = time.Now()
-		byRsync()
-		theirs := time.Since(begun)
-		t.Logf("files.sync, %s: %d MB: belay %.2f s, rsync %.2f s: %.2f times as fast as rsync",
-			pass, bytes>>20, ours.Seconds(), theirs.Seconds(), theirs.Seconds()/ours.Seconds())
+}
+
+type filesBench struct {
+	b    *testing.B
+	e    *fileEnv
+	d    *remotetest.SSHD
+	sent *sentRunner
+	kept map[string]MapMemory
+}
+
+var filesBenchRoads = []string{"auto", "tar", "rsync"}
+
+func (f *filesBench) trees() {
+	dir := f.b.TempDir()
+	size := filesSyncBenchTree(f.b, dir+"/a")
+	f.pass("10 000 small files and 6 large ones, whole", dir, size)
+	for i := range 200 {
+		fileWrite(f.b, fmt.Sprintf("%s/a/d%d/f%d", dir, i%50, i), "changed", 0o600)
 	}
+	f.pass("the same, 200 small files changed", dir, size)
 	begun := time.Now()
-	e.verify(t, s)
-	t.Logf("files.sync: every file read on both sides in %.2f s", time.Since(begun).Seconds())
+	if err := f.step(dir, "auto").Verify(f.b.Context(), f.e.Env); err != nil {
+		f.b.Fatal(err)
+	}
+	f.b.Logf("files.sync: every file read on both sides in %.2f s", time.Since(begun).Seconds())
+}
+
+func (f *filesBench) large() {
+	dir := f.b.TempDir()
+	const size = 200 << 20
+	text := []byte(filesRandom(size))
+	fileWrite(f.b, dir+"/a/large", string(text), 0o644)
+	f.pass("a file of 200 MB, whole", dir, size)
+	copy(text[size/2:], "one block changed")
+	fileWrite(f.b, dir+"/a/large", string(text), 0o644)
+	f.pass("the same, one block changed", dir, size)
+}
+
+func (f *filesBench) step(dir, by string) *filesSync {
+	s := filesSyncStep(dir+"/a", dir+"/"+by)
+	s.By = by
+	return s
+}
+
+// pass takes one tree over by every road, each to a copy of its own.
+func (f *filesBench) pass(what, dir string, size int64) {
+	begun := time.Now()
+	c := exec.Command("rsync", "-aHAX", "--numeric-ids", "--delete", "-e", "ssh -F "+f.d.Config, dir+"/a/", f.d.Name+":"+dir+"/peer")
+	if out, err := c.CombinedOutput(); err != nil {
+		f.b.Fatalf("rsync: %v\n%s", err, out)
+	}
+	theirs := time.Since(begun)
+	for _, by := range filesBenchRoads {
+		f.sent.n.Store(0)
+		f.e.ID = "run1." + by
+		begun := time.Now()
+		e := f.e.Env
+		e.Memory = f.memory(dir, by)
+		if err := f.step(dir, by).Apply(f.b.Context(), e); err != nil {
+			f.b.Fatal(err)
+		}
+		ours := time.Since(begun)
+		f.b.Logf("files.sync, %s (%d MB): belay by %s %.2f s, %s sent; rsync over ssh %.2f s: %.2f times as fast as rsync",
+			what, size>>20, by, ours.Seconds(), remote.FormatBytes(f.sent.n.Load()), theirs.Seconds(), theirs.Seconds()/ours.Seconds())
+	}
+}
+
+// memory is one step's, so that its second pass is a further attempt.
+func (f *filesBench) memory(dir, by string) MapMemory {
+	if f.kept[dir+by] == nil {
+		f.kept[dir+by] = MapMemory{}
+	}
+	return f.kept[dir+by]
 }
 
 // filesSyncBenchTree writes 10 000 small files and a few large ones.
-func filesSyncBenchTree(t *testing.T, dir string) (bytes int64) {
+func filesSyncBenchTree(t testing.TB, dir string) (bytes int64) {
 	t.Helper()
 	r := rand.NewChaCha8([32]byte{1})
 	put := func(name string, size int) {
