@@ -185,9 +185,12 @@ type work struct {
 	make    Create
 	later   []string
 	foreign []string
-	fresh   bool // made in this attempt: nothing can be in it
-	left    int  // parts still to be copied
+	fresh   bool    // made in this attempt: nothing can be in it
+	parts   []chunk // that no lane has taken yet
+	left    int     // parts still to be copied
 	rows    int64
+	alone   bool // no two of its parts can be loaded at the same time
+	busy    bool // one is being loaded
 }
 
 type part struct {
@@ -211,11 +214,11 @@ func (c *Copy) data(ctx context.Context, from, to *DB, s *Survey) error {
 	if err := c.stored(ctx, to, s, true); err != nil { // a column's default may be a sequence's next value
 		return err
 	}
-	works, parts, err := c.prepare(ctx, frozen.Lanes[0], to, s)
+	works, err := c.prepare(ctx, frozen.Lanes[0], to, s)
 	if err != nil {
 		return err
 	}
-	if err := c.copyParts(ctx, frozen.Lanes, to, parts); err != nil {
+	if err := c.copyParts(ctx, frozen.Lanes, to, works); err != nil {
 		return err
 	}
 	for _, w := range works {
@@ -233,44 +236,38 @@ func at(position string) string {
 	return ", " + position
 }
 
-// prepare makes the tables and cuts them into parts, the biggest first, and of
-// all tables the first parts first: a lane then seldom waits for another's lock
-// on a table that is still empty.
-func (c *Copy) prepare(ctx context.Context, from *sql.Conn, to *DB, s *Survey) ([]*work, []part, error) {
+// prepare makes the tables and cuts them into parts.
+func (c *Copy) prepare(ctx context.Context, from *sql.Conn, to *DB, s *Survey) ([]*work, error) {
 	there, err := Tables(ctx, to, s.Databases)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	have := map[string]bool{}
 	for _, t := range there {
 		have[t.String()] = true
 	}
+	// With 2 LOAD DATA takes no lock for the next number; else it holds it to its end.
+	mode, err := strs(ctx, to, "SELECT @@innodb_autoinc_lock_mode")
+	serial := err != nil || mode[0] != "2"
 	var works []*work
-	var parts [][]part
 	for _, t := range s.Tables {
 		w := &work{table: t, fresh: !have[t.String()]}
+		w.alone = serial && slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Auto })
 		if w.make, err = t.createSQL(ctx, from, c.Collations); err != nil {
-			return nil, nil, fmt.Errorf("table %s: %w", t, err)
+			return nil, fmt.Errorf("table %s: %w", t, err)
 		}
 		var first string
 		first, w.later, w.foreign = w.make.Split()
 		if w.fresh {
 			if _, err := to.ExecContext(ctx, first); err != nil {
-				return nil, nil, fmt.Errorf("table %s: make it: %w", t, err)
+				return nil, fmt.Errorf("table %s: make it: %w", t, err)
 			}
 		}
-		cut, err := t.chunks(ctx, from, cmp.Or(c.Chunk, 64<<20))
-		if err != nil {
-			return nil, nil, fmt.Errorf("table %s: %w", t, err)
+		if w.parts, err = t.chunks(ctx, from, cmp.Or(c.Chunk, 64<<20)); err != nil {
+			return nil, fmt.Errorf("table %s: %w", t, err)
 		}
-		w.left = len(cut)
-		for i, k := range cut {
-			if i == len(parts) {
-				parts = append(parts, nil)
-			}
-			parts[i] = append(parts[i], part{w, k})
-		}
+		w.left = len(w.parts)
 		works = append(works, w)
 	}
-	return works, slices.Concat(parts...), nil
+	return works, nil
 }

@@ -11,21 +11,71 @@ import (
 	"belay/steps/compare"
 )
 
+// board is what the lanes take their parts from.
+type board struct {
+	mu    sync.Mutex
+	freed *sync.Cond // a table is not busy any more
+	works []*work
+}
+
+// next is a part of the table that has the most left, of those that are not
+// kept from it; false when there is none any more, or ctx is done.
+func (b *board) next(ctx context.Context) (p part, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for ctx.Err() == nil {
+		var best *work
+		waiting := false
+		for _, w := range b.works {
+			switch {
+			case len(w.parts) == 0:
+			case w.alone && w.busy:
+				waiting = true
+			case best == nil || len(w.parts) > len(best.parts):
+				best = w
+			}
+		}
+		if best != nil {
+			p = part{best, best.parts[0]}
+			best.parts, best.busy = best.parts[1:], true
+			return p, true
+		}
+		if !waiting {
+			break
+		}
+		b.freed.Wait()
+	}
+	return p, false
+}
+
+// done takes note of a part; it tells whether it was the table's last.
+func (b *board) done(p part, rows int64) (last bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p.left--
+	p.rows += rows
+	p.busy = false
+	b.freed.Broadcast()
+	return p.left == 0
+}
+
 // copyParts gives parts to lanes until none is left or one fails.
-func (c *Copy) copyParts(ctx context.Context, lanes []*sql.Conn, to *DB, parts []part) error {
+func (c *Copy) copyParts(ctx context.Context, lanes []*sql.Conn, to *DB, works []*work) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	queue := make(chan part, len(parts))
-	for _, p := range parts {
-		queue <- p
-	}
-	close(queue)
+	b := &board{works: works}
+	b.freed = sync.NewCond(&b.mu)
+	defer context.AfterFunc(ctx, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.freed.Broadcast()
+	})()
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var errs []error
 	for _, lane := range lanes {
 		all.Go(func() {
-			if err := c.lane(ctx, lane, to, queue, &mu); err != nil {
+			if err := c.lane(ctx, lane, to, b); err != nil {
 				mu.Lock()
 				errs = append(errs, err)
 				mu.Unlock()
@@ -41,7 +91,7 @@ func (c *Copy) copyParts(ctx context.Context, lanes []*sql.Conn, to *DB, parts [
 	return context.Cause(ctx)
 }
 
-func (c *Copy) lane(ctx context.Context, from *sql.Conn, to *DB, queue <-chan part, mu *sync.Mutex) error {
+func (c *Copy) lane(ctx context.Context, from *sql.Conn, to *DB, b *board) error {
 	conn, err := to.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
@@ -52,26 +102,21 @@ func (c *Copy) lane(ctx context.Context, from *sql.Conn, to *DB, queue <-chan pa
 			return err
 		}
 	}
-	for p := range queue {
-		if ctx.Err() != nil {
+	for {
+		p, ok := b.next(ctx)
+		if !ok {
 			return context.Cause(ctx)
 		}
 		rows, err := c.part(ctx, from, conn, to.Version, p)
 		if err != nil {
 			return fmt.Errorf("table %s: %w", p.table, err)
 		}
-		mu.Lock()
-		p.left--
-		p.rows += rows
-		last := p.left == 0
-		mu.Unlock()
-		if last {
+		if b.done(p, rows) {
 			if err := c.finish(ctx, from, conn, p.work); err != nil {
 				return fmt.Errorf("table %s: %w", p.table, err)
 			}
 		}
 	}
-	return nil
 }
 
 // laneSettings are those of a session that loads rows, beyond the pinned ones.
