@@ -40,10 +40,13 @@ func BenchmarkDataFiles(b *testing.B) {
 	h := e.Hosts["old"]
 	h.Runner = sent
 	e.Hosts["old"] = h
-	bench := &filesBench{b: b, e: e, d: d, sent: sent, kept: map[string]MapMemory{}}
-	for range b.N {
-		bench.trees()
-		bench.large()
+	for name, one := range map[string]func(*filesBench){"trees": (*filesBench).trees, "large": (*filesBench).large} {
+		b.Run(name, func(b *testing.B) {
+			bench := &filesBench{b: b, e: e, d: d, sent: sent, kept: map[string]MapMemory{}}
+			for range b.N {
+				one(bench)
+			}
+		})
 	}
 }
 
@@ -66,7 +69,9 @@ func (f *filesBench) trees() {
 	}
 	f.pass("the same, 200 small files changed", dir, size)
 	begun := time.Now()
-	if err := f.step(dir, "auto").Verify(f.b.Context(), f.e.Env); err != nil {
+	e := f.e.Env
+	e.ID, e.Memory = "run1.auto", f.memory(dir, "auto")
+	if err := f.step(dir, "auto").Verify(f.b.Context(), e); err != nil {
 		f.b.Fatal(err)
 	}
 	f.b.Logf("files.sync: every file read on both sides in %.2f s", time.Since(begun).Seconds())
@@ -99,10 +104,9 @@ func (f *filesBench) pass(what, dir string, size int64) {
 	theirs := time.Since(begun)
 	for _, by := range filesBenchRoads {
 		f.sent.n.Store(0)
-		f.e.ID = "run1." + by
-		begun := time.Now()
 		e := f.e.Env
-		e.Memory = f.memory(dir, by)
+		e.ID, e.Memory = "run1."+by, f.memory(dir, by)
+		begun := time.Now()
 		if err := f.step(dir, by).Apply(f.b.Context(), e); err != nil {
 			f.b.Fatal(err)
 		}
