@@ -17,7 +17,7 @@ import (
 func init() {
 	register(Kind{
 		Name:    "files.copy",
-		Summary: "Copies a file or a directory from this machine to a host, or writes a text there; what it replaces is kept.",
+		Summary: "Copies a file or a directory from this machine to a host, or a file of another host, or writes a text there; what it replaces is kept.",
 		Example: `- step: Put the maintenance page up
   on: web
   files.copy: {content: "<h1>Back at 22:45</h1>\n", to: /var/www/maintenance.html, mode: "0644"}
@@ -27,7 +27,8 @@ func init() {
 }
 
 type filesCopy struct {
-	From    string  `yaml:"from" doc:"path on the machine that belay runs on"`
+	From    string  `yaml:"from" doc:"path on the machine that belay runs on, or on that of host"`
+	Host    string  `yaml:"host" host:"" doc:"host that has from: one file of at most 64 MiB, which keeps its mode and the names of its owner and group; no difference is shown, as it may hold secrets (a directory is for files.sync)"`
 	Content *string `yaml:"content" doc:"the text itself, instead of from"`
 	To      string  `yaml:"to" required:"" doc:"absolute path on the host; missing directories on the way are made"`
 	Dir     bool    `yaml:"dir" doc:"from is a directory, and to becomes exactly like it; a directory that is there is kept aside"`
@@ -45,6 +46,12 @@ func (c *filesCopy) Validate() error {
 		errs = append(errs, Field("content", "from and content exclude each other"))
 	case c.Dir && c.Content != nil:
 		errs = append(errs, Field("dir", "content is one file; a directory needs from"))
+	}
+	if c.Host != "" && (c.From == "" || c.Dir) {
+		errs = append(errs, Field("host", "host goes with from, the path of one file"))
+	}
+	if c.Host != "" && c.From != "" {
+		errs = append(errs, fileCheckPath("from", c.From))
 	}
 	if c.Dir && c.Mode != "" {
 		errs = append(errs, Field("mode", "the files of a directory keep their own modes"))
@@ -90,10 +97,7 @@ func (c *filesCopy) describe(ctx context.Context, e Env, s fileState, w fileWant
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.From, err)
 	}
-	size, err := c.size()
-	if err != nil {
-		return nil, err
-	}
+	size := w.Size
 	ch := Change{Text: fmt.Sprintf("write %s (new, %s)", c.To, remote.FormatBytes(size)), Bytes: size}
 	old := []byte(nil)
 	if s.Kind == "file" {
@@ -104,7 +108,7 @@ func (c *filesCopy) describe(ctx context.Context, e Env, s fileState, w fileWant
 			}
 		}
 	}
-	if s.Size <= fileDiffMax && fileIsText(b) && fileIsText(old) {
+	if c.Host == "" && s.Size <= fileDiffMax && fileIsText(b) && fileIsText(old) {
 		ch.Diff = fileDiff(c.To, string(old), string(b))
 	}
 	return []Change{ch}, nil
@@ -122,15 +126,11 @@ func (c *filesCopy) Apply(ctx context.Context, e Env) error {
 	if err := fileAsSeen(e, s); err != nil {
 		return err
 	}
-	size, err := c.size()
-	if err != nil {
-		return err
-	}
-	w.Data = &fileMeter{r: w.Data, total: size, text: c.To, say: e.Say}
+	w.Data = &fileMeter{r: w.Data, total: w.Size, text: c.To, say: e.Say}
 	if err := filePlace(ctx, e, s, w); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.Log, "wrote %s (%s, sha256 %s)\n", c.To, remote.FormatBytes(size), w.Sum)
+	fmt.Fprintf(e.Log, "wrote %s (%s, sha256 %s)\n", c.To, remote.FormatBytes(w.Size), w.Sum)
 	return nil
 }
 
@@ -169,30 +169,16 @@ func (c *filesCopy) tree() fileTree {
 func (c *filesCopy) look(ctx context.Context, e Env) (s fileState, w fileWant, closeData func() error, err error) {
 	w = fileWant{Mode: c.Mode, New: "0644", Owner: fileOwner(c.Owner, c.Group)}
 	closeData = func() error { return nil }
-	if c.Content != nil {
-		sum := sha256.Sum256([]byte(*c.Content))
-		w.Sum, w.Data = hex.EncodeToString(sum[:]), bytes.NewReader([]byte(*c.Content))
-	} else {
-		f, err := os.Open(c.From)
-		if err != nil {
-			return s, w, nil, fmt.Errorf("on this machine: %w", err)
-		}
-		st, err := f.Stat()
-		if err == nil && st.IsDir() {
-			err = fmt.Errorf("%s is a directory; say dir: true to copy it", c.From)
-		}
-		h := sha256.New()
-		if err == nil {
-			_, err = io.Copy(h, f)
-		}
-		if err == nil {
-			_, err = f.Seek(0, io.SeekStart)
-		}
-		if err != nil {
-			return s, w, nil, errors.Join(err, f.Close())
-		}
-		w.New = fmt.Sprintf("%04o", st.Mode().Perm())
-		w.Sum, w.Data, closeData = hex.EncodeToString(h.Sum(nil)), f, f.Close
+	switch {
+	case c.Content != nil:
+		w.take([]byte(*c.Content))
+	case c.Host != "":
+		err = c.lookThere(ctx, e, &w)
+	default:
+		closeData, err = c.lookHere(&w)
+	}
+	if err != nil {
+		return s, w, nil, err
 	}
 	if s, err = fileLook(ctx, e, c.To); err != nil {
 		return s, w, nil, errors.Join(err, closeData())
@@ -200,15 +186,86 @@ func (c *filesCopy) look(ctx context.Context, e Env) (s fileState, w fileWant, c
 	return s, w, closeData, nil
 }
 
-func (c *filesCopy) size() (int64, error) {
-	if c.Content != nil {
-		return int64(len(*c.Content)), nil
-	}
-	st, err := os.Stat(c.From)
+// take makes b the data.
+func (w *fileWant) take(b []byte) {
+	sum := sha256.Sum256(b)
+	w.Sum, w.Data, w.Size = hex.EncodeToString(sum[:]), bytes.NewReader(b), int64(len(b))
+}
+
+// lookHere opens the file of this machine.
+func (c *filesCopy) lookHere(w *fileWant) (closeData func() error, err error) {
+	f, err := os.Open(c.From)
 	if err != nil {
-		return 0, err
+		return nil, fmt.Errorf("on this machine: %w", err)
 	}
-	return st.Size(), nil
+	st, err := f.Stat()
+	if err == nil && st.IsDir() {
+		err = fmt.Errorf("%s is a directory; say dir: true to copy it", c.From)
+	}
+	h := sha256.New()
+	if err == nil {
+		_, err = io.Copy(h, f)
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	w.New = fmt.Sprintf("%04o", st.Mode().Perm())
+	w.Sum, w.Data, w.Size = hex.EncodeToString(h.Sum(nil)), f, st.Size()
+	return f.Close, nil
+}
+
+// fileCapped takes no more than left bytes.
+type fileCapped struct {
+	bytes.Buffer
+	left int
+}
+
+func (w *fileCapped) Write(p []byte) (int, error) {
+	if w.left -= len(p); w.left < 0 {
+		return 0, errors.New("the file grew too large")
+	}
+	return w.Buffer.Write(p)
+}
+
+// fileThereMax is how large a file of another host may be: it goes through the
+// memory of this machine.
+const fileThereMax = 64 << 20
+
+// lookThere reads the file of the other host.
+func (c *filesCopy) lookThere(ctx context.Context, e Env, w *fileWant) error {
+	there := e
+	there.Host = remote.ReadOnly(e.Hosts[c.Host])
+	s, err := fileLook(ctx, there, c.From)
+	switch {
+	case err != nil:
+		return fmt.Errorf("on %s: %w", c.Host, err)
+	case s.Kind != "file":
+		return fmt.Errorf("on %s: %s is %s, not a file; a directory is for files.sync", c.Host, c.From, s.Kind)
+	case s.Size > fileThereMax:
+		return fmt.Errorf("on %s: %s has %s; this copies files of at most %s, files.sync any", c.Host, c.From, remote.FormatBytes(s.Size), remote.FormatBytes(fileThereMax))
+	}
+	read := remote.Sh(`exec cat <"$1"`, s.Path)
+	read.Pure = true
+	b := &fileCapped{left: fileThereMax}
+	read.Stdout = b
+	if err := there.Host.Run(ctx, read); err != nil {
+		return fmt.Errorf("on %s: read %s: %w", c.Host, c.From, err)
+	}
+	w.take(b.Bytes())
+	if w.Sum != s.Sum {
+		return fmt.Errorf("on %s: %s changed while it was read; nothing was changed: try again", c.Host, c.From)
+	}
+	w.New = "0" + s.Mode
+	if w.Mode == "" {
+		w.Mode = w.New
+	}
+	if w.Owner == "" {
+		w.Owner = s.Names
+	}
+	return nil
 }
 
 // fileMeter tells how much was read from r.

@@ -107,6 +107,7 @@ type fileWant struct {
 	New   string // mode of a new file
 	Owner string // "", "user", "user:group" or ":group"
 	Data  io.Reader
+	Size  int64 // of Data
 }
 
 func (w fileWant) mode(s fileState) string {
