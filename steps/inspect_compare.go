@@ -22,6 +22,7 @@ func init() {
   inspect.compare:
     old: old
     new: new
+    moving: [port, unit]
     ignore:
       - {area: port, key: tcp 8088, why: the new service listens behind the proxy}
       - {area: unit, key: "oldchat*", why: the old service does not come along}
@@ -35,6 +36,7 @@ type inspectCompare struct {
 	Old    string          `yaml:"old" required:"" host:"" doc:"the host whose baseline is kept, once, when the step first runs"`
 	New    string          `yaml:"new" required:"" host:"" doc:"the host that is held against it each time; the same one for a move on one host"`
 	Areas  []string        `yaml:"areas" default:"[port, unit, job, environment, certificate, user, mount]" enum:"port|unit|job|environment|certificate|user|mount|package" doc:"what is compared"`
+	Moving []string        `yaml:"moving" enum:"port|unit|job|environment|certificate|user|mount|package" doc:"areas of what the cutover moves: it is missed on the new host only once the old one has it no more, or is not reached"`
 	Ignore []inspectIgnore `yaml:"ignore" doc:"what may differ, each with the reason"`
 	Again  remote.Duration `yaml:"again" default:"15m" doc:"look again by itself when the answer is that old, while the run is held at a gate that a sign-off item of this step guards; 0s never"`
 
@@ -54,6 +56,7 @@ type inspectResult struct {
 	Lost    []inspect.Difference `json:"lost,omitempty"`    // gone, changed or unsure, and nothing explains it
 	Waived  []inspectWaived      `json:"waived,omitempty"`  // what the plan lets differ
 	Added   int                  `json:"added,omitempty"`   // only the new host has it
+	Waiting int                  `json:"waiting,omitempty"` // what the old host still has, and the cutover moves
 	Matches int                  `json:"matches,omitempty"` // what the old one has and the new one too
 }
 
@@ -144,8 +147,16 @@ func (c *inspectCompare) run(ctx context.Context, e Env) (r inspectResult, err e
 		return r, err
 	}
 	r.At = now.TakenAt
+	still, err := c.still(ctx, e, &base)
+	if err != nil {
+		return r, err
+	}
 	differs := inspect.In(c.Areas, inspect.Diff(&base, now))
 	for _, d := range differs {
+		if still[d.Area+" "+d.Key] && d.Kind != inspect.Changed {
+			r.Waiting++
+			continue
+		}
 		if d.Kind == inspect.New || d.Kind == inspect.Unsure && d.Old == "" {
 			r.Added++
 			continue
@@ -158,8 +169,28 @@ func (c *inspectCompare) run(ctx context.Context, e Env) (r inspectResult, err e
 	}
 	// Against a host that has nothing, everything is gone: that is how much there is.
 	empty := &inspect.Host{Name: now.Name, TakenAt: now.TakenAt}
-	r.Matches = len(inspect.In(c.Areas, inspect.Diff(&base, empty))) - len(r.Lost) - len(r.Waived)
+	r.Matches = len(inspect.In(c.Areas, inspect.Diff(&base, empty))) - len(r.Lost) - len(r.Waived) - r.Waiting
 	return r, e.Memory.Put(inspectLatest, r)
+}
+
+// still tells what of the moving areas the old host has now.
+func (c *inspectCompare) still(ctx context.Context, e Env, base *inspect.Host) (map[string]bool, error) {
+	has := map[string]bool{}
+	if len(c.Moving) == 0 || c.Old == c.New {
+		return has, nil
+	}
+	found, err := c.look(ctx, compareLook(e.Hosts), []string{c.Old})
+	if err != nil || found.Hosts[0].Unreached != "" {
+		return has, err // a host that is gone has nothing
+	}
+	now := found.Hosts[0]
+	for _, d := range inspect.In(c.Moving, inspect.Diff(base, &inspect.Host{})) {
+		has[d.Area+" "+d.Key] = true
+	}
+	for _, d := range inspect.In(c.Moving, inspect.Diff(base, now)) {
+		delete(has, d.Area+" "+d.Key)
+	}
+	return has, nil
 }
 
 // waives is the plan's reason to let a difference be; "" without one.
@@ -185,6 +216,9 @@ func (r inspectResult) brief(c *inspectCompare) string {
 		if n > 1 {
 			text += " …"
 		}
+	}
+	if r.Waiting > 0 {
+		text += fmt.Sprintf("; %d come with the cutover", r.Waiting)
 	}
 	if n := len(r.Waived); n > 0 {
 		text += fmt.Sprintf("; %d may differ by the plan", n)

@@ -91,6 +91,31 @@ func TestInspectCompare(t *testing.T) {
 	}
 }
 
+// What the cutover moves is missed only once the old host has it no more.
+func TestInspectCompareMoving(t *testing.T) {
+	hosts := inspected{
+		"old": {Programs: []*inspect.Program{listening("web.service", 80)}, Users: []inspect.User{{Name: "deploy"}}},
+		"new": {Users: []inspect.User{{Name: "deploy"}}},
+	}
+	c := &inspectCompare{Old: "old", New: "new", Areas: []string{"port", "user"}, Moving: []string{"port"}, look: hosts.look}
+	e := newFileEnv(nil)
+	if err := c.Apply(t.Context(), e.Env); err != nil {
+		t.Fatal(err)
+	}
+	if text, _, _, _, _ := c.Proof(e.Env); text != "1 things of old are on new too; 1 come with the cutover" {
+		t.Errorf("%q", text)
+	}
+	hosts["old"].Programs = nil // switched off
+	var lost *Disproof
+	if _, err := c.Prove(t.Context(), e.Env); !errors.As(err, &lost) || !strings.Contains(err.Error(), "tcp 80") {
+		t.Errorf("%v", err)
+	}
+	hosts["new"].Programs = []*inspect.Program{listening("web.service", 80)}
+	if text, err := c.Prove(t.Context(), e.Env); err != nil || text != "2 things of old are on new too" {
+		t.Errorf("%q %v", text, err)
+	}
+}
+
 func TestInspectCompareRefuses(t *testing.T) {
 	for _, x := range []inspectIgnore{{Area: "ports", Key: "tcp 1"}, {Key: "*"}} {
 		if (&inspectCompare{Old: "a", New: "b", Ignore: []inspectIgnore{x}}).Validate() == nil {
