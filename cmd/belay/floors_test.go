@@ -32,6 +32,7 @@ var floors = map[string]int{
 	"steps/plan":         5,
 	"steps/plan/shipped": 6, // plan files; its tests read them with steps/plan
 	"steps/engine":       6,
+	"steps/draft":        6,
 	"steps/estimate":     6,
 	"steps/report":       6,
 	"steps/run":          7,

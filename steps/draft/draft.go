@@ -1,0 +1,295 @@
+package draft
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"belay/checks/inspect"
+)
+
+// End is how the plan reaches a host.
+type End struct {
+	Name    string // in the plan
+	Address string // where it differs from Name
+	User    string
+	Sudo    bool
+}
+
+// Wish is what people want.
+type Wish struct {
+	Name    string // of the plan
+	Old     End
+	New     *End     // nil: everything stays on Old, and is upgraded there
+	Move    []string // keys of items; nil: the advised ones
+	Freeze  time.Duration
+	Clients string // how clients find the new host: "dns", "proxy", or "none" where that is not of this plan
+}
+
+// draft is a plan under way: each item adds to every stage.
+type draft struct {
+	Wish
+	old, new *inspect.Host
+	items    []Item
+	left     []Item // what stays on the old host
+
+	secrets, assess, prepare, signoff, stops, cutover, soak, closing page
+	pairs                                                            page // of compare
+	ports                                                            []int
+}
+
+// Plan writes the plan. new is nil when everything stays on one host.
+func Plan(w Wish, old, new *inspect.Host) []byte {
+	d := &draft{Wish: w, old: old, new: new}
+	for _, it := range Items(old) {
+		if slices.Contains(w.Move, it.Key()) || w.Move == nil && it.Advised {
+			d.items = append(d.items, it)
+		} else {
+			d.left = append(d.left, it)
+		}
+	}
+	if w.New == nil {
+		d.inPlace()
+	} else {
+		d.move()
+	}
+	return []byte(d.text())
+}
+
+func (d *draft) text() string {
+	var p page
+	p.note("", fmt.Sprintf("Drafted by belay from what runs on %s on %s. Read it as you would read a colleague's runbook: "+
+		"it knows what the server shows, not what people know.", d.Old.Name, d.old.TakenAt.UTC().Format("2006-01-02")))
+	p.raw("belay: 1\n")
+	p.line("name: %s", d.Name)
+	p.line("about: %s", d.about())
+	p.raw("environment: production\n# window: {start: 2026-12-01T22:00Z, length: 1h}\n# rehearsal: required     # then try it first: belay rehearse PLAN --with staging.yaml\n\nhosts:\n")
+	p.raw(d.Old.yaml("as it is"))
+	if d.New != nil {
+		p.raw(d.New.yaml("where it goes"))
+	}
+	p.section("secrets", &d.secrets)
+	p.section("assess", &d.assess)
+	p.section("prepare", &d.prepare)
+	p.section("signoff", &d.signoff)
+	d.stops.raw(d.cutover.String())
+	p.section("cutover", &d.stops)
+	p.raw("\nsoak:\n  for: 15m\n  watch:\n")
+	p.raw(d.soak.String())
+	p.raw("  rollback_when: {error_rate: 5%, for: 2m}\n")
+	p.section("close", &d.closing)
+	return p.String()
+}
+
+func (p *page) section(name string, body *page) {
+	if body.Len() > 0 {
+		p.raw("\n" + name + ":\n" + body.String())
+	}
+}
+
+func (e End) yaml(says string) string {
+	var in []string
+	if e.Address != "" && e.Address != e.Name {
+		in = append(in, "address: "+quote(e.Address))
+	}
+	if e.User != "" {
+		in = append(in, "user: "+quote(e.User))
+	}
+	if e.Sudo {
+		in = append(in, "sudo: true")
+	}
+	return fmt.Sprintf("  %s: {%s}   # %s\n", quote(e.Name), strings.Join(in, ", "), says)
+}
+
+func (d *draft) about() string {
+	var names []string
+	for _, it := range d.items {
+		names = append(names, it.Name)
+	}
+	what := cmp.Or(strings.Join(names, ", "), "nothing yet")
+	if d.New == nil {
+		return fmt.Sprintf("Upgrade %s on %s, with the way back kept open.", what, d.Old.Name)
+	}
+	return fmt.Sprintf("Move %s from %s to %s.", what, d.Old.Name, d.New.Name)
+}
+
+// move drafts a move between two hosts.
+func (d *draft) move() {
+	from, to := d.Old.Name, d.New.Name
+	d.users()
+	for _, it := range d.items {
+		switch it.Kind {
+		case Compose:
+			d.moveCompose(it)
+		case Unit:
+			d.moveUnit(it)
+		case Database:
+			d.moveDatabase(it)
+		default:
+			d.moveByHand(it)
+		}
+	}
+	d.nothingForgotten()
+	d.compare()
+	d.starts()
+	d.clients()
+	d.signoff.raw("  - Everybody who uses this knows when it will be down, and for how long\n  - Somebody who may decide on a rollback can be reached until the end of the soak\n  - check: prepare\n")
+	d.soak.line("    - step: {id: nothing-is-forgotten, every: 1m}")
+	d.closing.line("  - step: Decide what becomes of %s", from)
+	d.closing.line("    manual: %s", fmt.Sprintf("What was moved is stopped on %s, but still there. Keep it until nobody will want to go back from %s, then delete it and its backups.", from, to))
+}
+
+// users makes the logins that the moved programs run as.
+func (d *draft) users() {
+	have := map[string]bool{}
+	for _, u := range d.new.Users {
+		have[u.Name] = true
+	}
+	for _, u := range d.old.Users {
+		if have[u.Name] || u.UID == 0 || !d.runsAs(u.Name) || !loginText.MatchString(u.Name) {
+			continue
+		}
+		d.prepare.line("  - step: %s", "Make the login "+u.Name)
+		d.prepare.line("    on: %s", d.New.Name)
+		d.prepare.raw("    run:\n")
+		d.prepare.line("      script: %s", fmt.Sprintf("useradd --uid %d --no-create-home --home-dir '%s' --shell '%s' '%s'", u.UID, shellSafe(u.Home), shellSafe(u.Shell), u.Name))
+		d.prepare.line("      pending: %s", fmt.Sprintf("id -u '%s' >/dev/null 2>&1 || echo 'make the login %s'", u.Name, u.Name))
+		d.prepare.line("      verify: %s", fmt.Sprintf("[ \"$(id -u '%s')\" = %d ]", u.Name, u.UID))
+		d.prepare.line("      undo: %s", fmt.Sprintf("! id -u '%s' >/dev/null 2>&1 || userdel '%s'", u.Name, u.Name))
+	}
+}
+
+func shellSafe(s string) string { return strings.ReplaceAll(s, "'", "") }
+
+func (d *draft) runsAs(user string) bool {
+	for _, it := range d.items {
+		for _, p := range it.Programs {
+			if it.Kind == Unit && slices.ContainsFunc(p.Processes, func(pr inspect.Process) bool { return pr.User == user }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// nothingForgotten holds the new host against the old one, from prepare to the
+// end of the soak. What stays behind on purpose is named.
+func (d *draft) nothingForgotten() {
+	p := &d.prepare
+	p.raw("  - step: Nothing is forgotten\n    why: What the old server has and the new one lacks is named now, and again while the soak lasts.\n    inspect.compare:\n")
+	p.line("      old: %s", d.Old.Name)
+	p.line("      new: %s", d.New.Name)
+	p.raw("      areas: [port, job, user]   # unit, environment, certificate, mount and package can be held against each other, too\n      moving: [port, job]\n")
+	var ignore []string
+	add := func(area, key, why string) {
+		line := fmt.Sprintf("        - {area: %s, key: %s, why: %s}\n", area, quote(strings.ReplaceAll(key, "*", "?")), quote(why))
+		if !slices.Contains(ignore, line) {
+			ignore = append(ignore, line)
+		}
+	}
+	for _, it := range d.left {
+		for _, l := range it.ports() {
+			add("port", fmt.Sprintf("%s %d", l.Proto, l.Port), it.Name+" stays where it is")
+		}
+	}
+	for _, g := range d.old.Programs {
+		if !d.moves(g) {
+			for _, l := range g.Listens {
+				add("port", fmt.Sprintf("%s %d", l.Proto, l.Port), g.Name+" is not moved by this plan")
+			}
+		}
+	}
+	if len(ignore) > 0 {
+		p.raw("      ignore:\n" + strings.Join(ignore, ""))
+	}
+}
+
+func (d *draft) moves(g *inspect.Program) bool {
+	return slices.ContainsFunc(d.items, func(it Item) bool { return slices.Contains(it.Programs, g) })
+}
+
+// bring copies a directory while the old side lives, and what changed since
+// once it is stopped.
+func (d *draft) bring(dir string) {
+	from, to := d.Old.Name, d.New.Name
+	d.prepare.line("  - step: %s", "Copy "+dir)
+	d.prepare.line("    files.sync: {from: {host: %s, path: %s}, to: {host: %s, path: %s}, live: true}", from, dir, to, dir)
+	d.cutover.line("  - step: %s", "Copy what changed in "+dir)
+	d.cutover.line("    files.sync: {from: {host: %s, path: %s}, to: {host: %s, path: %s}, delta: true, delete: true}", from, dir, to, dir)
+	d.pairs.line("        - name: %s", dir)
+	d.pairs.line("          files: {old: {host: %s, path: %s}, new: {host: %s, path: %s}}", from, dir, to, dir)
+}
+
+// bringFile copies one file.
+func (d *draft) bringFile(p *page, file string) {
+	p.line("  - step: %s", "Copy "+file)
+	p.line("    on: %s", d.New.Name)
+	p.line("    files.copy: {host: %s, from: %s, to: %s}", d.Old.Name, file, file)
+}
+
+// compare proves both sides equal, once the old one is stopped.
+func (d *draft) compare() {
+	if d.pairs.Len() == 0 {
+		return
+	}
+	d.cutover.raw("  - step: Prove old and new equal\n    why: The old side is stopped, and what differs now would be lost.\n    compare:\n      pairs:\n" + d.pairs.String())
+}
+
+// watchPorts waits for the ports of what was started, and watches them.
+func (d *draft) watchPorts(it Item) {
+	for _, l := range it.ports() {
+		if l.Proto != "tcp" || slices.Contains(d.ports, l.Port) {
+			continue
+		}
+		d.ports = append(d.ports, l.Port)
+		addr := fmt.Sprintf("127.0.0.1:%d", l.Port)
+		d.cutover.line("  - step: %s", fmt.Sprintf("Port %d answers on %s", l.Port, d.New.Name))
+		d.cutover.line("    wait: {for: {tcp: {on: %s, addr: %s}}, timeout: 2m}", d.New.Name, addr)
+		d.soak.line("    - tcp: {on: %s, addr: %s, every: 5s}", d.New.Name, addr)
+	}
+}
+
+// freePorts asks, before anything is changed, that the ports are free.
+func (d *draft) freePorts(it Item) {
+	for _, l := range it.ports() {
+		if l.Proto == "tcp" {
+			d.assess.line("  - port: {on: %s, port: %d, free: true}", d.New.Name, l.Port)
+		}
+	}
+}
+
+// clients sends people to the new host.
+func (d *draft) clients() {
+	switch d.Clients {
+	case "proxy":
+		for _, port := range d.ports {
+			d.cutover.line("  - step: %s", fmt.Sprintf("Hand connections to port %d of %s on to %s", port, d.Old.Name, d.New.Name))
+			d.cutover.line("    on: %s", d.Old.Name)
+			d.cutover.line("    proxy: {listen: %s, to: %s}", fmt.Sprintf("0.0.0.0:%d", port), fmt.Sprintf("%s:%d", cmp.Or(d.New.Address, d.New.Name), port))
+		}
+	case "dns":
+		d.cutover.raw("  - step: Send clients to the new server\n")
+		d.cutover.line("    manual: {text: %s, evidence: the change number or the names that were changed}",
+			fmt.Sprintf("Change the DNS records (or the load balancer) that lead to %s so that they lead to %s. Lower their TTL a day before.", d.Old.Name, d.New.Name))
+	}
+}
+
+// under cuts a path down to the directory that belongs to one application: the
+// third level of /var/lib/shop/data, the second of /opt/shop/bin. "" for a path
+// that is the system's.
+func under(p string) string {
+	p = path.Clean(p)
+	for root, depth := range map[string]int{"/opt": 2, "/srv": 2, "/var/lib": 3, "/var/www": 3, "/home": 3, "/root": 2, "/data": 2, "/usr/local/lib": 4, "/usr/local/share": 4} {
+		if !strings.HasPrefix(p, root+"/") {
+			continue
+		}
+		parts := strings.Split(strings.TrimPrefix(p, "/"), "/")
+		if len(parts) >= depth {
+			return "/" + strings.Join(parts[:depth], "/")
+		}
+	}
+	return ""
+}

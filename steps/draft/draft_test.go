@@ -1,0 +1,139 @@
+package draft
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"belay/checks/inspect"
+	"belay/steps/plan"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func tcp(ports ...int) (all []inspect.Listen) {
+	for _, p := range ports {
+		all = append(all, inspect.Listen{Proto: "tcp", Address: "0.0.0.0", Port: p})
+	}
+	return all
+}
+
+// oldHost has one of everything.
+func oldHost() *inspect.Host {
+	container := func(name, service string, mounts []inspect.Volume, ports ...int) *inspect.Program {
+		return &inspect.Program{Kind: inspect.KindContainer, Name: name, Listens: tcp(ports...), Mounts: mounts, Container: &inspect.Container{
+			Image: "ghcr.io/shop/" + service + ":1.2", Project: "shop", Service: service, Dir: "/opt/shop", Config: []string{"/opt/shop/compose.yaml"}}}
+	}
+	return &inspect.Host{
+		Name: "old", TakenAt: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), Root: true,
+		Programs: []*inspect.Program{
+			container("shop-web-1", "web", []inspect.Volume{{Type: "bind", Source: "/srv/media", Target: "/media"}, {Type: "bind", Source: "/etc/localtime", Target: "/etc/localtime"}}, 80, 443),
+			container("shop-db-1", "db", []inspect.Volume{{Type: "volume", Source: "shop_db", Target: "/var/lib/db"}}),
+			{Kind: inspect.KindUnit, Name: "api.service", Unit: "/etc/systemd/system/api.service", Listens: tcp(9000), EnvFiles: []string{"/etc/api.env"},
+				Processes: []inspect.Process{{PID: 7, User: "api", Exe: "/usr/local/bin/api", Package: "-", Dir: "/var/lib/api"}},
+				Files:     []inspect.File{{Path: "/var/lib/api/queue/1", Use: "written"}, {Path: "/usr/lib/x.so", Use: "open"}}, Jobs: []int{0}},
+			{Kind: inspect.KindUnit, Name: "nginx.service", Unit: "/lib/systemd/system/nginx.service", Listens: tcp(8080)},
+			{Kind: inspect.KindUnit, Name: "postgresql@15-main.service", Unit: "/lib/systemd/system/postgresql@.service", Listens: tcp(5432),
+				Databases: []inspect.Database{{Kind: "postgresql", Port: 5432, Names: []inspect.Size{{Name: "postgres"}, {Name: `we"ird: ${{ name }}`}, {Name: "shop"}}}}},
+			{Kind: inspect.KindUnit, Name: "mariadb.service", Listens: tcp(3306), Databases: []inspect.Database{{Kind: "mariadb", Port: 3306, Names: []inspect.Size{{Name: "blog"}}}}},
+			{Kind: inspect.KindUnit, Name: "redis.service", Listens: tcp(6379), Databases: []inspect.Database{{Kind: "redis", Port: 6379}}},
+			{Kind: inspect.KindTmux, Name: "chat: on*", Listens: tcp(8088), Processes: []inspect.Process{{User: "root", Dir: "/root/chat", Args: "./chat --port 8088 # \"quoted\"\n"}}},
+			{Kind: inspect.KindProcess, Name: "sshd", Listens: tcp(22)},
+		},
+		Jobs:  []inspect.Job{{Kind: "cron", User: "api", Where: "/etc/cron.d/api", When: "* * * * *", Command: "true"}},
+		Users: []inspect.User{{Name: "root"}, {Name: "api", UID: 999, Home: "/var/lib/api", Shell: "/usr/sbin/nologin"}},
+	}
+}
+
+func newHost() *inspect.Host {
+	return &inspect.Host{Name: "new", Users: []inspect.User{{Name: "root"}}, Programs: []*inspect.Program{
+		{Kind: inspect.KindUnit, Name: "postgresql@15-main.service", Databases: []inspect.Database{{Kind: "postgresql", Port: 5433}}},
+	}}
+}
+
+// golden holds a draft against a file, and wants it to be a plan without problems.
+func golden(t *testing.T, name string, text []byte) *plan.Plan {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), string(text)); d != "" {
+		t.Error(d)
+	}
+	p, err := plan.Load(name, text, plan.All())
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return p
+}
+
+func keys(h *inspect.Host) (all []string) {
+	for _, it := range Items(h) {
+		all = append(all, it.Key())
+	}
+	return all
+}
+
+func TestItems(t *testing.T) {
+	want := []string{"compose shop", "database mysql 3306", "database postgresql 5432", "database redis 6379", "unit api.service", "by hand tmux chat: on*"}
+	if d := cmp.Diff(want, keys(oldHost())); d != "" {
+		t.Error(d)
+	}
+	if says := Items(oldHost())[0].Says; says != "Compose project shop: 2 containers, tcp 80, tcp 443" {
+		t.Error(says)
+	}
+}
+
+func TestMove(t *testing.T) {
+	w := Wish{Name: "old-to-new", Old: End{Name: "old"}, New: &End{Name: "new", Address: "10.0.0.2", User: "admin", Sudo: true}, Move: keys(oldHost()), Clients: "proxy"}
+	p := golden(t, "move.yaml", Plan(w, oldHost(), newHost()))
+	for _, s := range p.Steps() {
+		if s.Stage != "close" && !s.HasWayBack() && !strings.HasPrefix(s.Title, "Prepare ") {
+			t.Errorf("%q has no way back", s.Title)
+		}
+	}
+}
+
+func TestMoveOnlyTheAdvised(t *testing.T) {
+	w := Wish{Name: "some", Old: End{Name: "old"}, New: &End{Name: "new"}, Move: []string{"compose shop"}, Clients: "dns"}
+	golden(t, "some.yaml", Plan(w, oldHost(), newHost()))
+}
+
+func TestInPlace(t *testing.T) {
+	golden(t, "inplace.yaml", Plan(Wish{Name: "upgrade", Old: End{Name: "old"}}, oldHost(), nil))
+}
+
+// Nothing that a host is called or has can make a draft that is no plan.
+func FuzzDraft(f *testing.F) {
+	f.Add("shop", "/opt/shop", "shop_db", "api.service")
+	f.Add("a: b", "/srv/x y/\n#", "${{ v }}", "-x*\x00")
+	f.Add("yes", "/opt/\"'\\", "{}", "é\u2028")
+	f.Fuzz(func(t *testing.T, project, dir, volume, unit string) {
+		for _, s := range []string{project, dir, volume, unit} {
+			if strings.ToValidUTF8(s, "") != s || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+				t.Skip("an inspection's texts are harmless to a terminal")
+			}
+		}
+		old := oldHost()
+		old.Programs[0].Container.Project, old.Programs[1].Container.Project = project, project
+		old.Programs[0].Container.Dir = dir
+		old.Programs[1].Mounts[0].Source = volume
+		old.Programs[2].Name = unit
+		w := Wish{Name: "fuzz", Old: End{Name: "old"}, New: &End{Name: "new"}, Move: keys(old), Clients: "proxy"}
+		if _, err := plan.Load("fuzz.yaml", Plan(w, old, newHost()), plan.All()); err != nil && (strings.Contains(err.Error(), "readable") || strings.Contains(err.Error(), "invisible")) {
+			t.Fatal(err)
+		}
+	})
+}

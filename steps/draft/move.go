@@ -1,0 +1,289 @@
+package draft
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"belay/checks/inspect"
+)
+
+// moveCompose brings a project's directory, images, binds and volumes.
+func (d *draft) moveCompose(it Item) {
+	from, to := d.Old.Name, d.New.Name
+	c := it.Programs[0].Container
+	d.freePorts(it)
+	d.assess.line("  - tool: {on: %s, name: docker}", to)
+	var images, volumes, binds []string
+	for _, p := range it.Programs {
+		if image := p.Container.Image; image != "" && !strings.HasPrefix(image, "sha256:") {
+			images = append(images, image)
+		}
+		for _, m := range p.Mounts {
+			switch dir := path.Clean(m.Source); {
+			case m.Type == "volume":
+				volumes = append(volumes, m.Source)
+			case m.Type != "bind" || dir == c.Dir || strings.HasPrefix(dir, c.Dir+"/"):
+			case under(dir) != "":
+				binds = append(binds, dir)
+			}
+		}
+	}
+	d.stops.line("  - step: %s", fmt.Sprintf("Stop %s on %s", it.Name, from))
+	d.stops.line("    why: %s", "Whatever is written from here on would be missing on "+to)
+	d.stops.line("    on: %s", from)
+	d.stops.line("    compose.down: {dir: %s, project: %s%s}", c.Dir, it.Name, inline("file", configs(c)))
+	d.bring(c.Dir)
+	for _, dir := range once(binds) {
+		d.bring(dir)
+	}
+	for _, image := range once(images) {
+		d.prepare.line("  - step: %s", "Bring the image "+image)
+		d.prepare.line("    on: %s", to)
+		d.prepare.line("    docker.image: {image: %s, from: %s}", image, from)
+	}
+	for _, v := range once(volumes) {
+		d.cutover.line("  - step: %s", "Copy the volume "+v)
+		d.cutover.line("    on: %s", to)
+		d.cutover.line("    docker.volume: {volume: %s, from: %s}", v, from)
+	}
+}
+
+// configs are the compose files, where Compose would not find them by itself.
+func configs(c *inspect.Container) (all []string) {
+	for _, f := range c.Config {
+		rel := strings.TrimPrefix(f, c.Dir+"/")
+		switch rel {
+		case "compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml":
+		default:
+			all = append(all, rel)
+		}
+	}
+	if len(all) > 0 && len(all) < len(c.Config) { // all or none: their order counts
+		all = nil
+		for _, f := range c.Config {
+			all = append(all, strings.TrimPrefix(f, c.Dir+"/"))
+		}
+	}
+	return all
+}
+
+func inline(key string, all []string) raw {
+	if len(all) == 0 {
+		return ""
+	}
+	return raw(", " + key + ": " + quotes(all))
+}
+
+// raw is text that line does not quote.
+type raw string
+
+func once(all []string) []string { slices.Sort(all); return slices.Compact(all) }
+
+// moveUnit brings what a unit of the host's own has: its file, its program,
+// its directories and environment files, its jobs.
+func (d *draft) moveUnit(it Item) {
+	p := it.Programs[0]
+	from, to := d.Old.Name, d.New.Name
+	d.freePorts(it)
+	var dirs, files, jobs []string
+	take := func(file string) {
+		switch dir := under(file); {
+		case dir != "":
+			dirs = append(dirs, dir)
+		case strings.HasPrefix(file, "/etc/") || strings.HasPrefix(file, "/usr/local/"):
+			files = append(files, file)
+		}
+	}
+	for _, pr := range p.Processes {
+		if pr.Package == "-" || pr.Package == "" {
+			take(pr.Exe)
+		}
+		if pr.Dir != "" && under(pr.Dir) != "" {
+			dirs = append(dirs, under(pr.Dir))
+		}
+	}
+	for _, f := range p.Files {
+		if f.Use == "config" || f.Use == "written" {
+			take(f.Path)
+		}
+	}
+	for _, f := range append(slices.Clone(p.EnvFiles), p.Unit) {
+		take(f)
+	}
+	for _, j := range p.Jobs {
+		if j < len(d.old.Jobs) && strings.HasPrefix(d.old.Jobs[j].Where, "/etc/cron.d/") {
+			jobs = append(jobs, d.old.Jobs[j].Where)
+		}
+	}
+	d.stops.line("  - step: %s", fmt.Sprintf("Stop %s on %s", it.Name, from))
+	d.stops.line("    on: %s", from)
+	d.stops.line("    service: {name: %s, state: stopped, enabled: %s}", it.Name, raw("false"))
+	for _, dir := range once(dirs) {
+		d.bring(dir)
+	}
+	for _, f := range once(files) {
+		d.bringFile(&d.prepare, f)
+	}
+	for _, f := range once(jobs) { // not before: cron would run it on both
+		d.bringFile(&d.cutover, f)
+	}
+	d.prepare.line("  - step: %s", "Make systemd read "+it.Name)
+	d.prepare.line("    on: %s", to)
+	d.prepare.line("    run: {script: systemctl daemon-reload, verify: %s, undo: systemctl daemon-reload}", "systemctl cat "+it.Name+" >/dev/null")
+}
+
+// moveDatabase copies a server's databases into the server of the same engine
+// on the new host.
+func (d *draft) moveDatabase(it Item) {
+	db := it.Database
+	port := d.portThere(it)
+	old := fmt.Sprintf("127.0.0.1:%d", db.Port)
+	now := fmt.Sprintf("127.0.0.1:%d", port)
+	d.assess.line("  - tcp: {on: %s, addr: %s}", d.New.Name, now)
+	was, is := fmt.Sprintf("%s_%d_old", it.Name, db.Port), fmt.Sprintf("%s_%d_new", it.Name, db.Port)
+	who := map[string]string{"postgresql": "postgres", "mysql": "root"}[it.Name]
+	for _, s := range [][2]string{{was, d.Old.Name}, {is, d.New.Name}} {
+		name, at := s[0], s[1]
+		d.secrets.line("  %s: {prompt: %s}", name, strings.Join(strings.Fields(fmt.Sprintf("password of %s in %s on %s", cmp.Or(who, "the default user"), it.Name, at)), " "))
+	}
+	switch it.Name {
+	case "postgresql":
+		for _, n := range it.names() {
+			end := func(host, addr, secret string) raw {
+				return raw(fmt.Sprintf("{host: %s, addr: %q, user: postgres, password: {secret: %s}, database: %s}", quote(host), addr, secret, quote(n.Name)))
+			}
+			d.cutover.line("  - step: %s", "Freeze the database "+n.Name)
+			d.cutover.line("    on: %s", d.Old.Name)
+			d.cutover.line("    postgres.freeze: {addr: %s, user: postgres, password: {secret: %s}, database: %s}", old, was, n.Name)
+			d.cutover.line("  - step: %s", "Copy the database "+n.Name)
+			d.cutover.line("    on: %s", d.New.Name)
+			d.cutover.line("    postgres.copy: {from: %s, to: %s, frozen: true}", end(d.Old.Name, old, was), end(d.New.Name, now, is))
+			d.pairs.line("        - name: %s", n.Name)
+			d.pairs.line("          postgres: {old: %s, new: %s}", end(d.Old.Name, old, was), end(d.New.Name, now, is))
+		}
+	case "mysql":
+		end := func(host, addr, secret string) raw {
+			return raw(fmt.Sprintf("{host: %s, addr: %q, user: root, password: {secret: %s}}", quote(host), addr, secret))
+		}
+		d.cutover.line("  - step: %s", fmt.Sprintf("Freeze MySQL on port %d", db.Port))
+		d.cutover.line("    on: %s", d.Old.Name)
+		d.cutover.line("    mysql.freeze: {addr: %s, user: root, password: {secret: %s}}", old, was)
+		d.cutover.line("  - step: %s", fmt.Sprintf("Copy the databases of MySQL on port %d", db.Port))
+		d.cutover.line("    on: %s", d.New.Name)
+		d.cutover.line("    mysql.copy: {from: %s, to: %s, accounts: copy, frozen: true}", end(d.Old.Name, old, was), end(d.New.Name, now, is))
+		d.pairs.line("        - name: %s", fmt.Sprintf("mysql %d", db.Port))
+		d.pairs.line("          mysql: {old: %s, new: %s}", end(d.Old.Name, old, was), end(d.New.Name, now, is))
+	case "redis":
+		end := func(host, addr, secret string) raw {
+			return raw(fmt.Sprintf("{host: %s, addr: %q, password: {secret: %s}}", quote(host), addr, secret))
+		}
+		ends := raw(fmt.Sprintf("from: %s, to: %s, by: scan", end(d.Old.Name, old, was), end(d.New.Name, now, is)))
+		d.prepare.note("  ", "by: scan needs no way from the new server to the old one; where there is one, `by: replication` with source_addr is faster.")
+		d.prepare.line("  - step: %s", fmt.Sprintf("Copy the keys of Redis on port %d", db.Port))
+		d.prepare.line("    redis.copy: {%s}", ends)
+		d.cutover.line("  - step: %s", fmt.Sprintf("Make the new Redis on port %d the master", port))
+		d.cutover.line("    redis.switch: {%s}", ends)
+	}
+}
+
+// portThere is where the same engine listens on the new host, else where it
+// should: the assessment then asks for it.
+func (d *draft) portThere(it Item) int {
+	for _, other := range Items(d.new) {
+		if other.Kind == Database && other.Name == it.Name {
+			return other.Database.Port
+		}
+	}
+	return it.Database.Port
+}
+
+// moveByHand asks people, who are the only ones that know.
+func (d *draft) moveByHand(it Item) {
+	args := ""
+	for _, p := range it.Programs {
+		for _, pr := range p.Processes {
+			if args == "" {
+				args = fmt.Sprintf(" It runs as %s in %s: %s.", pr.User, pr.Dir, strings.Join(strings.Fields(pr.Args), " "))
+			}
+		}
+	}
+	d.prepare.line("  - step: %s", fmt.Sprintf("Prepare %s on %s", it.Name, d.New.Name))
+	d.prepare.line("    manual: %s", fmt.Sprintf("belay does not know how %s is installed and started.%s Install it on %s, without starting it, and replace this step and those of the cutover by what you did.", it.Name, args, d.New.Name))
+	d.stops.line("  - step: %s", fmt.Sprintf("Stop %s on %s", it.Name, d.Old.Name))
+	d.stops.line("    manual: %s", fmt.Sprintf("Stop %s on %s.", it.Name, d.Old.Name))
+	d.stops.line("    undo: {manual: %s}", fmt.Sprintf("Start %s on %s again.", it.Name, d.Old.Name))
+}
+
+// starts starts everything on the new host: databases are up, so programs come
+// in the order of the list.
+func (d *draft) starts() {
+	to := d.New.Name
+	for _, it := range d.items {
+		switch it.Kind {
+		case Compose:
+			c := it.Programs[0].Container
+			d.cutover.line("  - step: %s", fmt.Sprintf("Start %s on %s", it.Name, to))
+			d.cutover.line("    on: %s", to)
+			d.cutover.line("    compose.up: {dir: %s, project: %s%s, wait: 5m}", c.Dir, it.Name, inline("file", configs(c)))
+		case Unit:
+			d.cutover.line("  - step: %s", fmt.Sprintf("Start %s on %s", it.Name, to))
+			d.cutover.line("    on: %s", to)
+			d.cutover.line("    service: {name: %s, enabled: %s}", it.Name, raw("true"))
+		case ByHand:
+			d.cutover.line("  - step: %s", fmt.Sprintf("Start %s on %s", it.Name, to))
+			d.cutover.line("    manual: %s", fmt.Sprintf("Start %s on %s.", it.Name, to))
+			d.cutover.line("    undo: {manual: %s}", fmt.Sprintf("Stop %s on %s.", it.Name, to))
+		default:
+			continue // the server runs already
+		}
+		d.watchPorts(it)
+	}
+}
+
+// inPlace drafts an upgrade where everything stays.
+func (d *draft) inPlace() {
+	at := d.Old.Name
+	for _, it := range d.items {
+		if it.Kind != Compose {
+			d.prepare.line("  - step: %s", "Keep what "+it.Name+" is made of")
+			d.prepare.line("    manual: %s", fmt.Sprintf("Make a backup of %s on %s, and try to restore it. Replace this step by what you did.", it.Name, at))
+			d.cutover.line("  - step: %s", "Upgrade "+it.Name)
+			d.cutover.line("    manual: %s", fmt.Sprintf("Upgrade %s on %s.", it.Name, at))
+			d.cutover.line("    undo: {manual: %s}", fmt.Sprintf("Take %s on %s back to what it was.", it.Name, at))
+			continue
+		}
+		c := it.Programs[0].Container
+		d.prepare.line("  - step: %s", "Keep the files of "+it.Name)
+		d.prepare.line("    files.archive: {path: %s, to: %s}", c.Dir, "/var/backups/"+it.Name+"-files.tar.gz")
+		var volumes []string
+		for _, p := range it.Programs {
+			for _, m := range p.Mounts {
+				if m.Type == "volume" {
+					volumes = append(volumes, m.Source)
+				}
+			}
+		}
+		d.cutover.line("  - step: %s", "Stop "+it.Name)
+		d.cutover.line("    why: %s", "A volume that is written to while it is archived is no backup.")
+		d.cutover.line("    compose.down: {dir: %s, project: %s%s}", c.Dir, it.Name, inline("file", configs(c)))
+		for _, v := range once(volumes) {
+			d.cutover.line("  - step: %s", "Keep the volume "+v)
+			d.cutover.line("    docker.volume: {volume: %s, archive: %s}", v, "/var/backups/"+v+".tar.gz")
+		}
+		d.cutover.note("  ", "Name the new version in the compose file: a files.edit step before this one does it, and takes it back.")
+		d.cutover.line("  - step: %s", "Start "+it.Name)
+		d.cutover.line("    compose.up: {dir: %s, project: %s%s, wait: 10m}", c.Dir, it.Name, inline("file", configs(c)))
+		for _, l := range it.ports() {
+			if l.Proto == "tcp" {
+				d.soak.line("    - tcp: {on: %s, addr: %s, every: 5s}", at, fmt.Sprintf("127.0.0.1:%d", l.Port))
+			}
+		}
+	}
+	d.signoff.raw("  - Somebody has read the release notes of the new version\n  - Everybody who uses this knows when it will be down, and for how long\n  - check: prepare\n")
+	if d.soak.Len() == 0 {
+		d.soak.line("    - disk: {on: %s, free: 1GiB, every: 1m}", at)
+	}
+}
