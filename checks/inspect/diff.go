@@ -124,9 +124,18 @@ func things(area string, h *Host) map[string]thing {
 // (ip_local_port_range).
 const ephemeral = 32768
 
+// Passing tells a port that the kernel chose, and that changes with every
+// start: any udp one up there, and a tcp one that only the host itself can reach.
+func (l Listen) Passing() bool {
+	return l.Port >= ephemeral && (l.Proto == "udp" || l.loopback())
+}
+
+func (l Listen) loopback() bool {
+	addr, err := netip.ParseAddr(l.Address)
+	return err == nil && addr.IsLoopback()
+}
+
 // portThings says who listens; loopback alone is another thing than the world.
-// A port that the kernel chose changes with every start, and does not count: any
-// udp one up there, and a tcp one that only the host itself can reach.
 func portThings(h *Host, all map[string]thing) {
 	type port struct {
 		proto  string
@@ -135,19 +144,15 @@ func portThings(h *Host, all map[string]thing) {
 	who, open := map[port]string{}, map[port]bool{}
 	for _, p := range h.Programs {
 		for _, l := range p.Listens {
-			if l.Proto == "udp" && l.Port >= ephemeral {
+			if l.Passing() {
 				continue
 			}
 			at := port{l.Proto, l.Port}
 			who[at] = cmp.Or(who[at], p.Name)
-			addr, err := netip.ParseAddr(l.Address)
-			open[at] = open[at] || err != nil || !addr.IsLoopback()
+			open[at] = open[at] || !l.loopback()
 		}
 	}
 	for at, name := range who {
-		if at.proto == "tcp" && at.number >= ephemeral && !open[at] {
-			continue
-		}
 		reach := "on loopback only"
 		if open[at] {
 			reach = "not on loopback alone"

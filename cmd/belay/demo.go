@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -127,51 +126,4 @@ func newLabChat() *cobra.Command {
 			return lab.ChatMain(cmd.Context(), args, cmd.OutOrStdout())
 		},
 	}
-}
-
-func newInit() *cobra.Command {
-	var example, out string
-	c := &cobra.Command{
-		Use:   "init",
-		Short: "Begin a plan from one that is shipped with belay",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if example == "" {
-				fmt.Fprintln(cmd.OutOrStdout(), "Plans shipped with belay (belay init --example NAME):")
-				for _, name := range shipped.Names() {
-					fmt.Fprintf(cmd.OutOrStdout(), "  %s\n", name)
-				}
-				return nil
-			}
-			src, err := shipped.Read(example)
-			if err != nil {
-				return usageError{fmt.Errorf("%w; nothing was written", err)}
-			}
-			if out == "" {
-				out = example + ".yaml"
-			}
-			if out == "-" {
-				_, err := cmd.OutOrStdout().Write(src)
-				return err
-			}
-			f, err := os.OpenFile(out, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-			if errors.Is(err, os.ErrExist) {
-				return usageError{fmt.Errorf("%s is there already and was left as it is; name another file with --out", out)}
-			}
-			if err != nil {
-				return err
-			}
-			if _, err := f.Write(src); err != nil {
-				return errors.Join(err, f.Close())
-			}
-			if err := f.Close(); err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "Wrote %s. Fit its hosts and vars to yours, then: belay check %s\n", out, out)
-			return nil
-		},
-	}
-	c.Flags().StringVar(&example, "example", "", "`name` of the shipped plan")
-	c.Flags().StringVar(&out, "out", "", "`file` to write; - for standard output (default NAME.yaml)")
-	return c
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"belay/checks/inspect"
+	"belay/remote"
 )
 
 // End is how the plan reaches a host.
@@ -63,6 +64,9 @@ func (d *draft) text() string {
 	var p page
 	p.note("", fmt.Sprintf("Drafted by belay from what runs on %s on %s. Read it as you would read a colleague's runbook: "+
 		"it knows what the server shows, not what people know.", d.Old.Name, d.old.TakenAt.UTC().Format("2006-01-02")))
+	if text := d.enough(); text != "" {
+		p.note("", text)
+	}
 	p.raw("belay: 1\n")
 	p.line("name: %s", d.Name)
 	p.line("about: %s", d.about())
@@ -71,17 +75,45 @@ func (d *draft) text() string {
 	if d.New != nil {
 		p.raw(d.New.yaml("where it goes"))
 	}
+	p.raw("\nvars:\n  soak: 15m          # how long the new side is watched\n  look_every: 5s\n  bad_for: 2m        # how long errors last before a rollback is proposed\n")
 	p.section("secrets", &d.secrets)
 	p.section("assess", &d.assess)
 	p.section("prepare", &d.prepare)
 	p.section("signoff", &d.signoff)
 	d.stops.raw(d.cutover.String())
 	p.section("cutover", &d.stops)
-	p.raw("\nsoak:\n  for: 15m\n  watch:\n")
+	p.raw("\nsoak:\n  for: ${{ soak }}\n  watch:\n")
 	p.raw(d.soak.String())
-	p.raw("  rollback_when: {error_rate: 5%, for: 2m}\n")
+	p.raw("  rollback_when: {error_rate: 5%, for: \"${{ bad_for }}\"}\n")
 	p.section("close", &d.closing)
 	return p.String()
+}
+
+// copyRate is what a copy of a database moves in a second on small servers,
+// indexes and all: a guess, on the safe side.
+const copyRate = 10 << 20
+
+// enough says whether the databases can be copied in the time that people can
+// be without them; "" when nobody said how long.
+func (d *draft) enough() string {
+	var n int64
+	for _, it := range d.items {
+		if it.Kind == Database {
+			for _, db := range it.names() {
+				n += max(0, db.Bytes)
+			}
+		}
+	}
+	if d.Freeze == 0 || n == 0 {
+		return ""
+	}
+	took := time.Duration(n/copyRate) * time.Second
+	text := fmt.Sprintf("People can be without it for %s. The databases have %s: a guess is %s for their copies; a rehearsal will know.",
+		d.Freeze, remote.FormatBytes(n), max(took, time.Second))
+	if took > d.Freeze {
+		text += " That is too long: postgres.replicate, mysql.replicate and redis.copy by replication keep the new side close before the cutover, which then takes seconds."
+	}
+	return text
 }
 
 func (p *page) section(name string, body *page) {
@@ -137,7 +169,7 @@ func (d *draft) move() {
 	d.starts()
 	d.clients()
 	d.signoff.raw("  - Everybody who uses this knows when it will be down, and for how long\n  - Somebody who may decide on a rollback can be reached until the end of the soak\n  - check: prepare\n")
-	d.soak.line("    - step: {id: nothing-is-forgotten, every: 1m}")
+	d.soak.line("    - step: {id: nothing-is-forgotten, every: \"${{ look_every }}\"}")
 	d.closing.line("  - step: Decide what becomes of %s", from)
 	d.closing.line("    manual: %s", fmt.Sprintf("What was moved is stopped on %s, but still there. Keep it until nobody will want to go back from %s, then delete it and its backups.", from, to))
 }
@@ -198,6 +230,9 @@ func (d *draft) nothingForgotten() {
 	for _, g := range d.old.Programs {
 		if !d.moves(g) {
 			for _, l := range g.Listens {
+				if l.Passing() {
+					continue
+				}
 				add("port", fmt.Sprintf("%s %d", l.Proto, l.Port), g.Name+" is not moved by this plan")
 			}
 		}
@@ -248,7 +283,7 @@ func (d *draft) watchPorts(it Item) {
 		addr := fmt.Sprintf("127.0.0.1:%d", l.Port)
 		d.cutover.line("  - step: %s", fmt.Sprintf("Port %d answers on %s", l.Port, d.New.Name))
 		d.cutover.line("    wait: {for: {tcp: {on: %s, addr: %s}}, timeout: 2m}", d.New.Name, addr)
-		d.soak.line("    - tcp: {on: %s, addr: %s, every: 5s}", d.New.Name, addr)
+		d.soak.line("    - tcp: {on: %s, addr: %s, every: \"${{ look_every }}\"}", d.New.Name, addr)
 	}
 }
 

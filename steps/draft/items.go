@@ -120,7 +120,9 @@ func system(p *inspect.Program) bool {
 	return false
 }
 
-func serves(p *inspect.Program) bool { return len(p.Listens) > 0 || p.Kind == inspect.KindTmux }
+func serves(p *inspect.Program) bool {
+	return p.Kind == inspect.KindTmux || slices.ContainsFunc(p.Listens, func(l inspect.Listen) bool { return !l.Passing() })
+}
 
 func (i Item) says() string {
 	var ports []string

@@ -278,12 +278,12 @@ func (d *draft) inPlace() {
 		d.cutover.line("    compose.up: {dir: %s, project: %s%s, wait: 10m}", c.Dir, it.Name, inline("file", configs(c)))
 		for _, l := range it.ports() {
 			if l.Proto == "tcp" {
-				d.soak.line("    - tcp: {on: %s, addr: %s, every: 5s}", at, fmt.Sprintf("127.0.0.1:%d", l.Port))
+				d.soak.line("    - tcp: {on: %s, addr: %s, every: \"${{ look_every }}\"}", at, fmt.Sprintf("127.0.0.1:%d", l.Port))
 			}
 		}
 	}
 	d.signoff.raw("  - Somebody has read the release notes of the new version\n  - Everybody who uses this knows when it will be down, and for how long\n  - check: prepare\n")
 	if d.soak.Len() == 0 {
-		d.soak.line("    - disk: {on: %s, free: 1GiB, every: 1m}", at)
+		d.soak.line("    - disk: {on: %s, free: 1GiB, every: \"${{ look_every }}\"}", at)
 	}
 }
