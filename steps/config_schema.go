@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -61,6 +62,9 @@ func (c *configSchema) Validate() error {
 	}
 	if low := strings.ToLower(from.URL); low != "" && !strings.HasPrefix(low, "https://") && !strings.HasPrefix(low, "http://") || strings.ContainsAny(low, " \n\x00") {
 		errs = append(errs, Field("schema.url", "it does not begin with https:// or http://, or holds a space"))
+	}
+	if u, err := url.Parse(from.URL); err != nil || u.User != nil {
+		errs = append(errs, Field("schema.url", "it is no URL, or holds a password, which everybody on the host would see"))
 	}
 	if from.Image != "" && !dockerSource.MatchString(from.Image) {
 		errs = append(errs, Field("schema.image", "%q is not the name of an image", from.Image))

@@ -329,6 +329,7 @@ func TestConfigSchemaValidate(t *testing.T) {
 		"config: a path is needed":                       {Schema: configSchemaFrom{File: "/s"}},
 		"schema: say one of file, url and image":         {Config: "/c"},
 		"schema.url: it does not begin with":             {Config: "/c", Schema: configSchemaFrom{URL: "file:///etc/passwd"}},
+		"schema.url: it is no URL, or holds a password":  {Config: "/c", Schema: configSchemaFrom{URL: "https://me:geheim@example.org/s"}},
 		"schema.path: a path is needed":                  {Config: "/c", Schema: configSchemaFrom{Image: "a"}},
 		"schema.path: it is a path inside of an image":   {Config: "/c", Schema: configSchemaFrom{File: "/s", Path: "/x"}},
 		`schema.image: "-x" is not the name of an image`: {Config: "/c", Schema: configSchemaFrom{Image: "-x", Path: "/x"}},

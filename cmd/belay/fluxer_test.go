@@ -4,16 +4,19 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"belay/remote/lab/dockerlab"
 	"belay/steps/journal"
+	"belay/steps/plan"
 	"belay/steps/plan/shipped"
 )
 
 // fluxerLab is the server of scenario 2: Fluxer v1.2.3 with its messages, and a
-// registry with v1.3.0, and with v1.4.0, whose last migration fails.
+// registry with v1.3.0, with v1.4.0, whose last migration fails, and with v1.5.0,
+// of which two do.
 type fluxerLab struct {
 	*dockerlab.Lab
 	plan string
@@ -24,11 +27,11 @@ func fluxerServer(t *testing.T) fluxerLab {
 	l := dockerlab.Up(t, dockerlab.Server{Name: "chat", Docker: dockerlab.ComposeV2, Files: dockerlab.Tree(t, "testdata/fluxer")})
 	l.Standins("chat", "lab/standin", "docker.io/valkey/valkey:8-alpine")
 	l.Exec("chat", "/root/make")
-	plan, err := shipped.Read("fluxer-upgrade")
+	text, err := shipped.Read("fluxer-upgrade")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fluxerLab{l, string(plan)}
+	return fluxerLab{l, string(text)}
 }
 
 func (l fluxerLab) world(t *testing.T) string {
@@ -47,6 +50,7 @@ vars:
 
 const (
 	fluxerTo14   = fluxerOverlay + "  version: v1.4.0\n  migrations: 3\n"
+	fluxerTo15   = fluxerOverlay + "  version: v1.5.0\n  migrations: 3\n"
 	fluxerPeople = `  - {question: manual, choice: done, text: "none", times: 2}`
 )
 
@@ -100,8 +104,8 @@ func logOf(t *testing.T, dir, step string) string {
 }
 
 // TestFluxerUpgrade takes one server through scenario 2: an upgrade whose
-// migration fails, rolled back; failures planted in every step; and that
-// upgrade again, mended as the guide's table says, to its close.
+// migration fails, rolled back; failures planted in every step; and
+// another one, mended twice as the guide's table says, to its close.
 func TestFluxerUpgrade(t *testing.T) {
 	l := fluxerServer(t)
 	before := l.world(t)
@@ -149,23 +153,58 @@ func TestFluxerUpgrade(t *testing.T) {
 		return
 	}
 	t.Run("mended", func(t *testing.T) {
-		dir, code, out := l.run(t, fluxerTo14, toTheEnd,
-			`  - {question: failed, step: upgrade-fluxer, choice: mend}`,
+		dir, code, out := l.run(t, fluxerTo15, toTheEnd,
+			`  - {question: failed, step: upgrade-fluxer, choice: mend, times: 2}`,
 			`  - {question: close, choice: close, text: chat}`)
 		if code != exitClosed {
 			t.Fatalf("belay ended with %d:\n%s\n%s", code, out, logOf(t, dir, "upgrade-fluxer"))
 		}
 		after := l.world(t)
-		for _, want := range []string{`"version":"v1.4.0"`, `"hello","is anybody here","yes, with an ü"`, " ghcr.io/fluxerapp/fluxer-server:v1.4.0\n"} {
+		for _, want := range []string{`"version":"v1.5.0"`, `"hello","is anybody here","yes, with an ü"`, " ghcr.io/fluxerapp/fluxer-server:v1.5.0\n"} {
 			if !strings.Contains(after, want) {
 				t.Errorf("afterwards the server does not say %q:\n%s", want, after)
 			}
 		}
-		kept := l.Exec("chat", `docker images --format '{{.Tag}}' ghcr.io/fluxerapp/fluxer-server; zstd -dc /var/backups/fluxer/fluxer_fluxer_data-before-v1.4.0.tar.zst | tar -t; ls /var/backups/fluxer`)
-		for _, want := range []string{"before-", "v1.2.3\n", "./fluxer.db", "config-before-v1.4.0.tar.zst\n"} {
+		kept := l.Exec("chat", `grep -o '"migration_timeout_ms": *[0-9]*' /opt/fluxer/config/config.json; docker images --format '{{.Tag}}' ghcr.io/fluxerapp/fluxer-server; zstd -dc /var/backups/fluxer/fluxer_fluxer_data-before-v1.5.0.tar.zst | tar -t; ls /var/backups/fluxer`)
+		for _, want := range []string{"300000\n", "before-", "v1.2.3\n", "./fluxer.db", "config-before-v1.5.0.tar.zst\n"} {
 			if !strings.Contains(kept, want) {
 				t.Errorf("%q is not kept:\n%s", want, kept)
 			}
 		}
 	})
+}
+
+// TestFluxerHints: what the guide's table of troubles tells of is known by its
+// lines, and mended where the table says how.
+func TestFluxerHints(t *testing.T) {
+	text, err := shipped.Read("fluxer-upgrade")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := plan.Load("fluxer-upgrade.yaml", text, plan.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"[ERROR] Reason: duplicate column name":                         "a migration was applied in part, or twice; mended",
+		`Error: column "xyz" already exists`:                            "a migration was applied in part, or twice; mended",
+		"InvalidRequest: Keyspace 'fluxer' already exists":              "a migration wanted to make a keyspace of Cassandra that is there already",
+		"[ERROR] Reason: migration timed out after 30000 ms":            "the database is large or the disk is slow, and a migration took longer than it may; mended",
+		"Migration 003_schema_change.sql: Timeout of 30000 ms exceeded": "the database is large or the disk is slow, and a migration took longer than it may; mended",
+		"[INFO] Applied migration: 001_add_thread_support.sql":          "",
+	} {
+		var got []string
+		for _, h := range p.Step("upgrade-fluxer").AllHints() {
+			if regexp.MustCompile(h.Match).MatchString(line) {
+				told := h.Cause
+				if h.Mend != nil {
+					told += "; mended"
+				}
+				got = append(got, told)
+			}
+		}
+		if strings.Join(got, " | ") != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
 }

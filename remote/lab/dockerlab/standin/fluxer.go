@@ -22,9 +22,9 @@ import (
 //	FLUXER_VERSION     v1.3.0
 //	FLUXER_MIGRATIONS  the names of all, as "001_a.sql 002_b.sql"
 //	FLUXER_FORMAT      of its data: an older server cannot read a newer one's
-//	FLUXER_FAIL        "002_b.sql=duplicate column name": that migration fails, until
-//	                   it is marked as applied; "=timeout": until the configuration
-//	                   allows it 300000 ms
+//	FLUXER_FAIL        "002_b.sql=duplicate column name;…": these migrations fail, until
+//	                   they are marked as applied; "=timeout": until the configuration
+//	                   allows them 300000 ms
 
 const (
 	fluxerDB     = "/data/fluxer.db"
@@ -106,10 +106,14 @@ func (d *fluxerData) migrate(format int) error {
 		}
 	}
 	fmt.Println("[INFO] Running database migrations...")
-	failing, why, _ := strings.Cut(os.Getenv("FLUXER_FAIL"), "=")
+	failing := map[string]string{}
+	for f := range strings.SplitSeq(os.Getenv("FLUXER_FAIL"), ";") {
+		name, why, _ := strings.Cut(f, "=")
+		failing[name] = why
+	}
 	for _, m := range lacking {
 		time.Sleep(300 * time.Millisecond)
-		if m == failing && (why != "timeout" || !patient()) {
+		if why := failing[m]; why != "" && (why != "timeout" || !patient()) {
 			fmt.Println("[ERROR] Migration failed: " + m)
 			return errors.New("[ERROR] Reason: " + strings.Replace(why, "timeout", "migration timed out after 30000 ms", 1))
 		}
