@@ -45,7 +45,7 @@ func (l *coaiLab) cloudWorld(t *testing.T) string {
 	t.Helper()
 	return l.says(t) + l.Exec("coai", `cat /opt/chatnio/.env /var/lib/cloud/rds; ls -d /srv/db/* /var/lib/cloud/gs/* /var/lib/cloud/snapshots/* 2>/dev/null || :
 cd /var/lib/cloud/s3 && find . -type f -exec sha256sum {} + | LC_ALL=C sort
-mariadb-dump -S /srv/db/rds/sock --skip-dump-date chatnio`)
+mariadb-dump -S /srv/db/rds/sock --skip-dump-date chatnio | sed 's/ AUTO_INCREMENT=[0-9]*//' # a stop closes its gaps`)
 }
 
 func TestCoAICloud(t *testing.T) {

@@ -183,7 +183,7 @@ func (l *coaiLab) graceful(t *testing.T) (int, string) {
 	defer func() { l.overlay = overlay }()
 	// Somebody talks to 2.0 once belay watches it, and then it goes ill.
 	l.Exec("coai", `cat >/root/talk <<'EOT'
-until docker logs "$(docker ps -q)" 2>&1 | grep -q 'GET /health$'; do sleep 0.2; done
+until docker ps --format '{{.Image}}' | grep -q v2.0.0 && docker logs "$(docker ps -q)" 2>&1 | grep -q 'GET /health$'; do sleep 0.2; done
 curl -fsS -X POST -H 'Authorization: Bearer key-of-ada' -d 'since the cutover' http://127.0.0.1:8000/v1/conversations
 mariadb -S /srv/db/coai/sock chatnio -e 'RENAME TABLE user_roles TO user_roles_ill'
 EOT
