@@ -11,12 +11,12 @@ import (
 
 // cloudLab is CoAI on Amazon, with stand-ins of aws and gcloud that keep their
 // state in a directory and log what they were told.
-func cloudLab(t *testing.T) *coaiLab {
+func cloudLab(t *testing.T) *coaiHost {
 	t.Helper()
 	files := dockerlab.Tree(t, "testdata/coai/server")
 	maps.Copy(files, dockerlab.Tree(t, "testdata/coai/cloud"))
 	files["/usr/local/bin/coai"] = dockerlab.CoAIProgram(t)
-	l := &coaiLab{Lab: dockerlab.Up(t, dockerlab.Server{Name: "coai", Databases: true, Files: files})}
+	l := &coaiHost{Lab: dockerlab.Up(t, dockerlab.Server{Name: "coai", Databases: true, Files: files})}
 	l.Exec("coai", "/root/cloud")
 	l.overlay = `environment: lab
 vars:
@@ -41,7 +41,7 @@ secrets:
 var cloudEnv = []string{"LAB_RDS=lab-admin", "LAB_SQL=of-cloud-sql-7", "LAB_APP=app $ecret"}
 
 // cloudWorld is what CoAI shows, and what both providers have.
-func (l *coaiLab) cloudWorld(t *testing.T) string {
+func (l *coaiHost) cloudWorld(t *testing.T) string {
 	t.Helper()
 	return l.says(t) + l.Exec("coai", `cat /opt/chatnio/.env /var/lib/cloud/rds; ls -d /srv/db/* /var/lib/cloud/gs/* /var/lib/cloud/snapshots/* 2>/dev/null || :
 cd /var/lib/cloud/s3 && find . -type f -exec sha256sum {} + | LC_ALL=C sort

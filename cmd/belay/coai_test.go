@@ -11,15 +11,15 @@ import (
 	"belay/steps/plan/shipped"
 )
 
-// coaiLab is the server of scenario 4: CoAI in a container, its MariaDB and its
+// coaiHost is the server of scenario 4: CoAI in a container, its MariaDB and its
 // uploads on the host.
-type coaiLab struct {
+type coaiHost struct {
 	*dockerlab.Lab
 	migrations string // directory that the plan takes the hops from
 	overlay    string
 }
 
-func coai(t *testing.T, version string) *coaiLab {
+func coaiUp(t *testing.T, version string) *coaiHost {
 	t.Helper()
 	files := dockerlab.Tree(t, "testdata/coai/server")
 	migrations := t.TempDir()
@@ -27,7 +27,7 @@ func coai(t *testing.T, version string) *coaiLab {
 		write(t, filepath.Join(migrations, p), text)
 		maps.Copy(files, map[string]string{"/root" + p: text})
 	}
-	l := &coaiLab{Lab: dockerlab.Up(t, dockerlab.Server{Name: "coai", Docker: dockerlab.ComposeV2, Databases: true, Files: files}), migrations: migrations}
+	l := &coaiHost{Lab: dockerlab.Up(t, dockerlab.Server{Name: "coai", Docker: dockerlab.ComposeV2, Databases: true, Files: files}), migrations: migrations}
 	l.CoAI("coai", version+".0", "2.0.0")
 	l.Exec("coai", "/root/make "+version)
 	l.overlay = `environment: lab
@@ -52,14 +52,14 @@ var coaiEnv = []string{"LAB_DB=lab-admin", "LAB_KEY=key-of-ada"}
 
 // says is what CoAI shows of everything that it keeps, with the version that
 // answers before it.
-func (l *coaiLab) says(t *testing.T) string {
+func (l *coaiHost) says(t *testing.T) string {
 	t.Helper()
 	return l.Exec("coai", `for i in $(seq 60); do curl -fsS http://127.0.0.1:8000/health >/dev/null 2>&1 && break; sleep 0.5; done
 curl -fsS http://127.0.0.1:8000/v1/system/version; curl -fsS http://127.0.0.1:8000/v1/everything`)
 }
 
 // world is that, and what lies below it: settings, uploads and the schema.
-func (l *coaiLab) world(t *testing.T) string {
+func (l *coaiHost) world(t *testing.T) string {
 	t.Helper()
 	return l.says(t) + l.Exec("coai", `cat /opt/chatnio/.env; stat -c '%a %u %n' /opt/chatnio/.env
 cd /storage && find . -print | LC_ALL=C sort; find . -type f -exec sha256sum {} + | LC_ALL=C sort
@@ -68,15 +68,15 @@ docker ps -a --format '{{.Image}} {{.Names}} {{.State}}'; docker images --format
 }
 
 // settle takes the backups away, which a rollback keeps.
-func (l *coaiLab) settle(*testing.T) { l.Exec("coai", "rm -rf /var/backups/coai-to-2.0") }
+func (l *coaiHost) settle(*testing.T) { l.Exec("coai", "rm -rf /var/backups/coai-to-2.0") }
 
-func (l *coaiLab) run(t *testing.T, then ...string) (int, string) {
+func (l *coaiHost) run(t *testing.T, then ...string) (int, string) {
 	t.Helper()
 	return onLab(t, l.Lab, "coai-upgrade", l.overlay, labAnswers("coai", then...), coaiEnv...)
 }
 
 // change changes a migration until the test ends with the function it returns.
-func (l *coaiLab) change(t *testing.T, name, from, to string) (back func()) {
+func (l *coaiHost) change(t *testing.T, name, from, to string) (back func()) {
 	t.Helper()
 	p := filepath.Join(l.migrations, name)
 	was, err := os.ReadFile(p)
@@ -89,7 +89,7 @@ func (l *coaiLab) change(t *testing.T, name, from, to string) (back func()) {
 
 // forward takes CoAI to 2.0 and looks at what came of it. before is what it
 // showed of its data.
-func (l *coaiLab) forward(t *testing.T) {
+func (l *coaiHost) forward(t *testing.T) {
 	t.Helper()
 	before := strings.SplitN(l.says(t), "\n", 2)[1]
 	code, out := l.run(t, toTheEnd, "  - {question: close, choice: close, text: coai}")
@@ -118,12 +118,12 @@ grep -E 'SECRET|KEY|LEGACY|TAG' /opt/chatnio/.env; ls /var/backups/coai-to-2.0 |
 	}
 }
 
-func TestCoAIFrom16(t *testing.T) { coai(t, "1.6").forward(t) }
+func TestCoAIFrom16(t *testing.T) { coaiUp(t, "1.6").forward(t) }
 
 // TestCoAIFrom18 takes one server through all that can go wrong, which leaves
 // it as it was, and then to 2.0.
 func TestCoAIFrom18(t *testing.T) {
-	l := coai(t, "1.8")
+	l := coaiUp(t, "1.8")
 	before := l.world(t)
 	same := func(t *testing.T, out string) {
 		t.Helper()
@@ -176,7 +176,7 @@ func TestCoAIFrom18(t *testing.T) {
 }
 
 // graceful writes something to 2.0 while it is watched, and goes back.
-func (l *coaiLab) graceful(t *testing.T) (int, string) {
+func (l *coaiHost) graceful(t *testing.T) (int, string) {
 	t.Helper()
 	overlay := l.overlay
 	l.overlay = strings.Replace(overlay, "soak: 5s", "soak: 10m", 1)
