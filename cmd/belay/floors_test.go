@@ -49,6 +49,7 @@ var forTests = map[string]int{
 	"remote/lab/dockerlab":         7,
 	"remote/lab/dockerlab/standin": 9, // a program: what runs in place of a real service
 	"remote/lab/dockerlab/api":     9, // likewise
+	"remote/lab/dockerlab/coai":    9, // likewise
 }
 
 // listed is what the go command says about one package.
