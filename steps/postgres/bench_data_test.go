@@ -1,12 +1,15 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,20 +87,52 @@ func (b *bench) time(name string, do func()) time.Duration {
 	b.to.Exec("postgres", "create database shop")
 	b.to.Exec("shop", "checkpoint")
 	b.skipped = false
-	began := time.Now()
+	began, before := time.Now(), b.cpu()
 	do()
 	took := time.Since(began)
 	if b.skipped {
 		fmt.Printf("%-36s not installed\n", name)
 		return 0
 	}
-	fmt.Printf("%-36s %8.1f s\n", name, took.Seconds())
+	time.Sleep(200 * time.Millisecond) // what a session used is known at its end
+	used := b.cpu()
+	fmt.Printf("%-36s %8.1f s; processor: %.1f s of the tool, %.1f s of the source, %.1f s of the target\n", name, took.Seconds(),
+		used[0]-before[0], used[1]-before[1], used[2]-before[2])
 	for _, ask := range []string{"select count(*) from pgbench_accounts", "select count(*) from wide", "select count(*) from pg_index where indrelid >= 16384 and indisvalid"} {
 		if a, z := b.from.Ask("shop", ask)[0], b.to.Ask("shop", ask)[0]; a != z {
 			b.t.Errorf("%s: %s: %s on the source, %s on the target", name, ask, a, z)
 		}
 	}
 	return took
+}
+
+// cpu is how many seconds of processor the tool, the source and the target have
+// used so far; of the servers, in sessions that have ended.
+func (b *bench) cpu() (used [3]float64) {
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(who, &u); err != nil {
+			b.t.Fatal(err)
+		}
+		used[0] += float64(u.Utime.Nano()+u.Stime.Nano()) / 1e9
+	}
+	for i, p := range []*remotetest.Postgres{b.from, b.to} {
+		pid, err := os.ReadFile(filepath.Join(p.Dir, "data", "postmaster.pid"))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		stat, err := os.ReadFile("/proc/" + strings.TrimSpace(strings.SplitN(string(pid), "\n", 2)[0]) + "/stat")
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		// Behind the name, which is in brackets: cutime and cstime are fields 16 and 17 (proc(5)), in hundredths.
+		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		for _, f := range fields[13:15] {
+			n, _ := strconv.ParseFloat(f, 64)
+			used[1+i] += n / 100
+		}
+	}
+	return used
 }
 
 func (b *bench) belay() {

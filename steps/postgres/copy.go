@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // Copy is a copy of one database into another that is there and empty.
@@ -17,7 +15,7 @@ type Copy struct {
 	From, To Server
 	ID       string // of who copies: the same when it is begun again after a crash
 	Scope    Scope
-	Jobs     int      // sessions on each side that copy at the same time; at least 1
+	Jobs     int      // sessions on each side that copy at the same time, at least 1; half as many more build indexes meanwhile
 	Split    int64    // tables of more bytes are copied in parts; 0: never
 	Owners   bool     // owners and grants are copied; else all belongs to who logs in to the target
 	Text     bool     // never in binary form
@@ -55,16 +53,18 @@ type Count struct {
 // copying is a Copy under way.
 type copying struct {
 	Copy
-	snap   *Snapshot
-	claim  *claim
-	meter  *meter
-	tables []Table
-	pre    dump
-	post   dump
-	owner  map[string]string // "schema.index" → table, both as ident writes them
-	binary bool              // both servers are of one major version
-	client string            // encoding on the line
-	large  int64
+	snap     *Snapshot
+	claim    *claim
+	meter    *meter
+	tables   []Table
+	pre      dump
+	post     dump
+	owner    map[string]string    // "schema.index" or "schema.table constraint" → table, as ident writes it
+	foreign  map[string][2]string // "schema.table constraint" → the two tables; where both are plain
+	extended map[string]bool      // tables with statistics objects, as ident writes them
+	binary   bool                 // both servers are of one major version
+	client   string               // encoding on the line
+	large    int64
 }
 
 // Run copies. When it returns without error the target is whole, but for
@@ -108,9 +108,9 @@ func (c *copying) run(ctx context.Context) error {
 	if err := c.startOrResume(ctx); err != nil {
 		return err
 	}
-	workers := make([]*worker, max(c.Jobs, 1))
+	workers := make([]*worker, max(c.Jobs, 1)+builders(c.Jobs))
 	for i := range workers {
-		workers[i] = &worker{c: c}
+		workers[i] = &worker{c: c, builder: i >= max(c.Jobs, 1)}
 		defer workers[i].close()
 	}
 	if err := c.makeSchema(ctx, workers[0]); err != nil {
@@ -124,6 +124,9 @@ func (c *copying) run(ctx context.Context) error {
 	}
 	return c.finishSchema(ctx, workers)
 }
+
+// builders are how many sessions of the target build while others copy.
+func builders(jobs int) int { return max(jobs+1, 2) / 2 }
 
 // look reads from the source, in the snapshot, all that is not rows.
 func (c *copying) look(ctx context.Context) error {
@@ -146,20 +149,7 @@ func (c *copying) look(ctx context.Context) error {
 	if err := c.compareServers(ctx); err != nil {
 		return err
 	}
-	c.owner = map[string]string{}
-	err = c.snap.Query(ctx, func(rows pgx.Rows) error {
-		var schema, index, tschema, table string
-		err := rows.Scan(&schema, &index, &tschema, &table)
-		c.owner[schema+"."+index] = ident(tschema, table)
-		return err
-	}, `select n.nspname, i.relname, tn.nspname, t.relname from pg_catalog.pg_index x
-		join pg_catalog.pg_class i on i.oid = x.indexrelid join pg_catalog.pg_namespace n on n.oid = i.relnamespace
-		join pg_catalog.pg_class t on t.oid = x.indrelid join pg_catalog.pg_namespace tn on tn.oid = t.relnamespace
-		where n.nspname !~ '^pg_'
-		union all select n.nspname, t.relname || ' ' || k.conname, n.nspname, t.relname from pg_catalog.pg_constraint k
-		join pg_catalog.pg_class t on t.oid = k.conrelid join pg_catalog.pg_namespace n on n.oid = t.relnamespace
-		where k.contype in ('p', 'u', 'x')`)
-	if err != nil {
+	if err := c.relate(ctx); err != nil {
 		return err
 	}
 	c.meter = newMeter(c.tables, c.Say)

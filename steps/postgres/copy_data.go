@@ -3,16 +3,17 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// dataJobs are the rows, and what can follow each table by itself: its keys
-// and indexes.
+// dataJobs are the rows, and what can follow each table by itself: its keys,
+// its indexes, its foreign keys, its statistics.
 func (c *copying) dataJobs() []*job {
 	var jobs []*job
-	of := map[string][]*job{} // by table
+	of := map[string][]*job{} // by table: what its indexes come after
 	for _, p := range split(c.tables, c.Split, c.snap.Version) {
 		j := &job{what: p.key(), weight: p.bytes(), run: func(ctx context.Context, w *worker) error { return c.copyPart(ctx, w, p) }}
 		jobs = append(jobs, j)
@@ -25,6 +26,7 @@ func (c *copying) dataJobs() []*job {
 	}
 	// A key takes a lock that keeps others from the table, so keys come one
 	// after the other; then plain indexes at the same time.
+	all := map[string][]*job{} // by table: all of it so far
 	for _, kind := range []string{"CONSTRAINT", "INDEX"} {
 		for i, e := range c.post.entries {
 			table, ok := c.owner[e.Schema+"."+e.Name]
@@ -37,7 +39,45 @@ func (c *copying) dataJobs() []*job {
 			c.post.entries[i].begun = true
 			if kind == "CONSTRAINT" {
 				of[table] = []*job{j}
+			} else {
+				all[table] = append(all[table], j)
 			}
+		}
+	}
+	for table, some := range of {
+		all[table] = append(all[table], some...)
+	}
+	jobs = append(jobs, c.foreignJobs(all, size)...)
+	return append(jobs, c.analyzeJobs(all)...)
+}
+
+// foreignJobs are foreign keys between plain tables. One locks both, so those
+// of a table come one after the other. all is told of them.
+func (c *copying) foreignJobs(all map[string][]*job, size map[string]int64) []*job {
+	var jobs []*job
+	for i, e := range c.post.entries {
+		on, ok := c.foreign[e.Schema+"."+e.Name]
+		if e.Type != "FK CONSTRAINT" || !ok || all[on[0]] == nil || all[on[1]] == nil {
+			continue
+		}
+		j := c.entryJob(e, size[on[0]])
+		j.after = slices.Concat(all[on[0]], all[on[1]])
+		all[on[0]], all[on[1]] = []*job{j}, []*job{j}
+		c.post.entries[i].begun = true
+		jobs = append(jobs, j)
+	}
+	return jobs
+}
+
+// analyzeJobs are the statistics of tables that wait for nothing but what is
+// in all.
+func (c *copying) analyzeJobs(all map[string][]*job) []*job {
+	var jobs []*job
+	for _, t := range c.tables {
+		if !t.special && !c.extended[t.ident()] {
+			j := c.analyzeJob(t)
+			j.after = all[t.ident()]
+			jobs = append(jobs, j)
 		}
 	}
 	return jobs

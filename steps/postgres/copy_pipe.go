@@ -16,7 +16,7 @@ import (
 func pump(ctx context.Context, from, to *pgx.Conn, out, in string, meter func(bytes, rows int64)) (int64, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	p := newCopyPipe(meter)
+	p := newCopyPipe(meter, rowsOf(from))
 	var sent int64
 	var outErr error
 	var wg sync.WaitGroup
@@ -53,32 +53,32 @@ const (
 	copyAhead = 16         // chunks that one side may be ahead of the other
 )
 
-// copyPipe joins rows, which the source writes one by one, to larger pieces:
-// a pipe that wakes the other side for every row is several times slower.
+// copyPipe joins what the source writes to larger pieces: a pipe that wakes the
+// other side for every row is several times slower.
 type copyPipe struct {
 	meter   func(bytes, rows int64)
+	count   func() int64 // of rows that the source has written, ever
 	full    chan []byte
 	free    chan []byte
 	stopped chan struct{}
 	once    sync.Once
 	cur     []byte
-	rows    int64
+	rows    int64 // of count, as they were told last
 	err     error // of the writer; set before full is closed
 
 	rest, chunk []byte // of the reader
 }
 
-func newCopyPipe(meter func(bytes, rows int64)) *copyPipe {
+func newCopyPipe(meter func(bytes, rows int64), count func() int64) *copyPipe {
 	return &copyPipe{
-		meter: meter, full: make(chan []byte, copyAhead), free: make(chan []byte, copyAhead+2),
+		meter: meter, count: count, rows: count(), full: make(chan []byte, copyAhead), free: make(chan []byte, copyAhead+2),
 		stopped: make(chan struct{}), cur: make([]byte, 0, copyChunk),
 	}
 }
 
-// Write takes one row, or a part of the stream.
+// Write takes a part of the stream.
 func (p *copyPipe) Write(b []byte) (int, error) {
 	n := len(b)
-	p.rows++
 	for len(b) > 0 {
 		room := min(copyChunk-len(p.cur), len(b))
 		p.cur = append(p.cur, b[:room]...)
@@ -93,8 +93,9 @@ func (p *copyPipe) Write(b []byte) (int, error) {
 }
 
 func (p *copyPipe) flush() error {
-	p.meter(int64(len(p.cur)), p.rows)
-	p.rows = 0
+	rows := p.count()
+	p.meter(int64(len(p.cur)), rows-p.rows)
+	p.rows = rows
 	select {
 	case p.full <- p.cur:
 	case <-p.stopped:

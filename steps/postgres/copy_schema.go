@@ -91,14 +91,14 @@ func (c *copying) explain(err error, e entry) error {
 }
 
 func (c *copying) entryJob(e entry, weight int64) *job {
-	return &job{what: e.key(), weight: weight, run: func(ctx context.Context, w *worker) error {
+	return &job{what: e.key(), weight: weight, build: true, run: func(ctx context.Context, w *worker) error {
 		c.meter.tell(e.String())
 		return w.within(ctx, e.key(), 0, e.SQL)
 	}}
 }
 
 // finishSchema makes what comes after rows: what is left of keys and indexes
-// (of views and of partitioned tables), foreign keys, and then all else in the
+// (of views and of partitioned tables), of foreign keys, and then all else in the
 // order of the dump: triggers, policies, event triggers, publications,
 // materialized views' rows.
 func (c *copying) finishSchema(ctx context.Context, workers []*worker) error {
@@ -144,19 +144,23 @@ func waveHas(types, t string) bool {
 	return !strings.Contains(t, " ") && strings.Contains(types, " "+t+" ")
 }
 
-// analyze gives the planner its statistics; without them the first queries on
-// the new server may take for ever.
+// analyzeJob gives the planner a table's statistics; without them the first
+// queries on the new server may take for ever.
+func (c *copying) analyzeJob(t Table) *job {
+	what := "analyze " + t.ident()
+	return &job{what: what, weight: t.Bytes, build: true, run: func(ctx context.Context, w *worker) error {
+		c.meter.tell("statistics of " + t.String())
+		return w.within(ctx, what, 0, what)
+	}}
+}
+
+// analyze does so for what had to wait for the rest of the schema.
 func (c *copying) analyze(ctx context.Context, workers []*worker) error {
 	var jobs []*job
 	for _, t := range c.tables {
-		what := "analyze " + t.ident()
-		if t.special {
-			continue
+		if !t.special && c.extended[t.ident()] {
+			jobs = append(jobs, c.analyzeJob(t))
 		}
-		jobs = append(jobs, &job{what: what, weight: t.Bytes, run: func(ctx context.Context, w *worker) error {
-			c.meter.tell("statistics of " + t.String())
-			return w.within(ctx, what, 0, "analyze "+t.ident())
-		}})
 	}
 	others, err := c.parents(ctx)
 	if err != nil {
@@ -164,7 +168,7 @@ func (c *copying) analyze(ctx context.Context, workers []*worker) error {
 	}
 	for _, name := range others {
 		what := "analyze " + name
-		jobs = append(jobs, &job{what: what, run: func(ctx context.Context, w *worker) error { return w.within(ctx, what, 0, "analyze "+name) }})
+		jobs = append(jobs, &job{what: what, build: true, run: func(ctx context.Context, w *worker) error { return w.within(ctx, what, 0, what) }})
 	}
 	return work(ctx, workers, jobs)
 }

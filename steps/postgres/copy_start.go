@@ -70,7 +70,8 @@ func (c *copying) prepare(ctx context.Context, conn *pgx.Conn) error {
 	return c.settings(ctx, conn)
 }
 
-// sortMemory is what all index builds together may take, in KiB.
+// sortMemory is what as many index builds as there are copies may take
+// together, in KiB.
 const sortMemory = 512 << 10
 
 // settings applies what the dump says at its head, save what this server does

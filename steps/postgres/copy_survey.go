@@ -209,7 +209,7 @@ func (s *survey) connections(ctx context.Context, conn *pgx.Conn, of Server) (Po
 		(select count(*) from pg_catalog.pg_stat_activity where backend_type is null or backend_type = 'client backend'),
 		(select count(*) from pg_catalog.pg_stat_activity where usename = current_user), (select rolconnlimit from pg_catalog.pg_roles where rolname = current_user)`).
 		Scan(&most, &used, &own, &limit)
-	need := s.c.Jobs + 3
+	need := s.c.Jobs + builders(s.c.Jobs) + 3
 	free := most - used
 	if limit >= 0 {
 		free = min(free, limit-own)

@@ -17,7 +17,8 @@ type worker struct {
 	from *pgx.Conn
 	to   *pgx.Conn
 
-	again bool // the job was begun before, and failed
+	builder bool // does builds only
+	again   bool // the job was begun before, and failed
 }
 
 func (w *worker) source(ctx context.Context) (*pgx.Conn, error) {

@@ -10,6 +10,7 @@ import (
 type job struct {
 	what   string // for people and for the marks
 	weight int64  // the heaviest that can be done is done first
+	build  bool   // work of the target alone, so that others can copy meanwhile
 	after  []*job
 	run    func(ctx context.Context, w *worker) error
 
@@ -41,25 +42,33 @@ func newYard(jobs []*job) *yard {
 	return y
 }
 
-// take waits for a job; nil when there will be none.
-func (y *yard) take() *job {
+// take waits for a job; nil when there will be none. A builder builds only,
+// whoever copies builds when there is nothing to copy.
+func (y *yard) take(builder bool) *job {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	for y.err == nil && y.open > 0 && len(y.ready) == 0 {
+	for y.err == nil && y.open > 0 {
+		if i := y.best(builder); i >= 0 {
+			j := y.ready[i]
+			y.ready = slices.Delete(y.ready, i, i+1)
+			return j
+		}
 		y.wake.Wait()
 	}
-	if y.err != nil || len(y.ready) == 0 {
-		return nil
-	}
-	best := 0
+	return nil
+}
+
+// best is where the job stands that is to be done next; -1 for none.
+func (y *yard) best(builder bool) int {
+	best := -1
 	for i, j := range y.ready {
-		if j.weight > y.ready[best].weight {
+		switch {
+		case builder && !j.build:
+		case best < 0, !j.build && y.ready[best].build, j.build == y.ready[best].build && j.weight > y.ready[best].weight:
 			best = i
 		}
 	}
-	j := y.ready[best]
-	y.ready = slices.Delete(y.ready, best, best+1)
-	return j
+	return best
 }
 
 func (y *yard) done(j *job, err error) {
@@ -84,7 +93,7 @@ func work(ctx context.Context, workers []*worker, jobs []*job) error {
 	var wg sync.WaitGroup
 	for _, w := range workers {
 		wg.Go(func() {
-			for j := y.take(); j != nil; j = y.take() {
+			for j := y.take(w.builder); j != nil; j = y.take(w.builder) {
 				err := w.do(ctx, j)
 				if err != nil {
 					cancel(err)

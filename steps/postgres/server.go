@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -106,13 +105,16 @@ func (s Server) Connect(ctx context.Context) (*pgx.Conn, error) {
 	if s.Notice != nil {
 		c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { s.Notice(n) }
 	}
+	var m *merger // of the latest try, for there may be two: with TLS and without
 	c.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-		return pgproto3.NewFrontend(bufio.NewReaderSize(r, 256<<10), w) // its own reads are of 8 KiB
+		m = newMerger(r)
+		return pgproto3.NewFrontend(m, w) // its own reads are of 8 KiB
 	}
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("log in as %s to %s: %w", s.User, s, plain(err))
 	}
+	conn.PgConn().CustomData()[mergerKey] = m
 	return conn, nil
 }
 
