@@ -2,12 +2,14 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Copy is a copy of one database into another that is there and empty.
@@ -140,11 +142,12 @@ func (c *copying) look(ctx context.Context) error {
 	if err := c.lock(ctx); err != nil {
 		return err
 	}
-	if c.pre, err = c.dump(ctx, "pre-data"); err != nil {
-		return err
-	}
-	if c.post, err = c.dump(ctx, "post-data"); err != nil {
-		return err
+	var pre, post error
+	var both sync.WaitGroup
+	both.Go(func() { c.pre, pre = c.dump(ctx, "pre-data") })
+	both.Go(func() { c.post, post = c.dump(ctx, "post-data") })
+	if both.Wait(); pre != nil || post != nil {
+		return cmp.Or(pre, post)
 	}
 	if err := c.compareServers(ctx); err != nil {
 		return err

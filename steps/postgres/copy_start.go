@@ -74,26 +74,29 @@ func (c *copying) prepare(ctx context.Context, conn *pgx.Conn) error {
 // together, in KiB.
 const sortMemory = 512 << 10
 
-// settings applies what the dump says at its head, save what this server does
-// not know (an older one than pg_dump's) and what belay sets itself.
+// settings applies what the dump says at its head, all at once, save what this
+// server does not know (an older one than pg_dump's) and what belay sets itself.
 func (c *copying) settings(ctx context.Context, conn *pgx.Conn) error {
+	lines, names := map[string]string{}, []string{}
 	for _, line := range c.pre.head {
 		words := strings.Fields(line)
 		if len(words) < 4 || words[0] != "SET" || words[1] == "client_encoding" {
 			continue
 		}
-		var known bool
-		if err := conn.QueryRow(ctx, "select exists (select from pg_catalog.pg_settings where name = $1)", words[1]).Scan(&known); err != nil {
-			return err
-		}
-		if !known {
-			continue
-		}
-		if _, err := conn.PgConn().Exec(ctx, line).ReadAll(); err != nil {
-			return fmt.Errorf("%s: %w", line, err)
-		}
+		lines[words[1]] = line
+		names = append(names, words[1])
 	}
-	return nil
+	var sql strings.Builder
+	err := query(ctx, conn, func(rows pgx.Rows) error {
+		var name string
+		err := rows.Scan(&name)
+		sql.WriteString(lines[name] + "\n")
+		return err
+	}, "select name from pg_catalog.pg_settings where name = any($1)", names)
+	if err == nil {
+		_, err = conn.PgConn().Exec(ctx, sql.String()).ReadAll()
+	}
+	return err
 }
 
 // startOrResume writes down whose the target is, or takes up what an earlier
