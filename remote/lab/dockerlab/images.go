@@ -19,7 +19,7 @@ import (
 	"testing"
 )
 
-//go:embed server.Dockerfile docker.Dockerfile boot dockerd-boot databases.Dockerfile lab-db
+//go:embed server.Dockerfile docker.Dockerfile boot dockerd-boot databases.Dockerfile lab-db box.Dockerfile lab-box collect
 var sources embed.FS
 
 // recipe is how an image is made; its tag is a hash of all of it, so that an
@@ -136,6 +136,22 @@ func standinImage(t testing.TB) string {
 	program := build(t, "standin")
 	const dockerfile = "FROM scratch\nCOPY standin /bin/standin\nCOPY standin /bin/pg_isready\nCOPY standin /bin/cqlsh\nENTRYPOINT [\"/bin/standin\"]\n"
 	return recipe{name: "belay-lab-standin", files: map[string][]byte{"Dockerfile": []byte(dockerfile), "standin": program}}.build(t)
+}
+
+// boxImages are the images of databases: by the name that they get in a lab,
+// the tags that they have on this machine.
+func boxImages(t testing.TB) map[string]string {
+	t.Helper()
+	base := recipe{name: "belay-lab-box", base: serverImage(t, Server{Databases: true}), files: map[string][]byte{
+		"Dockerfile": source(t, "box.Dockerfile"), "lab-box": source(t, "lab-box"), "collect": source(t, "collect"),
+	}}.build(t)
+	all := map[string]string{}
+	for name, cmd := range map[string]string{"lab/postgres:15": "postgres", "lab/mariadb:10.11": "mariadbd", "lab/redis:7": "redis-server"} {
+		all[name] = recipe{name: "belay-lab-" + cmd, base: base, files: map[string][]byte{
+			"Dockerfile": []byte("ARG BASE\nFROM $BASE\nENTRYPOINT [\"docker-entrypoint.sh\"]\nCMD [\"" + cmd + "\"]\n"),
+		}}.build(t)
+	}
+	return all
 }
 
 func source(t testing.TB, name string) []byte {

@@ -7,10 +7,12 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -207,8 +209,27 @@ func (l *Lab) Reboot(name string) {
 // under the given names: it takes the place of images that are not to be had.
 func (l *Lab) Standins(name string, tags ...string) {
 	l.t.Helper()
+	names := map[string]string{}
 	image := standinImage(l.t)
-	save := exec.Command("docker", "save", image)
+	for _, tag := range tags {
+		names[tag] = image
+	}
+	l.load(name, names)
+}
+
+// Boxes brings the images lab/postgres:15, lab/mariadb:10.11 and lab/redis:7 to
+// a server's own engine: database servers with the interface of the official
+// images. Their administrators are those of lab-db, with the password that the
+// image is given.
+func (l *Lab) Boxes(name string) {
+	l.t.Helper()
+	l.load(name, boxImages(l.t))
+}
+
+// load brings images of this machine to a server's own engine, under new names.
+func (l *Lab) load(name string, names map[string]string) {
+	l.t.Helper()
+	save := exec.Command("docker", append([]string{"save"}, slices.Compact(slices.Sorted(maps.Values(names)))...)...)
 	load := exec.Command("docker", "exec", "-i", l.servers[name].container, "docker", "load")
 	pipe, err := save.StdoutPipe()
 	if err != nil {
@@ -222,8 +243,8 @@ func (l *Lab) Standins(name string, tags ...string) {
 	if err := save.Wait(); err != nil || loadErr != nil {
 		l.t.Fatalf("on %s: docker save | docker load: %v, %v, %s", name, err, loadErr, out)
 	}
-	for _, tag := range tags {
-		l.Exec(name, "docker tag "+image+" "+tag)
+	for to, from := range names {
+		l.Exec(name, "docker tag "+from+" "+to)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 
 func TestEveryShippedPlanIsWithoutProblems(t *testing.T) {
 	names := shipped.Names()
-	for _, want := range []string{"demo", "stoat-to-fluxer", "supabase-to-postgres", "databases-to-one-host", "fluxer-upgrade"} {
+	for _, want := range []string{"demo", "stoat-to-fluxer", "supabase-to-postgres", "databases-to-one-host", "databases-to-swarm", "fluxer-upgrade"} {
 		if !slices.Contains(names, want) {
 			t.Fatalf("shipped are %v, without %s", names, want)
 		}
