@@ -147,17 +147,12 @@ func dockerEnv(b *dockerBox, others ...remote.Host) *fileEnv {
 // asked after every way forward.
 func dockerEachCut(t *testing.T, b *dockerBox, others []remote.Host, fresh func() Step, state func() string, done func()) {
 	t.Helper()
-	dockerEachCutEnv(t, b, func() (*fileEnv, Step) { return dockerEnv(b, others...), fresh() }, state, done)
-}
-
-// dockerEachCutEnv is dockerEachCut for a step that wants an Env of its own.
-func dockerEachCutEnv(t *testing.T, b *dockerBox, fresh func() (*fileEnv, Step), state func() string, done func()) {
-	t.Helper()
 	for n := 1; ; n++ {
 		reached := false
 		for _, after := range []bool{false, true} {
-			e, s := fresh()
+			s := fresh()
 			was := state()
+			e := dockerEnv(b, others...)
 			b.heal(n, after)
 			err := s.Apply(t.Context(), e.Env)
 			cut := b.gone()

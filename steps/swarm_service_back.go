@@ -67,21 +67,21 @@ func swarmRemove(ctx context.Context, e Env, eng *docker.Engine, name string, ou
 		}
 		fmt.Fprintf(e.Log, "service %s was removed\n", name)
 	}
-	return swarmEnded(ctx, e, eng, x.ID)
+	return swarmEnded(ctx, e, eng)
 }
 
 // swarmEndLimit is how long the tasks of a removed service may take to end,
 // before somebody has to look.
 const swarmEndLimit = 3 * time.Minute
 
-// swarmEnded waits until no task is left of the service with this ID; or, where
-// an earlier attempt has removed it, of any that was removed. What a node that
-// is down still has, nobody can know.
-func swarmEnded(ctx context.Context, e Env, eng *docker.Engine, id string) error {
+// swarmEnded waits until no task is left of a service that is not there any
+// more: of this one and, for nobody knows its ID after a crash, of others. What
+// a node that is down still has, nobody can know.
+func swarmEnded(ctx context.Context, e Env, eng *docker.Engine) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, swarmEndLimit, fmt.Errorf("the service was removed, and tasks of it still run after %s", swarmEndLimit))
 	defer cancel()
 	for {
-		left, err := swarmEnding(ctx, eng, id)
+		left, err := swarmEnding(ctx, eng)
 		if err != nil || left == 0 {
 			return swarmCause(ctx, err)
 		}
@@ -94,7 +94,7 @@ func swarmEnded(ctx context.Context, e Env, eng *docker.Engine, id string) error
 	}
 }
 
-func swarmEnding(ctx context.Context, eng *docker.Engine, id string) (left int, err error) {
+func swarmEnding(ctx context.Context, eng *docker.Engine) (left int, err error) {
 	nodes, err := eng.NodeList(ctx, client.NodeListOptions{})
 	if err != nil {
 		return 0, err
@@ -103,12 +103,21 @@ func swarmEnding(ctx context.Context, eng *docker.Engine, id string) (left int, 
 	for _, n := range nodes.Items {
 		up[n.ID] = n.Status.State == swarm.NodeStateReady
 	}
+	// Tasks first: one whose service is made meanwhile must not seem to have none.
 	tasks, err := eng.TaskList(ctx, client.TaskListOptions{})
 	if err != nil {
 		return 0, err
 	}
+	all, err := eng.ServiceList(ctx, client.ServiceListOptions{})
+	if err != nil {
+		return 0, err
+	}
+	there := map[string]bool{"": true} // a task of no service
+	for _, s := range all.Items {
+		there[s.ID] = true
+	}
 	for _, t := range tasks.Items {
-		if t.DesiredState == swarm.TaskStateRemove && (id == "" || t.ServiceID == id) && up[t.NodeID] && !swarmTaskOver(t) {
+		if !there[t.ServiceID] && up[t.NodeID] && !swarmTaskOver(t) {
 			left++
 		}
 	}

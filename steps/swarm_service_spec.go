@@ -60,7 +60,8 @@ func (s *swarmService) see(ctx context.Context, e Env, eng *docker.Engine) (v sw
 	}
 	nets := make([]string, 0, len(s.Networks))
 	for _, name := range s.Networks {
-		n, err := eng.NetworkInspect(ctx, name, client.NetworkInspectOptions{})
+		// Also host has an ID of the Swarm's own, besides the engine's.
+		n, err := eng.NetworkInspect(ctx, name, client.NetworkInspectOptions{Scope: "swarm"})
 		if err != nil {
 			return v, fmt.Errorf("network %s: %w", name, err)
 		}
@@ -176,7 +177,7 @@ func (s *swarmService) mounts() (all []mount.Mount) {
 }
 
 // swarmMonitor is how long a new task is watched for failures by the Swarm.
-const swarmMonitor = 5 * time.Second
+var swarmMonitor = 5 * time.Second
 
 // swarmClone is a copy that shares nothing.
 func swarmClone(s swarm.ServiceSpec) (c swarm.ServiceSpec, err error) {

@@ -22,6 +22,10 @@ type swarmLab struct {
 	ip string
 }
 
+// swarmImages are of a registry that refuses at once: a node asks it before it
+// takes what it has.
+const swarmImages = "127.0.0.1:1/app"
+
 // swarmIP is an address of the loopback that nobody else has: some of a
 // Swarm's ports cannot be chosen.
 func swarmIP() string {
@@ -32,14 +36,14 @@ func swarmIP() string {
 
 func newSwarmLab(t *testing.T) *swarmLab {
 	t.Helper()
-	was := swarmStable
-	swarmStable = time.Second
-	t.Cleanup(func() { swarmStable = was })
+	stable, monitor := swarmStable, swarmMonitor
+	swarmStable, swarmMonitor = time.Second, time.Second
+	t.Cleanup(func() { swarmStable, swarmMonitor = stable, monitor })
 	l := &swarmLab{dockerBox: newDockerBox(t, "box"), ip: swarmIP()}
 	l.d.Docker("swarm", "init", "--advertise-addr", l.ip, "--listen-addr", l.ip+":2377")
 	t.Cleanup(func() { l.d.Docker("swarm", "leave", "--force") })
 	for _, v := range []string{"v1", "v2"} {
-		l.d.Busybox("app:"+v, v)
+		l.d.Busybox(swarmImages+":"+v, v)
 	}
 	return l
 }
@@ -84,6 +88,34 @@ func (l *swarmLab) box(t *testing.T, service string, argv ...string) string {
 	return l.d.Docker(append([]string{"exec", ids[0]}, argv...)...)
 }
 
+// swarmCuts takes a step through two cuts of its way forward, and of its way
+// back, the second one unheard; see dockerEachCut, for which there is no time.
+func swarmCuts(t *testing.T, l *swarmLab, fresh func() (*fileEnv, Step), state func() string, done func()) {
+	t.Helper()
+	for n := 2; n <= 3; n++ {
+		e, s := fresh()
+		was := state()
+		l.heal(n, n == 3)
+		if err := s.Apply(t.Context(), e.Env); !l.gone() {
+			t.Fatalf("there are fewer than %d changes: %v", n, err)
+		}
+		l.heal(0, false)
+		e.apply(t, s)
+		e.verify(t, s)
+		if c := e.pending(t, s); len(c) > 0 {
+			t.Fatalf("cut %d: still pending: %+v", n, c)
+		}
+		done()
+		l.heal(n, n == 3)
+		_ = s.(Undoer).Undo(t.Context(), e.Env)
+		l.heal(0, false)
+		e.undo(t, s)
+		if now := state(); now != was {
+			t.Fatalf("cut %d: after undo:\n%s\nbefore:\n%s\nlog:\n%s", n, now, was, e.log.String())
+		}
+	}
+}
+
 func swarmApp(image string) *swarmService {
 	return &swarmService{Name: "app", Image: image, Env: map[string]string{"COLOUR": "red"}, Secrets: map[string]secret.Ref{"password": {Name: "pw"}},
 		Networks: []string{"host"}, Node: "box", Replicas: 1, Health: &swarmHealth{Test: "test -r /run/secrets/password", Every: remote.Duration(200 * time.Millisecond), Timeout: remote.Duration(10 * time.Second), Retries: 5},
@@ -101,12 +133,12 @@ func TestSwarmService(t *testing.T) {
 
 // swarmCreates makes a service whose creation was not heard of, and undoes it.
 func swarmCreates(t *testing.T, l *swarmLab) {
-	s, e := swarmApp("app:v1"), l.env("s3cr3t one")
+	s, e := swarmApp(swarmImages+":v1"), l.env("s3cr3t one")
 	if err := s.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	was := l.state(t)
-	if c := e.pending(t, s); len(c) != 2 || !strings.Contains(c[1].Diff, "+image: app:v1\n") {
+	if c := e.pending(t, s); len(c) != 2 || !strings.Contains(c[1].Diff, "+image: "+swarmImages+":v1\n") {
 		t.Errorf("pending: %+v", c)
 	}
 	l.heal(2, true) // after the secret
@@ -138,12 +170,12 @@ func swarmCreates(t *testing.T, l *swarmLab) {
 // swarmUpdates takes an update, with a new secret, through every cut of its
 // way forward and back.
 func swarmUpdates(t *testing.T, l *swarmLab) {
-	first, before := swarmApp("app:v1"), l.env("one")
+	first, before := swarmApp(swarmImages+":v1"), l.env("one")
 	before.ID = "run0.step.box"
 	before.apply(t, first)
 	secretNow := "one"
-	dockerEachCutEnv(t, l.dockerBox, func() (*fileEnv, Step) {
-		s := swarmApp("app:v2")
+	swarmCuts(t, l, func() (*fileEnv, Step) {
+		s := swarmApp(swarmImages + ":v2")
 		s.Env["COLOUR"] = "blue"
 		return l.env("two"), s
 	}, func() string { return l.state(t) }, func() {
@@ -160,11 +192,11 @@ func swarmUpdates(t *testing.T, l *swarmLab) {
 // swarmFails has the update paused by the Swarm, names the task, goes on after
 // it was mended, and goes back.
 func swarmFails(t *testing.T, l *swarmLab) {
-	first, before := swarmApp("app:v1"), l.env("one")
+	first, before := swarmApp(swarmImages+":v1"), l.env("one")
 	before.ID = "run0.step.box"
 	before.apply(t, first)
 	was := l.state(t)
-	s, e := swarmApp("app:v2"), l.env("one")
+	s, e := swarmApp(swarmImages+":v2"), l.env("one")
 	s.Args = []string{"sh", "-c", "echo boom: no such column; exit 3"}
 	err := s.Apply(t.Context(), e.Env)
 	if err == nil || !strings.Contains(err.Error(), "paused") || !strings.Contains(err.Error(), "app.1") || !strings.Contains(err.Error(), "exit (3)") {
@@ -180,13 +212,13 @@ func swarmFails(t *testing.T, l *swarmLab) {
 	if now := l.state(t); now != was {
 		t.Errorf("after undo:\n%s\nbefore:\n%s", now, was)
 	}
-	lost, e := swarmApp("nowhere.invalid/app:v9"), l.env("one")
+	lost, e := swarmApp("127.0.0.1:1/lost:v9"), l.env("one")
 	lost.Name, lost.Failure = "lost", "rollback"
 	if err := lost.Apply(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "No such image") {
 		t.Errorf("an image that is nowhere: %v", err)
 	}
 	e.undo(t, lost)
-	stuck, e := swarmApp("app:v1"), l.env("one")
+	stuck, e := swarmApp(swarmImages+":v1"), l.env("one")
 	stuck.Name, stuck.Node, stuck.Constraints, stuck.Wait = "stuck", "", []string{"node.labels.none == x"}, remote.Duration(2*time.Second)
 	if err := stuck.Apply(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "no suitable node") {
 		t.Errorf("no node: %v", err)
@@ -196,10 +228,10 @@ func swarmFails(t *testing.T, l *swarmLab) {
 }
 
 func swarmOthers(t *testing.T, l *swarmLab) {
-	s, e := swarmApp("app:v1"), l.env("one")
+	s, e := swarmApp(swarmImages+":v1"), l.env("one")
 	e.apply(t, s)
 	l.d.Docker("service", "rm", "app")
-	l.d.Docker("service", "create", "--detach", "--name", "app", "--network", "host", "app:v1")
+	l.d.Docker("service", "create", "--detach", "--name", "app", "--network", "host", swarmImages+":v1")
 	if err := s.Apply(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "left as it is") {
 		t.Errorf("apply to somebody else's service: %v", err)
 	}
@@ -216,7 +248,7 @@ func swarmOthers(t *testing.T, l *swarmLab) {
 const swarmStackFile = `version: "3.7"
 services:
   web: &app
-    image: "app:v1"
+    image: "127.0.0.1:1/app:v1"
     environment: {COLOUR: "${COLOUR}"}
     networks: [out]
     stop_grace_period: 10s
@@ -238,7 +270,7 @@ func swarmStackDeploys(t *testing.T, l *swarmLab) {
 	if err := s.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	if c := e.pending(t, s); len(c) != 2 || !strings.Contains(c[0].Text, "create service mon_side from app:v1") {
+	if c := e.pending(t, s); len(c) != 2 || !strings.Contains(c[0].Text, "create service mon_side from "+swarmImages+":v1") {
 		t.Errorf("pending: %+v", c)
 	}
 	e.apply(t, s)
@@ -248,9 +280,9 @@ func swarmStackDeploys(t *testing.T, l *swarmLab) {
 	}
 	// A second one: another image for web, none of side, a new one.
 	deployed := l.state(t)
-	put(strings.NewReplacer("app:v1", "app:v2", "  side: *app", "  late: *app\nconfigs:\n  motd: {file: "+dir+"/motd}").Replace(swarmStackFile))
+	put(strings.NewReplacer(swarmImages+":v1", swarmImages+":v2", "  side: *app", "  late: *app\nconfigs:\n  motd: {file: "+dir+"/motd}").Replace(swarmStackFile))
 	fileWrite(t, dir+"/motd", "hello", 0o644)
-	dockerEachCutEnv(t, l.dockerBox, func() (*fileEnv, Step) { return l.env(""), stack() }, func() string { return l.state(t) }, func() {
+	swarmCuts(t, l, func() (*fileEnv, Step) { return l.env(""), stack() }, func() string { return l.state(t) }, func() {
 		if got := l.box(t, "mon_web", "cat", "/mark"); got != "v2" {
 			t.Errorf("the container says %q", got)
 		}
@@ -278,7 +310,7 @@ func TestSwarmServiceValidate(t *testing.T) {
 		"secret":      func(s *swarmService) { s.Secrets = map[string]secret.Ref{"../x": {Name: "pw"}} },
 	}
 	for name, change := range bad {
-		s := swarmApp("app:v1")
+		s := swarmApp(swarmImages + ":v1")
 		change(s)
 		if s.Validate() == nil {
 			t.Errorf("%s was taken", name)

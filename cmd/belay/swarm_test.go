@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"sync"
 	"testing"
 
 	"belay/remote/lab/dockerlab"
@@ -22,14 +21,12 @@ func swarmServers(t *testing.T) *dockerlab.Lab {
 		dockerlab.Server{Name: "apps", Docker: dockerlab.ComposeV1, Databases: true, Files: apps},
 		dockerlab.Server{Name: "db", Docker: dockerlab.ComposeV1, Databases: true, Files: dockerlab.Tree(t, "testdata/swarm/db")},
 		dockerlab.Server{Name: "spare", Docker: dockerlab.ComposeV1})
-	var both sync.WaitGroup
 	for _, name := range []string{"apps", "db"} {
 		// The registry shall refuse at once, and not when time is up.
 		l.Exec(name, "echo 127.0.0.1 registry-1.docker.io auth.docker.io >>/etc/hosts")
-		both.Go(func() { l.Boxes(name) })
+		l.Boxes(name)
 	}
-	both.Wait()
-	l.Exec("apps", "/root/make")
+	l.Exec("apps", "for n in gitlab keycloak megabuild appwrite mailcowdockerized_mailcow-network; do docker network create $n || exit; done; /root/make")
 	if before := l.Exec("apps", "/root/count"); before != everybody {
 		t.Fatalf("before:\n%s", before)
 	}

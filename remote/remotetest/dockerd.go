@@ -3,6 +3,7 @@ package remotetest
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,6 +34,10 @@ func StartDockerd(t testing.TB) *Dockerd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		// An engine that was in a Swarm leaves a network namespace mounted.
+		if left, _ := filepath.Glob(dir + "/exec/netns/*"); len(left) > 0 {
+			_ = exec.Command("umount", left...).Run()
+		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Log(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -114,10 +115,14 @@ func judgeRollout(s swarm.Service, tasks []swarm.Task, back bool) (r Rolled) {
 	stale := 0
 	for _, t := range tasks {
 		mine := all || sameTask(t.Spec, s.Spec.TaskTemplate)
+		wanted := t.DesiredState == swarm.TaskStateRunning || t.DesiredState == swarm.TaskStateReady
+		if failed := t.Status.State == swarm.TaskStateFailed || t.Status.State == swarm.TaskStateRejected; failed && t.CreatedAt.After(rolloutBegan(s)) {
+			fails = append(fails, fmt.Sprintf("%s: %s: %s", taskName(s, t), t.Status.State, t.Status.Err))
+		}
 		switch {
-		case t.DesiredState == swarm.TaskStateRunning && !mine:
+		case wanted && !mine:
 			stale++
-		case t.DesiredState == swarm.TaskStateRunning || t.DesiredState == swarm.TaskStateReady:
+		case wanted:
 			r.Want++
 			if t.Status.State == swarm.TaskStateRunning {
 				running = append(running, t.ID)
@@ -126,9 +131,6 @@ func judgeRollout(s swarm.Service, tasks []swarm.Task, back bool) (r Rolled) {
 			} else if r.Note == "" {
 				r.Note = fmt.Sprintf("waiting for %s, which is %s", taskName(s, t), t.Status.State)
 			}
-		case mine && (t.Status.State == swarm.TaskStateFailed || t.Status.State == swarm.TaskStateRejected) &&
-			t.CreatedAt.After(rolloutBegan(s)):
-			fails = append(fails, fmt.Sprintf("%s: %s: %s", taskName(s, t), t.Status.State, t.Status.Err))
 		}
 	}
 	slices.Sort(running)
@@ -186,9 +188,10 @@ func taskName(s swarm.Service, t swarm.Task) string {
 }
 
 // sameTask tells whether a task was made from the spec. Networks, which the
-// Swarm writes in its own way, and the platforms of the image do not count.
+// Swarm writes in its own way, the platforms of the image, and what is empty in
+// one and absent in the other do not count.
 func sameTask(a, b swarm.TaskSpec) bool {
-	text := func(t swarm.TaskSpec) []byte {
+	text := func(t swarm.TaskSpec) any {
 		t.Networks = nil
 		if t.Placement != nil {
 			p := *t.Placement
@@ -196,12 +199,48 @@ func sameTask(a, b swarm.TaskSpec) bool {
 			t.Placement = &p
 		}
 		out, err := json.Marshal(t)
+		var v any
+		if err == nil {
+			err = json.Unmarshal(out, &v)
+		}
 		if err != nil {
+			return err
+		}
+		return pruned(v)
+	}
+	return reflect.DeepEqual(text(a), text(b))
+}
+
+// pruned leaves out what is empty; nil if all is.
+func pruned(v any) any {
+	switch x := v.(type) {
+	case map[string]any:
+		for k := range x {
+			if x[k] = pruned(x[k]); x[k] == nil {
+				delete(x, k)
+			}
+		}
+		if len(x) == 0 {
 			return nil
 		}
-		return out
+	case []any:
+		if len(x) == 0 {
+			return nil
+		}
+	case string:
+		if x == "" {
+			return nil
+		}
+	case float64:
+		if x == 0 {
+			return nil
+		}
+	case bool:
+		if !x {
+			return nil
+		}
 	}
-	return bytes.Equal(text(a), text(b))
+	return v
 }
 
 // failure adds what the tasks printed to the log.
