@@ -26,6 +26,11 @@ func (c *compareCheck) Assess(ctx context.Context, w checks.World) ([]checks.Fin
 			defer s.Close()
 		}
 	}
+	if r := c.pair.Redis; r != nil && opened != nil {
+		if absent, is := storeAbsent(ctx, w, "", r.New.store, redisPort, c.pair.Name); is {
+			return []checks.Finding{absent}, nil
+		}
+	}
 	err := opened
 	if old != nil {
 		_, err = old.Objects(ctx)

@@ -203,6 +203,9 @@ func (n *mysqlCopyNeed) Assess(ctx context.Context, w checks.World) ([]checks.Fi
 			return []checks.Finding{{Host: at, Key: "copy " + name, Level: checks.Unknown, Text: "not judged: host " + h + " was not reached", Fix: "reach the host first, then re-check"}}, nil
 		}
 	}
+	if f, absent := storeAbsent(ctx, w, n.on, n.step.To.store, mysqlPort, "copy "+name); absent {
+		return []checks.Finding{f}, nil
+	}
 	m, err := n.step.copying(ctx, Env{Host: w.Hosts[n.on], Hosts: w.Hosts, Secret: w.Secret})
 	if err != nil {
 		return nil, err

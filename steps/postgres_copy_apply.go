@@ -279,6 +279,9 @@ func (n *postgresCopyNeed) Assess(ctx context.Context, w checks.World) ([]checks
 			return nil, fmt.Errorf("host %s was not reached: %w", h, why)
 		}
 	}
+	if f, absent := storeAbsent(ctx, w, n.on, n.of.To.store, postgresPort, n.of.To.Database+" target"); absent {
+		return []checks.Finding{f}, nil
+	}
 	e := Env{Host: w.Hosts[n.on], Hosts: w.Hosts, Secret: w.Secret}
 	cp, err := n.of.copy(ctx, e, postgresCopyRecord{})
 	if err != nil {

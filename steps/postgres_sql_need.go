@@ -59,6 +59,11 @@ func (n *pgNeed) Assess(ctx context.Context, w checks.World) ([]checks.Finding, 
 		return []checks.Finding{mine(checks.Finding{Level: checks.Warn, Text: fmt.Sprintf("PostgreSQL at %s lets %s in, but has no database %s yet", srv.Addr, srv.User, n.Of.Database),
 			Fix: "go on only if an earlier step makes it"})}, nil
 	}
+	if err != nil && (n.What == "log in" || n.What == "restore") { // what an earlier step may start
+		if f, absent := storeAbsent(ctx, w, n.On, n.Of.store, postgresPort, ""); absent {
+			return []checks.Finding{mine(f)}, nil
+		}
+	}
 	if err != nil {
 		return []checks.Finding{mine(checks.Finding{Level: checks.Block, Text: err.Error(),
 			Fix: "see that the server runs, and that address, user, password and pg_hba.conf fit"})}, nil

@@ -1,0 +1,43 @@
+package steps
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path"
+	"time"
+
+	"belay/checks"
+	"belay/remote"
+)
+
+// storeAbsent is the finding on a server that is to be filled, and at whose
+// address nobody listens: an earlier step may start it, which only a person can
+// say. False where somebody listens, or where that cannot be told.
+func storeAbsent(ctx context.Context, w checks.World, on string, s store, port, key string) (f checks.Finding, absent bool) {
+	name := s.Host
+	if name == "" {
+		name = on
+	}
+	h, ok := w.Hosts[name]
+	if !ok || h.Dialer == nil || s.Container != "" || path.IsAbs(s.Addr) {
+		return f, false
+	}
+	addr := s.Addr
+	if addr == "" {
+		addr = net.JoinHostPort("127.0.0.1", port)
+	}
+	dial, stop := context.WithTimeout(ctx, 10*time.Second)
+	defer stop()
+	c, err := h.Dial(dial, "tcp", addr)
+	if err == nil {
+		c.Close()
+		return f, false
+	}
+	if _, lost := errors.AsType[*remote.UnreachableError](err); lost || dial.Err() != nil {
+		return f, false
+	}
+	return checks.Finding{Host: name, Key: key, Text: fmt.Sprintf("nobody listens at %s of %s yet: %s", addr, name, checks.OneLine(err.Error(), 200)),
+		Fix: "if a step of this plan starts the server first, accept that: what fills it looks again before it changes anything; else correct the address, or start it"}, true
+}
