@@ -193,6 +193,9 @@ func taskName(s swarm.Service, t swarm.Task) string {
 func sameTask(a, b swarm.TaskSpec) bool {
 	text := func(t swarm.TaskSpec) any {
 		t.Networks = nil
+		if t.Runtime == swarm.RuntimeContainer { // a service says so, its tasks do not
+			t.Runtime = ""
+		}
 		if t.Placement != nil {
 			p := *t.Placement
 			p.Platforms = nil
