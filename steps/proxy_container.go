@@ -8,6 +8,7 @@ import (
 	"net"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"belay/remote"
@@ -20,6 +21,7 @@ type proxyBox struct {
 	Network string   `yaml:"network" required:"" doc:"network on which the old server had its name"`
 	Aliases []string `yaml:"aliases" doc:"names by which clients on that network know the old server"`
 	Publish bool     `yaml:"publish" doc:"listen on the host as well, at the address of listen"`
+	Port    int      `yaml:"port" doc:"port in the container, which clients on the network know, where it is another one than that of listen"`
 }
 
 var proxyDockerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,126}$`)
@@ -37,6 +39,9 @@ func (b *proxyBox) check() error {
 	}
 	if b.Network == "host" && (b.Publish || len(b.Aliases) > 0) {
 		errs = append(errs, Field("container.network", "the host's own network knows neither aliases nor publishing"))
+	}
+	if b.Port < 0 || b.Port > 65535 || b.Port > 0 && b.Network == "host" {
+		errs = append(errs, Field("container.port", "%d is not a port of a container's own", b.Port))
 	}
 	for _, a := range b.Aliases {
 		if !proxyDockerName.MatchString(a) {
@@ -60,8 +65,17 @@ func (p *proxyDocker) name() string {
 	return "belay-proxy-" + port
 }
 
-func (p *proxyDocker) argv(e Env) []string {
+// port is the one in the container.
+func (p *proxyDocker) port() string {
+	if p.Box.Port > 0 {
+		return strconv.Itoa(p.Box.Port)
+	}
 	_, port, _ := net.SplitHostPort(p.Listen)
+	return port
+}
+
+func (p *proxyDocker) argv(e Env) []string {
+	port := p.port()
 	listen := net.JoinHostPort("0.0.0.0", port)
 	if p.Box.Network == "host" {
 		listen = p.Listen
@@ -215,9 +229,8 @@ func (p *proxyDocker) addr(ctx context.Context, e Env) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, port, _ := net.SplitHostPort(p.Listen)
 	if len(all) == 1 && all[0].Nets[p.Box.Network].IPAddress != "" {
-		return net.JoinHostPort(all[0].Nets[p.Box.Network].IPAddress, port), nil
+		return net.JoinHostPort(all[0].Nets[p.Box.Network].IPAddress, p.port()), nil
 	}
 	return "", fmt.Errorf("container %s has no address on network %s", p.name(), p.Box.Network)
 }
