@@ -121,8 +121,24 @@ func proxyInspect(ctx context.Context, h remote.Host, names ...string) ([]proxyS
 	return all, nil
 }
 
-// containers are all that run or are named as ours is.
+// containers are all that run or are named as ours is. One may vanish while it
+// is looked at, for proxies come and go side by side: then once more.
 func (p *proxyDocker) containers(ctx context.Context, e Env) ([]proxySeen, error) {
+	ids, err := p.list(ctx, e)
+	for err == nil && len(ids) > 0 {
+		all, inspectErr := proxyInspect(ctx, e.Host, ids...)
+		if inspectErr == nil {
+			return all, nil
+		}
+		was := ids
+		if ids, err = p.list(ctx, e); err == nil && !slices.ContainsFunc(was, func(id string) bool { return !slices.Contains(ids, id) }) {
+			return nil, inspectErr // all are still there
+		}
+	}
+	return nil, err
+}
+
+func (p *proxyDocker) list(ctx context.Context, e Env) ([]string, error) {
 	var ids []string
 	for _, filter := range []string{"status=running", "name=^/?" + regexp.QuoteMeta(p.name()) + "$"} {
 		out, err := remote.Output(ctx, e.Host, remote.Cmd{Argv: []string{"docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", filter}, Pure: true})
@@ -135,10 +151,7 @@ func (p *proxyDocker) containers(ctx context.Context, e Env) ([]proxySeen, error
 			}
 		}
 	}
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	return proxyInspect(ctx, e.Host, ids...)
+	return ids, nil
 }
 
 // state refuses a name or an alias that somebody else has: two who answer to
