@@ -147,7 +147,10 @@ const (
 )
 
 // Prove tells how far the target is behind. It does not hold while it is not
-// connected; that a changed row does not arrive is for compare to find.
+// connected; that a changed row does not arrive is for compare to find. A target
+// that cannot connect again by itself, because its login is locked or it forgot
+// which databases it follows, is let in again: nothing of either server changes
+// by that but that they talk.
 func (r *mysqlReplicate) Prove(ctx context.Context, e Env) (string, error) {
 	var made mysqlReplicaMade
 	if _, err := e.Memory.Get(mysqlReplicaKey, &made); err != nil {
@@ -165,10 +168,16 @@ func (r *mysqlReplicate) Prove(ctx context.Context, e Env) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	now := mysqlReplicaProof{"the target is " + mysqlLagText(l), l.Running && l.Filtered, time.Now()}
-	if !now.OK {
-		now.Text += "; mysql.switch lets it in again, and waits for what is missing"
+	if l.There && !l.Stuck && (!l.Filtered || !l.Running && made.Lock) {
+		m := &mysqlMender{b: b, e: e, lock: made.Lock}
+		if err := m.connect(ctx, "the link was lost"); err != nil {
+			return "", err
+		}
+		if l, err = b.Lag(ctx, b.source, b.target); err != nil {
+			return "", err
+		}
 	}
+	now := mysqlReplicaProof{"the target is " + mysqlLagText(l), l.Running && l.Filtered, time.Now()}
 	if err := e.Memory.Put(mysqlReplicaProofKey, now); err != nil {
 		return "", err
 	}
