@@ -113,6 +113,9 @@ func (n *kubeNeed) look(ctx context.Context, h remote.Host, k kubernetes.Kubectl
 	if err != nil {
 		return kubeUnseen(ctx, err, "see that kubectl is installed there and that its kubeconfig leads to the cluster: kubectl version")
 	}
+	if client.Major == 1 && client.Minor < kubeOldest {
+		return checks.Block, fmt.Sprintf("kubectl is %s, and these steps need 1.%d or newer (server-side apply)", client, kubeOldest), "install a kubectl that fits the cluster, and name it by kubectl if it is not in the PATH"
+	}
 	for _, m := range n.may {
 		ok, err := k.Allowed(ctx, h, m[0], m[1])
 		if err != nil {
@@ -133,6 +136,10 @@ func (n *kubeNeed) look(ctx context.Context, h remote.Host, k kubernetes.Kubectl
 	}
 	return level, text, fix
 }
+
+// kubeOldest is the first minor version of kubectl with all that is used here:
+// server-side apply for everybody (1.22), --show-managed-fields (1.21).
+const kubeOldest = 22
 
 // kubeUnseen is the verdict where nothing could be seen: a host that does not
 // answer leaves it open, a cluster that does not blocks.

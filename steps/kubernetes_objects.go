@@ -251,6 +251,9 @@ func (s *kubeObjects) apply(ctx context.Context, e Env) error {
 			return fmt.Errorf("%w; nothing was changed", err)
 		}
 	}
+	if err := s.same(rec); err != nil {
+		return err
+	}
 	in, err := kubernetes.Stdin(s.objects)
 	if err != nil {
 		return err
@@ -292,6 +295,18 @@ func (s *kubeObjects) begin(ctx context.Context, e Env) (rec kubeApplied, err er
 		}
 	}
 	return rec, e.Memory.Put(kubeAppliedKey, rec)
+}
+
+// same refuses objects that were not looked at before the first attempt: the
+// way back would not know of them.
+func (s *kubeObjects) same(rec kubeApplied) error {
+	for _, o := range s.objects {
+		is := o.Ref().Same
+		if !slices.ContainsFunc(rec.Had, is) && !slices.ContainsFunc(rec.Made, func(m kubeMade) bool { return is(m.Ref) }) {
+			return fmt.Errorf("%s was not among the manifests when this step began: somebody changed them since. Undo the step first, or put the manifests back", o.Ref())
+		}
+	}
+	return nil
 }
 
 // done keeps how the changed objects came out (the API server fills in more

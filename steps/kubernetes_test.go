@@ -550,6 +550,13 @@ func kubeTestFiles(t *testing.T, b *kubeBox) {
 	if got := b.k("get", "configmaps", "-o", "jsonpath={.items[*].metadata.name} {.items[0].metadata.annotations.day}"); got != "a b c d 2026-03-04" {
 		t.Errorf("there are %s", got)
 	}
+	// A manifest that came since is not known to the way back.
+	if err := os.WriteFile(dir+"/manifests/z.yml", []byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: z}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Apply(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "configmap/z was not among the manifests") {
+		t.Errorf("apply: %v", err)
+	}
 	if err := os.RemoveAll(dir + "/manifests"); err != nil {
 		t.Fatal(err)
 	}

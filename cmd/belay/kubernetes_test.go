@@ -130,6 +130,22 @@ vars: {kubeconfig: %s, health: %q, backups: %s, new: %s, ready: 4m, give_up: 2s,
 		t.Errorf("after the rollback:\n%s, before:\n%s", now, was)
 	}
 
+	text, err := shipped.Read("fluxer-upgrade-kubernetes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	failEveryStep(t, everyStep{
+		plan: string(text), overlay: overlay("v1.3.0"), host: "ops", env: env, tries: 2,
+		answers: []string{"  - {question: manual, choice: done, text: \"snapshot 17\", times: 2}"},
+		world: func(t *testing.T) string {
+			_, now := get(t, health)
+			return now + "\n" + images()
+		},
+	})
+	if t.Failed() {
+		return
+	}
+
 	code, out, _ = shippedHere(t, "fluxer-upgrade-kubernetes", overlay("v1.3.0"), labAnswers("ops", append(manual,
 		"  - {question: close, choice: close, text: ops}")...), env)
 	if code != exitClosed {
@@ -175,7 +191,9 @@ E
 docker run -d --name chatnio --restart unless-stopped --env-file /root/env -v chatnio_storage:/storage -p 8000:8000 programzmh/chatnio:v2.0.0 \
   serve --name chatnio --listen :8000 --root /storage
 mkdir -p /var/lib/docker/volumes/chatnio_storage/_data/uploads
-cd /var/lib/docker/volumes/chatnio_storage/_data/uploads && echo cat >"a picture.txt" && ln "a picture.txt" linked && truncate -s 20M sparse`)
+cd /var/lib/docker/volumes/chatnio_storage/_data/uploads && echo cat >"a picture.txt" && ln "a picture.txt" linked && truncate -s 20M sparse
+# People go on uploading for as long as it runs.
+setsid sh -c 'while sleep .5; do if curl -fs http://127.0.0.1:8000/_health; then date +%s.%N >live; fi; done' >/dev/null 2>&1 </dev/null &`)
 	point := filepath.Join(t.TempDir(), "point-dns")
 	script := fmt.Sprintf("#!/bin/sh\nsed \"s/^${1%%%%.example.org} .*/${1%%%%.example.org} 2 IN A $2/\" %[1]q >%[1]q.new && mv %[1]q.new %[1]q\n", c.dns.File)
 	if err := os.WriteFile(point, []byte(script), 0o700); err != nil {
@@ -214,7 +232,7 @@ func (c coaiLab) seen(t *testing.T) string {
 	return c.Exec("old", `for n in $(seq 100); do curl -fsS http://127.0.0.1:8000/_health && break; sleep .2; done
 curl -fsS http://127.0.0.1:8000/uploads/linked
 docker inspect chatnio --format '{{.Name}} {{.State.Running}} {{.HostConfig.RestartPolicy.Name}}'
-cd /var/lib/docker/volumes/chatnio_storage/_data && find . -type f -exec sha256sum {} + | sort`) + string(zone[i:])
+cd /var/lib/docker/volumes/chatnio_storage/_data && find . -type f ! -name live -exec sha256sum {} + | sort`) + string(zone[i:])
 }
 
 func coaiToKubernetes(t *testing.T, k *remotetest.Kube) {
@@ -259,6 +277,10 @@ func coaiToKubernetes(t *testing.T, k *remotetest.Kube) {
 	}
 	if _, file := get(t, fmt.Sprintf("http://127.0.0.1:%d/storage/uploads/linked", c.port)); file != "cat" {
 		t.Errorf("the file is %q", file)
+	}
+	live := strings.TrimSpace(c.Exec("old", "cat /var/lib/docker/volumes/chatnio_storage/_data/uploads/live"))
+	if _, file := get(t, fmt.Sprintf("http://127.0.0.1:%d/storage/uploads/live", c.port)); file != live {
+		t.Errorf("the last upload is %q in the cluster, and was %q", file, live)
 	}
 	state := c.Exec("old", "docker ps -a --format '{{.Names}} {{.State}}'")
 	if !strings.HasPrefix(state, "chatnio-docker.until-") || !strings.Contains(state, " exited") {
