@@ -83,7 +83,7 @@ func (c *kubeApply) Needs(on string) []checks.Check {
 		}
 		key = strings.Join(names, " ")
 	}
-	return []checks.Check{&kubeNeed{on: on, key: c.Namespace + " " + key, of: c.kubeCluster, judge: c.judge}}
+	return []checks.Check{&kubeNeed{on: on, key: strings.TrimSpace(c.Namespace + " " + key), of: c.kubeCluster, judge: c.judge}}
 }
 
 func (c *kubeApply) judge(ctx context.Context, h remote.Host, k kubernetes.Kubectl) (checks.Level, string, string) {

@@ -82,7 +82,7 @@ func (c *kubeRollout) Needs(on string) []checks.Check {
 	if ref.Kind == "StatefulSet" {
 		may = append(may, [2]string{"delete", "pods"}) // a broken one bars the way back
 	}
-	return []checks.Check{&kubeNeed{on: on, key: c.Namespace + " " + c.Workload, of: c.kubeCluster, may: may, judge: c.judge}}
+	return []checks.Check{&kubeNeed{on: on, key: strings.TrimSpace(c.Namespace + " " + c.Workload), of: c.kubeCluster, may: may, judge: c.judge}}
 }
 
 func (c *kubeRollout) judge(ctx context.Context, h remote.Host, k kubernetes.Kubectl) (checks.Level, string, string) {

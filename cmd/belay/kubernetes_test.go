@@ -193,7 +193,8 @@ docker run -d --name chatnio --restart unless-stopped --env-file /root/env -v ch
 mkdir -p /var/lib/docker/volumes/chatnio_storage/_data/uploads
 cd /var/lib/docker/volumes/chatnio_storage/_data/uploads && echo cat >"a picture.txt" && ln "a picture.txt" linked && truncate -s 20M sparse
 # People go on uploading for as long as it runs.
-setsid sh -c 'while sleep .5; do if curl -fs http://127.0.0.1:8000/_health; then date +%s.%N >live; fi; done' >/dev/null 2>&1 </dev/null &`)
+mkdir live
+setsid sh -c 'while sleep 1; do if curl -fs http://127.0.0.1:8000/_health; then date +%s >new && mv new live/$(cat new); fi; done' >/dev/null 2>&1 </dev/null &`)
 	point := filepath.Join(t.TempDir(), "point-dns")
 	script := fmt.Sprintf("#!/bin/sh\nsed \"s/^${1%%%%.example.org} .*/${1%%%%.example.org} 2 IN A $2/\" %[1]q >%[1]q.new && mv %[1]q.new %[1]q\n", c.dns.File)
 	if err := os.WriteFile(point, []byte(script), 0o700); err != nil {
@@ -232,7 +233,7 @@ func (c coaiLab) seen(t *testing.T) string {
 	return c.Exec("old", `for n in $(seq 100); do curl -fsS http://127.0.0.1:8000/_health && break; sleep .2; done
 curl -fsS http://127.0.0.1:8000/uploads/linked
 docker inspect chatnio --format '{{.Name}} {{.State.Running}} {{.HostConfig.RestartPolicy.Name}}'
-cd /var/lib/docker/volumes/chatnio_storage/_data && find . -type f ! -name live -exec sha256sum {} + | sort`) + string(zone[i:])
+cd /var/lib/docker/volumes/chatnio_storage/_data && find . -type f ! -path './uploads/live/*' ! -name new -exec sha256sum {} + | sort`) + string(zone[i:])
 }
 
 func coaiToKubernetes(t *testing.T, k *remotetest.Kube) {
@@ -278,9 +279,9 @@ func coaiToKubernetes(t *testing.T, k *remotetest.Kube) {
 	if _, file := get(t, fmt.Sprintf("http://127.0.0.1:%d/storage/uploads/linked", c.port)); file != "cat" {
 		t.Errorf("the file is %q", file)
 	}
-	live := strings.TrimSpace(c.Exec("old", "cat /var/lib/docker/volumes/chatnio_storage/_data/uploads/live"))
-	if _, file := get(t, fmt.Sprintf("http://127.0.0.1:%d/storage/uploads/live", c.port)); file != live {
-		t.Errorf("the last upload is %q in the cluster, and was %q", file, live)
+	last := strings.Fields(c.Exec("old", "ls /var/lib/docker/volumes/chatnio_storage/_data/uploads/live | tail -1"))[0]
+	if _, file := get(t, fmt.Sprintf("http://127.0.0.1:%d/storage/uploads/live/%s", c.port, last)); file != last {
+		t.Errorf("the last upload is %q in the cluster, and was %q", file, last)
 	}
 	state := c.Exec("old", "docker ps -a --format '{{.Names}} {{.State}}'")
 	if !strings.HasPrefix(state, "chatnio-docker.until-") || !strings.Contains(state, " exited") {
