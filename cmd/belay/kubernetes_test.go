@@ -247,9 +247,14 @@ func coaiToKubernetes(t *testing.T, k *remotetest.Kube) {
 		world: c.seen,
 		settle: func(t *testing.T) {
 			// Namespace and volumes stay by intention.
+			if left := k.Do("", "-n", "coai", "get", "pvc", "-o", "name"); strings.Count(left, "\n") == 1 {
+				t.Errorf("of the claims is left: %s", left)
+			}
 			if left := k.Do("", "-n", "coai", "get", "deployments,pods,services,configmaps,secrets", "-o", "name"); left != "" {
 				t.Errorf("left in the cluster:\n%s", left)
 			}
+			k.Do("", "delete", "namespace", "coai", "--ignore-not-found")
+			k.Do("", "delete", "pv", "coai-storage", "coai-logs", "--ignore-not-found")
 		},
 	})
 	if t.Failed() {
