@@ -118,7 +118,12 @@ func (d *dryRun) clock(p *plan.Plan) {
 	fmt.Printf("\nBy %s of this plan on this machine:\n", count(d.took.Runs, "earlier run"))
 	say("prepare", d.took.Ahead(p, journal.Prepare, journal.NewState()))
 	say("cutover", d.took.Ahead(p, journal.Cutover, journal.NewState()))
-	say("way back after the cutover", d.took.RollbackAfter(p, journal.Cutover))
+	if len(p.Ways) == 0 {
+		say("way back after the cutover", d.took.RollbackAfter(p, journal.Cutover))
+	}
+	for i := range p.Ways {
+		say("way back, "+p.Ways[i].Name, d.took.WayAfter(p, journal.Cutover, &p.Ways[i]))
+	}
 }
 
 func indent(with, text string) { indentTo(os.Stdout, with, text) }

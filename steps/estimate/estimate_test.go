@@ -133,6 +133,9 @@ func TestWays(t *testing.T) {
 	if w := (Estimates{}).Way(p, now, p.Way("slow")).Words(span); w != "~47s or more, a guess: 6 of 6 steps never measured" {
 		t.Error(w)
 	}
+	if d := cmp.Diff(Total{62 * sec, 63 * sec, 7, 2}, e.WayAfter(p, journal.Cutover, p.Way("slow"))); d != "" {
+		t.Error(d)
+	}
 	// The last safe moment is that of the quickest way that is known in whole.
 	now = past("shop", false, map[string]int{"one": 10, "two": 30})
 	if got, ok := e.LastSafe(p, now); !ok || !got.Equal(p.Window.Start.Add(36*time.Minute-30*sec)) {

@@ -59,6 +59,16 @@ func (e Estimates) Way(p *plan.Plan, st *journal.State, w *plan.Way) Back {
 	return b
 }
 
+// WayAfter is how long the way w would take from the end of a stage, if every
+// step up to there had been begun.
+func (e Estimates) WayAfter(p *plan.Plan, last journal.Stage, w *plan.Way) Total {
+	t := e.RollbackAfter(p, last)
+	for _, part := range [][]plan.Group{w.Before, w.After} {
+		t.plus(inGroups(part, e.Forward, func(*plan.Step) bool { return true }))
+	}
+	return t
+}
+
 // Words say how long it takes; a guess begins with a ~ and says what it is.
 // span writes a duration.
 func (b Back) Words(span func(time.Duration) string) string {
