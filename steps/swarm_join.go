@@ -31,7 +31,7 @@ func init() {
 }
 
 type swarmJoin struct {
-	Manager string            `yaml:"manager" host:"" scalar:"" required:"" doc:"host whose Swarm is joined; on that host itself the Swarm is made, unless there is one"`
+	Manager string            `yaml:"manager" host:"" scalar:"" required:"" doc:"host whose Swarm is joined; on that host itself the Swarm is made, unless there is one. Mind that an engine which leaves a Swarm forgets the names of the containers that run on its own networks, until they are started again: servers with such are better left out"`
 	As      string            `yaml:"as" enum:"worker|manager" default:"worker" doc:"what it becomes; three or five managers outlive the loss of one or two"`
 	Address string            `yaml:"address" doc:"the host's address for the other nodes, or an interface of it; needed where it has several"`
 	Listen  string            `yaml:"listen" default:"0.0.0.0:2377" doc:"address:port at which it hears the other nodes, should it be or become a manager"`

@@ -294,7 +294,9 @@ func (j *swarmJoin) exit(ctx context.Context, e Env) error {
 		force := e.Host.Name == j.Manager || info.LocalNodeState == swarm.LocalNodeStatePending
 		if force || !info.ControlAvailable {
 			if _, err = eng.SwarmLeave(ctx, client.SwarmLeaveOptions{Force: force}); err == nil {
-				fmt.Fprintf(e.Log, "%s left the Swarm\n", e.Host.Name)
+				// libnetwork trashes the DNS records of all networks then, also of
+				// those that are the engine's own (seen with Engine 20.10).
+				fmt.Fprintf(e.Log, "%s left the Swarm\n-- note: its engine has forgotten the names of containers that run on networks of its own; restart those that others reach by name\n", e.Host.Name)
 				return nil
 			}
 		} else {

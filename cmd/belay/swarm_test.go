@@ -10,8 +10,8 @@ import (
 	"belay/steps/plan/shipped"
 )
 
-// swarmServers are the three servers of scenario 5's Swarm: apps, with nine
-// databases in containers, db, and a spare one; a Docker engine on each.
+// swarmServers are those of scenario 5: apps, with nine databases in containers,
+// and db, spare and monitor, which become a Swarm; a Docker engine on each.
 func swarmServers(t *testing.T) *dockerlab.Lab {
 	t.Helper()
 	apps := dockerlab.Tree(t, "testdata/databases/apps")
@@ -20,7 +20,7 @@ func swarmServers(t *testing.T) *dockerlab.Lab {
 	l := dockerlab.Up(t,
 		dockerlab.Server{Name: "apps", Docker: dockerlab.ComposeV1, Databases: true, Files: apps},
 		dockerlab.Server{Name: "db", Docker: dockerlab.ComposeV1, Databases: true, Files: dockerlab.Tree(t, "testdata/swarm/db")},
-		dockerlab.Server{Name: "spare", Docker: dockerlab.ComposeV1})
+		dockerlab.Server{Name: "spare", Docker: dockerlab.ComposeV1}, dockerlab.Server{Name: "monitor", Docker: dockerlab.ComposeV1})
 	for _, name := range []string{"apps", "db"} {
 		// The registry shall refuse at once, and not when time is up.
 		l.Exec(name, "echo 127.0.0.1 registry-1.docker.io auth.docker.io >>/etc/hosts")
@@ -87,7 +87,7 @@ func TestSwarm(t *testing.T) {
 			env: append([]string{"BELAY_SSH_CONFIG=" + l.SSHConfig()}, swarmSecrets...),
 			world: func(t *testing.T) string {
 				return l.Exec("apps", "/root/count; /root/names; /root/state") + l.Exec("db", "docker ps -aq; docker info --format '{{.Swarm.LocalNodeState}}'") +
-					l.Exec("spare", "docker info --format '{{.Swarm.LocalNodeState}}'")
+					l.Exec("spare", "docker info --format '{{.Swarm.LocalNodeState}}'") + l.Exec("monitor", "docker info --format '{{.Swarm.LocalNodeState}}'")
 			},
 			settle: func(t *testing.T) { l.Exec("db", "docker volume prune --force") }, // volumes stay
 		})
@@ -117,7 +117,7 @@ func swarmForward(t *testing.T, l *dockerlab.Lab) {
 		t.Errorf("written through the proxies: %q", got)
 	}
 	state := l.Exec("apps", "/root/state")
-	if strings.Count(state, "-proxy running") != 9 || strings.Count(state, "\n") != 10 || !strings.Contains(state, "swarm active") {
+	if strings.Count(state, "-proxy running") != 9 || strings.Count(state, "\n") != 10 || !strings.Contains(state, "swarm inactive") {
 		t.Errorf("on apps there are:\n%s", state)
 	}
 	if vols := l.Exec("apps", "docker volume ls -q | grep -c ."); vols != "9\n" {
@@ -125,7 +125,7 @@ func swarmForward(t *testing.T, l *dockerlab.Lab) {
 	}
 	nodes := l.Exec("db", `docker node ls --format '{{.Hostname}} {{.Status}} {{.ManagerStatus}}.' | sort; docker service ls --format '{{.Replicas}}' | sort | uniq -c
 docker service inspect --format '{{(index .Endpoint.Ports 0).PublishMode}}' $(docker service ls -q) | sort | uniq -c`)
-	if strings.Join(strings.Fields(nodes), " ") != "apps Ready . db Ready Leader. spare Ready . 9 1/1 9 host" {
+	if strings.Join(strings.Fields(nodes), " ") != "db Ready Leader. monitor Ready . spare Ready . 9 1/1 9 host" {
 		t.Errorf("the Swarm is:\n%s", nodes)
 	}
 }
