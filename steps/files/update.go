@@ -95,7 +95,7 @@ func (r Road) offers(said string) bool {
 // Update is Send by rsync: of a file that the target has in another version, or
 // has a part of, only what changed is sent. Former versions are looked for in
 // the place itself and in Basis. A part of a file that had arrived when it
-// breaks off stays in its place. No keys are needed on the hosts and nothing
+// breaks off stays in its place, unless rsync itself was killed. No keys are needed on the hosts and nothing
 // listens: rsync's client runs at the target, and its connection to the source
 // goes through belay's own two.
 func (r Road) Update(ctx context.Context, entries []Entry) error {
