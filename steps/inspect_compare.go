@@ -35,7 +35,7 @@ func init() {
 type inspectCompare struct {
 	Old    string          `yaml:"old" required:"" host:"" doc:"the host whose baseline is kept, once, when the step first runs"`
 	New    string          `yaml:"new" required:"" host:"" doc:"the host that is held against it each time; the same one for a move on one host"`
-	Areas  []string        `yaml:"areas" default:"[port, unit, job, environment, certificate, user, mount]" enum:"port|unit|job|environment|certificate|user|mount|package" doc:"what is compared"`
+	Areas  []string        `yaml:"areas" enum:"port|unit|job|environment|certificate|user|mount|package" doc:"what is compared; left out, all but package"`
 	Moving []string        `yaml:"moving" enum:"port|unit|job|environment|certificate|user|mount|package" doc:"areas of what the cutover moves: it is missed on the new host only once the old one has it no more, or is not reached"`
 	Ignore []inspectIgnore `yaml:"ignore" doc:"what may differ, each with the reason"`
 	Again  remote.Duration `yaml:"again" default:"15m" doc:"look again by itself when the answer is that old, while the run is held at a gate that a sign-off item of this step guards; 0s never"`
@@ -72,6 +72,9 @@ const (
 )
 
 func (c *inspectCompare) Validate() error {
+	if len(c.Areas) == 0 {
+		c.Areas = inspect.Areas[:len(inspect.Areas)-1] // packages come last
+	}
 	var errs []error
 	for i, x := range c.Ignore {
 		if x.Area != "" && !slices.Contains(inspect.Areas, x.Area) {

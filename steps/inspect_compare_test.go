@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,10 @@ func TestInspectCompareMoving(t *testing.T) {
 }
 
 func TestInspectCompareRefuses(t *testing.T) {
+	all := &inspectCompare{Old: "a", New: "b"}
+	if err := all.Validate(); err != nil || len(all.Areas) != 7 || slices.Contains(all.Areas, inspect.AreaPackages) {
+		t.Errorf("%v %v", all.Areas, err)
+	}
 	for _, x := range []inspectIgnore{{Area: "ports", Key: "tcp 1"}, {Key: "*"}} {
 		if (&inspectCompare{Old: "a", New: "b", Ignore: []inspectIgnore{x}}).Validate() == nil {
 			t.Errorf("%+v passes", x)
