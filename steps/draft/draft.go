@@ -40,6 +40,8 @@ type draft struct {
 	secrets, assess, prepare, signoff, stops, cutover, soak, closing page
 	pairs                                                            page // of compare
 	ports                                                            []int
+	brought                                                          []string // directories, files and images
+	jobs                                                             []string // files of cron that move
 }
 
 // Plan writes the plan. new is nil when everything stays on one host.
@@ -169,7 +171,7 @@ func (d *draft) move() {
 	d.starts()
 	d.clients()
 	d.signoff.raw("  - Everybody who uses this knows when it will be down, and for how long\n  - Somebody who may decide on a rollback can be reached until the end of the soak\n  - check: prepare\n")
-	d.soak.line("    - step: {id: nothing-is-forgotten, every: \"${{ look_every }}\"}")
+	d.soak.line("    - step: {id: nothing-is-forgotten, every: 1m}   # it looks at both servers, which takes seconds")
 	d.closing.line("  - step: Decide what becomes of %s", from)
 	d.closing.line("    manual: %s", fmt.Sprintf("What was moved is stopped on %s, but still there. Keep it until nobody will want to go back from %s, then delete it and its backups.", from, to))
 }
@@ -214,12 +216,17 @@ func (d *draft) nothingForgotten() {
 	p.raw("  - step: Nothing is forgotten\n    why: What the old server has and the new one lacks is named now, and again while the soak lasts.\n    inspect.compare:\n")
 	p.line("      old: %s", d.Old.Name)
 	p.line("      new: %s", d.New.Name)
-	p.raw("      areas: [port, job, user]   # unit, environment, certificate, mount and package can be held against each other, too\n      moving: [port, job]\n")
+	p.raw("      areas: [port, job, user]   # unit, environment, certificate, mount and package can be held against each other, too\n      moving: [port]\n")
 	var ignore []string
 	add := func(area, key, why string) {
 		line := fmt.Sprintf("        - {area: %s, key: %s, why: %s}\n", area, quote(strings.ReplaceAll(key, "*", "?")), quote(why))
 		if !slices.Contains(ignore, line) {
 			ignore = append(ignore, line)
+		}
+	}
+	for _, j := range d.old.Jobs {
+		if slices.Contains(d.jobs, j.Where) {
+			add("job", fmt.Sprintf("%s: %s %s", j.User, j.When, j.Command), "it comes with the cutover")
 		}
 	}
 	for _, it := range d.left {
@@ -249,6 +256,10 @@ func (d *draft) moves(g *inspect.Program) bool {
 // bring copies a directory while the old side lives, and what changed since
 // once it is stopped.
 func (d *draft) bring(dir string) {
+	if slices.ContainsFunc(d.brought, func(b string) bool { return dir == b || strings.HasPrefix(dir, b+"/") }) {
+		return
+	}
+	d.brought = append(d.brought, dir)
 	from, to := d.Old.Name, d.New.Name
 	d.prepare.line("  - step: %s", "Copy "+dir)
 	d.prepare.line("    files.sync: {from: {host: %s, path: %s}, to: {host: %s, path: %s}, live: true}", from, dir, to, dir)
@@ -260,9 +271,28 @@ func (d *draft) bring(dir string) {
 
 // bringFile copies one file.
 func (d *draft) bringFile(p *page, file string) {
+	if slices.Contains(d.brought, file) {
+		return
+	}
+	d.brought = append(d.brought, file)
 	p.line("  - step: %s", "Copy "+file)
 	p.line("    on: %s", d.New.Name)
 	p.line("    files.copy: {host: %s, from: %s, to: %s}", d.Old.Name, file, file)
+}
+
+// leave tells people at the sign-off of what the draft does not bring.
+func (d *draft) leave(what, of string) {
+	switch {
+	case slices.Contains(d.brought, what), what == "/etc/localtime", what == "/etc/timezone", strings.HasSuffix(what, ".sock"), !path.IsAbs(what):
+		return
+	}
+	for _, own := range []string{"/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", "/usr/lib", "/usr/share", "/lib", "/usr/bin", "/usr/sbin", "/bin", "/sbin", "/var/log"} {
+		if what == own || strings.HasPrefix(what, own+"/") {
+			return
+		}
+	}
+	d.brought = append(d.brought, what)
+	d.signoff.line("  - %s", fmt.Sprintf("%s of %s is not copied by this plan, and will not be missed on %s", what, of, d.New.Name))
 }
 
 // compare proves both sides equal, once the old one is stopped.
@@ -317,6 +347,11 @@ func (d *draft) clients() {
 // that is the system's.
 func under(p string) string {
 	p = path.Clean(p)
+	for _, own := range []string{"docker", "containerd", "systemd", "dpkg", "apt"} {
+		if p == "/var/lib/"+own || strings.HasPrefix(p, "/var/lib/"+own+"/") {
+			return ""
+		}
+	}
 	for root, depth := range map[string]int{"/opt": 2, "/srv": 2, "/var/lib": 3, "/var/www": 3, "/home": 3, "/root": 2, "/data": 2, "/usr/local/lib": 4, "/usr/local/share": 4} {
 		if !strings.HasPrefix(p, root+"/") {
 			continue

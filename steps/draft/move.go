@@ -26,8 +26,10 @@ func (d *draft) moveCompose(it Item) {
 			case m.Type == "volume":
 				volumes = append(volumes, m.Source)
 			case m.Type != "bind" || dir == c.Dir || strings.HasPrefix(dir, c.Dir+"/"):
-			case under(dir) != "":
+			case under(dir) != "" && path.Ext(dir) == "":
 				binds = append(binds, dir)
+			default:
+				d.leave(dir, it.Name)
 			}
 		}
 	}
@@ -35,11 +37,20 @@ func (d *draft) moveCompose(it Item) {
 	d.stops.line("    why: %s", "Whatever is written from here on would be missing on "+to)
 	d.stops.line("    on: %s", from)
 	d.stops.line("    compose.down: {dir: %s, project: %s%s}", c.Dir, it.Name, inline("file", configs(c)))
-	d.bring(c.Dir)
+	if home(c.Dir) {
+		d.prepare.line("  - step: %s", "Bring the files of "+it.Name)
+		d.prepare.line("    manual: %s", fmt.Sprintf("Copy what %s needs of %s from %s to %s. belay does not copy all of it: it is a home, or a directory of the system. A directory of its own, such as /opt/%s, would let the plan do it.", it.Name, c.Dir, from, to, it.Name))
+	} else {
+		d.bring(c.Dir)
+	}
 	for _, dir := range once(binds) {
 		d.bring(dir)
 	}
 	for _, image := range once(images) {
+		if slices.Contains(d.brought, image) {
+			continue
+		}
+		d.brought = append(d.brought, image)
 		d.prepare.line("  - step: %s", "Bring the image "+image)
 		d.prepare.line("    on: %s", to)
 		d.prepare.line("    docker.image: {image: %s, from: %s}", image, from)
@@ -49,6 +60,16 @@ func (d *draft) moveCompose(it Item) {
 		d.cutover.line("    on: %s", to)
 		d.cutover.line("    docker.volume: {volume: %s, from: %s}", v, from)
 	}
+}
+
+// home tells a directory that is not one application's own: somebody's home,
+// with keys in it, is not to be made like another one.
+func home(dir string) bool {
+	switch parent := path.Dir(path.Clean(dir)); parent {
+	case "/", "/home":
+		return true
+	}
+	return strings.HasPrefix(dir, "/etc") || strings.HasPrefix(dir, "/var/lib/docker")
 }
 
 // configs are the compose files, where Compose would not find them by itself.
@@ -91,10 +112,12 @@ func (d *draft) moveUnit(it Item) {
 	var dirs, files, jobs []string
 	take := func(file string) {
 		switch dir := under(file); {
-		case dir != "":
+		case dir != "" && dir != path.Clean(file):
 			dirs = append(dirs, dir)
-		case strings.HasPrefix(file, "/etc/") || strings.HasPrefix(file, "/usr/local/"):
+		case dir != "" || strings.HasPrefix(file, "/etc/") || strings.HasPrefix(file, "/usr/local/"):
 			files = append(files, file)
+		default:
+			d.leave(file, it.Name)
 		}
 	}
 	for _, pr := range p.Processes {
@@ -127,12 +150,29 @@ func (d *draft) moveUnit(it Item) {
 	for _, f := range once(files) {
 		d.bringFile(&d.prepare, f)
 	}
-	for _, f := range once(jobs) { // not before: cron would run it on both
-		d.bringFile(&d.cutover, f)
+	for _, f := range once(jobs) {
+		d.moveJob(f)
 	}
 	d.prepare.line("  - step: %s", "Make systemd read "+it.Name)
 	d.prepare.line("    on: %s", to)
 	d.prepare.line("    run: {script: systemctl daemon-reload, verify: %s, undo: systemctl daemon-reload}", "systemctl cat "+it.Name+" >/dev/null")
+}
+
+// moveJob takes a file of cron away from the old host, and copies it to the new
+// one, both in the cutover: it must not run on both.
+func (d *draft) moveJob(f string) {
+	if slices.Contains(d.brought, f) {
+		return
+	}
+	d.brought, d.jobs = append(d.brought, f), append(d.jobs, f)
+	aside := f + ".belay" // cron passes over names with a dot
+	here, there := "'"+shellSafe(f)+"'", "'"+shellSafe(aside)+"'"
+	d.stops.line("  - step: %s", fmt.Sprintf("Take %s away on %s", f, d.Old.Name))
+	d.stops.line("    on: %s", d.Old.Name)
+	d.stops.line("    run: {script: %s, verify: %s, undo: %s}", "mv "+here+" "+there, "[ ! -e "+here+" ] && [ -e "+there+" ]", "[ ! -e "+there+" ] || mv "+there+" "+here)
+	d.cutover.line("  - step: %s", "Copy "+f)
+	d.cutover.line("    on: %s", d.New.Name)
+	d.cutover.line("    files.copy: {host: %s, from: %s, to: %s}", d.Old.Name, aside, f)
 }
 
 // moveDatabase copies a server's databases into the server of the same engine
@@ -155,13 +195,17 @@ func (d *draft) moveDatabase(it Item) {
 			end := func(host, addr, secret string) raw {
 				return raw(fmt.Sprintf("{host: %s, addr: %q, user: postgres, password: {secret: %s}, database: %s}", quote(host), addr, secret, quote(n.Name)))
 			}
-			d.cutover.line("  - step: %s", "Freeze the database "+n.Name)
+			what := n.Name
+			if db.Port != 5432 {
+				what += fmt.Sprintf(" on port %d", db.Port)
+			}
+			d.cutover.line("  - step: %s", "Freeze the database "+what)
 			d.cutover.line("    on: %s", d.Old.Name)
 			d.cutover.line("    postgres.freeze: {addr: %s, user: postgres, password: {secret: %s}, database: %s}", old, was, n.Name)
-			d.cutover.line("  - step: %s", "Copy the database "+n.Name)
+			d.cutover.line("  - step: %s", "Copy the database "+what)
 			d.cutover.line("    on: %s", d.New.Name)
 			d.cutover.line("    postgres.copy: {from: %s, to: %s, frozen: true}", end(d.Old.Name, old, was), end(d.New.Name, now, is))
-			d.pairs.line("        - name: %s", n.Name)
+			d.pairs.line("        - name: %s", what)
 			d.pairs.line("          postgres: {old: %s, new: %s}", end(d.Old.Name, old, was), end(d.New.Name, now, is))
 		}
 	case "mysql":
@@ -271,7 +315,12 @@ func (d *draft) inPlace() {
 		d.cutover.line("    compose.down: {dir: %s, project: %s%s}", c.Dir, it.Name, inline("file", configs(c)))
 		for _, v := range once(volumes) {
 			d.cutover.line("  - step: %s", "Keep the volume "+v)
-			d.cutover.line("    docker.volume: {volume: %s, archive: %s}", v, "/var/backups/"+v+".tar.gz")
+			archive := "/var/backups/" + v + ".tar.gz"
+			d.cutover.line("    docker.volume: {volume: %s, archive: %s}", v, archive)
+			// A step of its own: an archive that broke off is never restored.
+			d.cutover.line("  - step: %s", "From here on the way back of "+v+" is its archive")
+			d.cutover.line("    run: {script: %s, repeatable: %s}", fmt.Sprintf("test -s '%s'", shellSafe(archive)), raw("true"))
+			d.cutover.line("    undo: {docker.volume: {volume: %s, restore: %s, replace: %s}}", v, archive, raw("true"))
 		}
 		d.cutover.note("  ", "Name the new version in the compose file: a files.edit step before this one does it, and takes it back.")
 		d.cutover.line("  - step: %s", "Start "+it.Name)

@@ -195,6 +195,9 @@ func (e *Engine) stages(ctx context.Context) error {
 	if e.Log.State().Rollback != nil {
 		return errRollback
 	}
+	if err := e.withdrawKind(journal.AskRollback, "the run goes forward"); err != nil {
+		return err
+	}
 	walks := map[journal.Stage]func(context.Context) error{
 		journal.Assess:  e.assess,
 		journal.Prepare: func(ctx context.Context) error { return e.groups(ctx, e.Plan.Prepare) },

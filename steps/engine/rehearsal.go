@@ -1,6 +1,10 @@
 package engine
 
-import "belay/steps/journal"
+import (
+	"strings"
+
+	"belay/steps/journal"
+)
 
 const rehearsalCheck = "rehearsal"
 
@@ -11,10 +15,32 @@ func (e *Engine) rehearsalFindings() []journal.Finding {
 	}
 	f := e.Rehearsed()
 	f.ID, f.Check = journal.FindingID(rehearsalCheck, "", ""), rehearsalCheck
-	if f.Level == "block" && e.Unrehearsed != "" {
-		f.Level, f.Fix = "warn", "going on without a rehearsal: "+e.Unrehearsed
+	if f.Level == "block" {
+		if reason := e.unrehearsed(); reason != "" {
+			f.Level, f.Fix = "warn", withoutRehearsal+reason
+		}
 	}
 	return []journal.Finding{f}
+}
+
+const withoutRehearsal = "going on without a rehearsal: "
+
+// unrehearsed is the reason to do without: of the command line, else the one
+// that is on record since the run began.
+func (e *Engine) unrehearsed() string {
+	if e.Unrehearsed != "" {
+		return e.Unrehearsed
+	}
+	if e.Log == nil { // somebody only looks
+		return ""
+	}
+	s := e.Log.State()
+	for _, f := range s.Findings {
+		if _, accepted := s.Accepted[f.ID]; accepted && f.Check == rehearsalCheck && strings.HasPrefix(f.Fix, withoutRehearsal) {
+			return strings.TrimPrefix(f.Fix, withoutRehearsal)
+		}
+	}
+	return ""
 }
 
 // practise turns the gate of close into that of a rehearsal: the way back is

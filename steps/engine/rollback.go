@@ -43,10 +43,19 @@ func (e *Engine) rollback(ctx context.Context) error {
 	if err := e.undoAll(ctx); err != nil {
 		return err
 	}
-	if w != nil {
-		return e.groups(ctx, w.After)
+	if w == nil {
+		return nil
 	}
-	return nil
+	if e.unreached() {
+		return e.note("what the way %q does after the undo waits until every host was reached: belay rollback", w.Name)
+	}
+	return e.groups(ctx, w.After)
+}
+
+// unreached tells whether a host still owes its undo because it was not
+// reached; what a person chose to leave is settled.
+func (e *Engine) unreached() bool {
+	return slices.ContainsFunc(e.Log.State().Debts, func(d journal.Debt) bool { return d.Host != "" })
 }
 
 // undoAll takes back the stages' steps, last first.
@@ -94,10 +103,10 @@ func (e *Engine) askRollback(ctx context.Context) error {
 		Text:    fmt.Sprintf("%d steps will be undone, last first.", len(items)),
 		Options: append(e.wayOptions(), journal.Option{Choice: "back", Label: "do not roll back; return to the run"}, optStop),
 	}
-	if e.Way != "" { // an open question of before may offer other ways
-		if err := e.withdrawKind(journal.AskRollback, "asked again with the way that was named"); err != nil {
-			return err
-		}
+	// One that was left open may know neither what was done since nor the ways
+	// back that are open now.
+	if err := e.withdrawKind(journal.AskRollback, "asked anew"); err != nil {
+		return err
 	}
 	if len(none) > 0 {
 		q.Text += "\nThese have no way back and stay as they are: " + strings.Join(none, ", ") + "."

@@ -60,6 +60,11 @@ func licence(p *plan.Plan, s *journal.State, version string, now time.Time) Lice
 	if left := notDone(p, s); len(left) > 0 {
 		l.Warn, l.Detail = true, append(l.Detail, "passed over in the rehearsal: "+strings.Join(left, ", "))
 	}
+	for _, w := range p.Ways {
+		if w.Name != s.Way {
+			l.Detail = append(l.Detail, "way back that was not tried: "+w.Name)
+		}
+	}
 	if s.Version != version {
 		l.Warn, l.Detail = true, append(l.Detail, fmt.Sprintf("rehearsed with belay %s; this is %s", s.Version, version))
 	}
@@ -94,7 +99,9 @@ func notDone(p *plan.Plan, s *journal.State) (titles []string) {
 		for _, g := range p.Groups(stage) {
 			for _, l := range g.Lanes {
 				for _, st := range l.Steps {
-					if s.Step(st.ID).Status == journal.Skipped {
+					// Why a person skipped it, and why it failed, outlive its undo.
+					now := s.Step(st.ID)
+					if now.Status == journal.Skipped || now.Reason != nil || st.Optional && now.Err != "" {
 						titles = append(titles, st.Title)
 					}
 				}

@@ -65,7 +65,10 @@ func partsOf(section string, item *node, add func(string, *node)) {
 		if t := item.get(title); t != nil {
 			name = t.text
 		}
-		add(section+": "+name, item.without(key))
+		// How many there are belongs to the group: whether the next step stands in it.
+		rest := item.without(key)
+		rest.pairs = append(rest.pairs, pair{&node{text: key}, &node{text: fmt.Sprint(len(inner.items)), tag: "!!int"}})
+		add(section+": "+name, rest)
 		for _, in := range inner.items {
 			partsOf(section, in, add)
 		}
