@@ -236,6 +236,15 @@ func (r *mysqlReplicate) undoTarget(ctx context.Context, e Env, b *mysqlBoth, ma
 	if b.target, err = b.Target.Open(ctx); err != nil {
 		return err
 	}
+	// What is dropped here goes into this server's log: the old one, where it
+	// still follows, would drop it too.
+	back := b.back("", nil)
+	switch followed, err := back.HasLogin(ctx, b.target); {
+	case err != nil:
+		return err
+	case followed:
+		return fmt.Errorf("the old server may still follow this one (%s): what is dropped here would be dropped there, too. Nothing was changed; undo mysql.switch first, or end the way back by mysql.part", back.Name)
+	}
 	there, err := b.Link(ctx, b.target)
 	if err != nil {
 		return err

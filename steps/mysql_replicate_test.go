@@ -252,6 +252,13 @@ func TestMySQLReplicateLosesNothing(t *testing.T) {
 	// Somebody writes to the new server, and it is rolled back: the old one has it all.
 	var w2 mysqlWriters
 	box.b.Exec("", "GRANT ALL ON shop.* TO app@'%'; CREATE DATABASE other; CREATE TABLE other.t (n int AUTO_INCREMENT PRIMARY KEY)")
+	const eventOf = "SELECT status FROM information_schema.events"
+	if got := box.a.Ask("", eventOf); len(got) != 1 || got[0] == "ENABLED" {
+		t.Errorf("the event runs on both servers: %q", got)
+	}
+	if err := r.Undo(t.Context(), box.e); err == nil || !strings.Contains(err.Error(), "what is dropped here would be dropped there") {
+		t.Errorf("the copy is undone while the old server follows: %v", err)
+	}
 	w2.start(box.b)
 	for w2.total.Load() < 200 {
 		time.Sleep(5 * time.Millisecond)
@@ -273,6 +280,9 @@ func TestMySQLReplicateLosesNothing(t *testing.T) {
 	}
 	if err := f.Undo(t.Context(), ef); err != nil {
 		t.Fatal(err)
+	}
+	if got := box.a.Ask("", eventOf); len(got) != 1 || got[0] != "ENABLED" {
+		t.Errorf("the old server's event after the rollback: %q", got)
 	}
 	box.leftovers(t)
 	box.a.Exec("shop", "INSERT INTO late VALUES (1)")
@@ -582,6 +592,18 @@ func TestMySQLPart(t *testing.T) {
 	if err := p.Verify(t.Context(), ep); err == nil {
 		t.Error("verified before")
 	}
+	// Without the old server, the new one is cleared all the same.
+	box.a.Kill()
+	if todo, err := p.Pending(t.Context(), ep); err != nil || len(todo) != 1 || !strings.Contains(todo[0].Text, "not both") {
+		t.Errorf("%v, %v", todo, err)
+	}
+	if err := p.Apply(t.Context(), ep); err == nil || !strings.Contains(err.Error(), "gone for good") {
+		t.Errorf("%v", err)
+	}
+	if got := box.b.Ask("", "SELECT User FROM mysql.user WHERE User LIKE 'belay%back'"); len(got) != 0 {
+		t.Errorf("left on the new server: %q", got)
+	}
+	box.a.Start()
 	for range 2 {
 		if err := p.Apply(t.Context(), ep); err != nil {
 			t.Fatal(err)

@@ -68,6 +68,10 @@ func (s *mysqlSwitch) reverse(ctx context.Context, e Env, b *mysqlBoth, at *mysq
 			return err
 		}
 	}
+	// They run on the new server now, and what they write comes from there.
+	if err := back.SwitchEvents(ctx, back.target, at.Events, false); err != nil {
+		return fmt.Errorf("events of the old server: %w", err)
+	}
 	l, err := back.Lag(ctx, back.source, back.target)
 	if err != nil {
 		return err
@@ -107,12 +111,18 @@ func (s *mysqlSwitch) Undo(ctx context.Context, e Env) error {
 	defer b.close()
 	if b.target, err = b.Target.Open(ctx); err != nil {
 		if at.Reversed {
-			return errors.Join(err, s.stranded(ctx, b, at))
+			// Not as an unreached host, which would be a debt without a question, and
+			// the old server would open while people may still write to the new one.
+			return fmt.Errorf("%v; %v", err, s.stranded(ctx, b, at))
 		}
 		return err
 	}
+	// Before the server refuses writes, be they of a superuser.
+	if err := b.SwitchEvents(ctx, b.target, at.Events, false); err != nil {
+		return err
+	}
 	if at.Was.On || at.Reversed {
-		if err := b.target.SetReadOnly(ctx, mysql.ReadOnly{On: true}, max(time.Duration(s.Grace), time.Second)); err != nil {
+		if err := b.target.SetReadOnly(ctx, mysql.ReadOnly{On: true, Super: at.Reversed && !b.target.Version.MariaDB}, max(time.Duration(s.Grace), time.Second)); err != nil {
 			return err
 		}
 		ended, err := b.target.EndSessions(ctx, time.Duration(s.Grace))
@@ -122,9 +132,6 @@ func (s *mysqlSwitch) Undo(ctx context.Context, e Env) error {
 		if err != nil {
 			return err
 		}
-	}
-	if err := b.SwitchEvents(ctx, b.target, at.Events, false); err != nil {
-		return err
 	}
 	if at.Reversed {
 		if err := s.drainBack(ctx, e, b, at); err != nil {
@@ -140,7 +147,7 @@ func (s *mysqlSwitch) Undo(ctx context.Context, e Env) error {
 // writes by now, and ends the way back.
 func (s *mysqlSwitch) drainBack(ctx context.Context, e Env, b *mysqlBoth, at mysqlSwitched) (err error) {
 	if b.source, err = b.Source.Open(ctx); err != nil {
-		return err
+		return fmt.Errorf("source: %v; the new server refuses writes and keeps what the old one lacks: roll back again when it is there", err) // no debt by itself
 	}
 	back := s.backwards(b, at)
 	there, err := back.Look(ctx, back.source, back.target)
@@ -162,6 +169,9 @@ func (s *mysqlSwitch) drainBack(ctx context.Context, e Env, b *mysqlBoth, at mys
 	}
 	if err := mysqlEndBack(ctx, back); err != nil {
 		return err
+	}
+	if err := back.SwitchEvents(ctx, back.target, at.Events, true); err != nil {
+		return fmt.Errorf("events of the old server: %w", err)
 	}
 	if err := back.PutBack(ctx, back.target, at.Position); err != nil {
 		fmt.Fprintf(e.Log, "-- gtid_slave_pos of the old server stays as it is: %v\n", err)
@@ -193,11 +203,15 @@ func (s *mysqlSwitch) stranded(ctx context.Context, b *mysqlBoth, at mysqlSwitch
 	back := s.backwards(b, at)
 	limited, stop := context.WithTimeout(ctx, time.Minute)
 	defer stop()
-	if err := back.Received(limited, back.target); err != nil {
-		return fmt.Errorf("the new server is not reached, and the old one has not applied all that it got from it: %w; %s", err, fix)
-	}
-	if err := back.Pause(ctx, back.target); err != nil {
+	behind := back.Received(limited, back.target)
+	if err := back.Pause(context.WithoutCancel(ctx), back.target); err != nil {
 		return err
+	}
+	if err := back.SwitchEvents(ctx, back.target, at.Events, true); err != nil {
+		return fmt.Errorf("events of the old server: %w", err)
+	}
+	if behind != nil {
+		return fmt.Errorf("the new server is not reached, and the old one has not applied all that it got from it: %w; it does not follow it now: %s", behind, fix)
 	}
 	now, err := mysql.SlavePosition(ctx, back.target)
 	if err != nil {
@@ -301,12 +315,38 @@ func (p *mysqlPart) Pending(ctx context.Context, e Env) (todo []Change, err erro
 		}
 		return nil
 	})
+	if err != nil && ctx.Err() == nil { // Apply does what it can
+		return []Change{{Text: "let the old server follow the new one no more; not both could be asked: " + err.Error()}}, nil
+	}
 	return todo, err
 }
 
-// Apply ends the way back.
+// Apply ends the way back, each side without the other: a source that is gone
+// for good leaves nothing behind on the target.
 func (p *mysqlPart) Apply(ctx context.Context, e Env) error {
-	return p.look(ctx, e, func(back *mysqlBoth, _ mysql.There) error { return mysqlEndBack(ctx, back) })
+	r, err := p.replica(ctx, e)
+	if err != nil {
+		return err
+	}
+	b := &mysqlBoth{Replica: r}
+	defer b.close()
+	back := b.back("", nil)
+	var serr, terr error
+	if b.source, serr = b.Source.Open(ctx); serr == nil {
+		if _, serr = back.StopTarget(ctx, b.source); serr == nil {
+			serr = back.DropCanary(ctx, b.source)
+		}
+	}
+	if serr != nil {
+		serr = fmt.Errorf("source: %w; it may still try to follow; if it is gone for good, skip this step once the target is done", serr)
+	}
+	if b.target, terr = b.Target.Open(ctx); terr == nil {
+		terr = back.StopSource(ctx, b.target)
+	}
+	if terr != nil {
+		terr = fmt.Errorf("target: %w; login and database %s may still be there: drop them", terr, back.Name)
+	}
+	return errors.Join(serr, terr)
 }
 
 // Verify looks for what should be gone.

@@ -128,7 +128,9 @@ func (c *nginxSite) Undo(ctx context.Context, e Env) error {
 	}
 	linkdo := "untouched"
 	if rec.Link != "" {
-		if linkdo, err = c.undoOne(rec.Link, rec.LinkWas, said["link"], said["kept-link"]); err != nil {
+		if rec.LinkWas == "absent" && !c.Enabled && said["link"] != "absent" {
+			fmt.Fprintf(e.Log, "%s was made by somebody else after this step, and stays\n", rec.Link)
+		} else if linkdo, err = c.undoOne(rec.Link, rec.LinkWas, said["link"], said["kept-link"]); err != nil {
 			return err
 		}
 	}

@@ -67,6 +67,9 @@ func (d *postgresDetach) left(ctx context.Context, e Env) (*pgBoth, postgres.The
 // Pending looks for any part of it.
 func (d *postgresDetach) Pending(ctx context.Context, e Env) ([]Change, error) {
 	r, there, err := d.left(ctx, e)
+	if err != nil && ctx.Err() == nil { // Apply does what it can
+		return []Change{{Text: "drop what is left of the way back; not both servers could be asked: " + err.Error()}}, nil
+	}
 	if err != nil || !there.Any() {
 		return nil, err
 	}

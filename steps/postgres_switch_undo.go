@@ -149,7 +149,7 @@ func (s *postgresSwitch) beside(ctx context.Context, e Env, r *pgBoth, at *pgSwi
 	}
 	var written []string
 	for _, name := range slices.Sorted(maps.Keys(now)) {
-		if n := now[name]; n > 0 && n != at.Back.Beside[name] {
+		if now[name] != at.Back.Beside[name] { // less, when the server broke down and counts anew
 			written = append(written, name)
 		}
 	}

@@ -43,7 +43,12 @@ func (s *swarmStack) Apply(ctx context.Context, e Env) error {
 			return err
 		}
 	}
-	rec.Wanted = slices.Sorted(maps.Keys(v.want))
+	for name := range v.want { // what an earlier attempt wanted is ours as well
+		if !slices.Contains(rec.Wanted, name) {
+			rec.Wanted = append(rec.Wanted, name)
+		}
+	}
+	slices.Sort(rec.Wanted)
 	if err := e.Memory.Put(swarmStackedKey, rec); err != nil {
 		return err
 	}
@@ -63,7 +68,7 @@ func (s *swarmStack) Apply(ctx context.Context, e Env) error {
 // await lets the time run for all services together.
 func (s *swarmStack) await(ctx context.Context, e Env, eng *docker.Engine, v swarmStackSeen, rec swarmStacked) error {
 	end := time.Now().Add(time.Duration(s.Wait))
-	for _, name := range rec.Wanted {
+	for _, name := range slices.Sorted(maps.Keys(v.want)) {
 		if err := s.rollout(e, name, max(time.Until(end), time.Second)).Wait(ctx, eng); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,7 +36,11 @@ func (c *Copy) hand(ctx context.Context, to *DB) (*Handed, error) {
 	defer conn.Close()
 	if c.CountsOnly {
 		// The time is in whole seconds: whoever writes after this writes later.
+		limit := time.Now().Add(time.Minute)
 		for fresh := []string{""}; len(fresh) > 0; {
+			if time.Now().After(limit) {
+				return nil, errors.New("somebody keeps writing to the databases on the target, or its clock was set back: the copy cannot be told from what is written there")
+			}
 			fresh, err = strs(ctx, conn, "SELECT SLEEP(0.2) FROM DUAL WHERE EXISTS (SELECT 1 FROM information_schema.tables WHERE update_time >= NOW(0) AND table_schema IN "+in(len(c.databases()))+")", anys(c.databases())...)
 			if err != nil {
 				return nil, err

@@ -116,6 +116,13 @@ func (r Replica) Look(ctx context.Context, source, target *DB) (t There, err err
 	return t, err
 }
 
+// HasLogin tells whether the login of the replica is on the source: it is the
+// last thing that is taken away.
+func (r Replica) HasLogin(ctx context.Context, source *DB) (bool, error) {
+	some, err := strs(ctx, source, "SELECT 1 FROM mysql.user WHERE User = ?", r.Name)
+	return len(some) > 0, err
+}
+
 // Link tells whether the target knows of the replication.
 func (r Replica) Link(ctx context.Context, target *DB) (bool, error) {
 	st, err := r.link(target.Version).status(ctx, target)

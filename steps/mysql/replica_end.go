@@ -217,6 +217,8 @@ func (r Replica) SwitchEvents(ctx context.Context, target *DB, events []Object, 
 		_ = conn.Raw(func(any) error { return errDrop })
 		conn.Close()
 	}()
+	// Not into the log: a replica would take it for an order, and switch its own off.
+	_, _ = conn.ExecContext(ctx, "SET SESSION sql_log_bin = 0") // where that is not allowed, it is logged
 	word := map[bool]string{true: "ENABLE", false: "DISABLE"}[on]
 	stored, err := StoredObjects(ctx, target, r.Databases)
 	if err != nil {
@@ -233,7 +235,7 @@ func (r Replica) SwitchEvents(ctx context.Context, target *DB, events []Object, 
 		user, host, _ := cutLast(o.Definer, "@")
 		for _, q := range []string{"SET SESSION sql_mode = " + String(o.Mode) + ", character_set_client = " + o.Client + ", collation_connection = " + o.Connection,
 			"SET SESSION time_zone = " + String(o.Zone), "ALTER DEFINER = " + Account{User: user, Host: host}.sql() + " EVENT " + Dotted(o.Database, o.Name) + " " + word} {
-			if _, err := conn.ExecContext(ctx, q); err != nil {
+			if err := target.whileSuper(ctx, func() error { _, err := conn.ExecContext(ctx, q); return err }); err != nil {
 				return fmt.Errorf("%s: %s it: %w", o, strings.ToLower(word), err)
 			}
 		}

@@ -229,7 +229,7 @@ func Others(ctx context.Context, c *pgx.Conn, s Server) ([]Session, error) {
 			coalesce(a.client_addr::text, 'this host'), coalesce(a.state, 'at work'), coalesce(r.rolsuper, false)
 		from pg_catalog.pg_stat_activity a left join pg_catalog.pg_roles r on r.oid = a.usesysid
 		where a.datname = $1 and a.pid <> pg_backend_pid()
-			and a.backend_type not in ('walsender', 'autovacuum worker', 'parallel worker', 'logical replication worker')
+			and a.backend_type not in ('walsender', 'autovacuum worker', 'parallel worker') and a.backend_type not like 'logical replication%'
 			and not (a.application_name = 'belay' and a.usename = $2)
 		order by a.pid`
 	rows, err := c.Query(ctx, q, s.Database, s.User)
