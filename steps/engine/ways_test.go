@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"belay/remote"
 	"belay/steps"
 	"belay/steps/journal"
 	"belay/steps/plan"
@@ -295,5 +296,57 @@ func TestLosses(t *testing.T) {
 	}
 	if d := got["other"]; len(d.Of) != 0 || d.Err != "no answer" {
 		t.Errorf("%+v", d)
+	}
+}
+
+// While a host was not reached, nothing that comes after the undo is done: the
+// old service is not all back. It is done when the debt is settled.
+func TestAfterTheUndoWaitsForDebts(t *testing.T) {
+	w := newWorld()
+	w.hook = func(op, _, host string) error {
+		if op == "take" && host == "b" {
+			return &remote.UnreachableError{Host: "b", Err: errors.New("no route")}
+		}
+		return nil
+	}
+	path := filepath.Join(t.TempDir(), "j")
+	b := newBench(t, loadPlan(t, twoWays), path, "findings=go", "sign-off=go", "cutover=go", "close=rollback", "rollback=graceful")
+	if _, err := b.Walk(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.log.State(); len(s.Debts) != 1 || s.Step("on").Attempt != 0 {
+		t.Fatalf("debts %+v; maintenance %+v", s.Debts, s.Step("on"))
+	}
+	b.log.Close()
+	w.hook = nil
+	b = newBench(t, loadPlan(t, twoWays), path, "manual/say=done")
+	if status, err := b.Rollback(context.Background()); err != nil || status != journal.RolledBack {
+		t.Fatalf("%q, %v", status, err)
+	}
+	if s := b.log.State(); len(s.Debts) != 0 || s.Step("on").Status != journal.PassedStatus || !s.Over() {
+		t.Errorf("debts %+v; maintenance %+v", s.Debts, s.Step("on"))
+	}
+}
+
+// A question about going back that was left open before the cutover does not
+// hide the ways that are open after it.
+func TestStaleRollbackQuestion(t *testing.T) {
+	newWorld()
+	path := filepath.Join(t.TempDir(), "j")
+	b := newBench(t, loadPlan(t, twoWays), path, "findings=go", "sign-off=rollback")
+	b.op.quiet = true // nobody answers the question, and the run stops
+	if _, err := b.Walk(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, open := b.log.State().Open(journal.AskRollback, ""); !open {
+		t.Fatal("the question is not open")
+	}
+	b.log.Close()
+	b = newBench(t, loadPlan(t, twoWays), path, "sign-off=go", "cutover=go", "close=rollback", "rollback=emergency")
+	if status, err := b.Walk(context.Background()); err != nil || status != journal.RolledBack {
+		t.Fatalf("%q, %v; asked %q", status, err, b.op.asked)
+	}
+	if way := b.log.State().Way; way != "emergency" {
+		t.Errorf("way %q", way)
 	}
 }

@@ -48,6 +48,7 @@ func TestLicensed(t *testing.T) {
 		{"in debt", func(s *journal.State) { s.Debts = []journal.Debt{{Step: "two", Host: "a"}} }, false, false, "could not undo everything: two"},
 		{"old", func(s *journal.State) { s.Last = now.Add(-31 * 24 * time.Hour) }, false, false, "too old"},
 		{"another belay", func(s *journal.State) { s.Version = "v0" }, true, true, "rehearsed"},
+		{"failed, passed over and undone", func(s *journal.State) { s.Steps["four"].Reason = &journal.Answer{Reason: "known"} }, true, true, "rehearsed"},
 		{"passed over", func(s *journal.State) { s.Steps["four"].Status = journal.Skipped }, true, true, "rehearsed"},
 	} {
 		l := Licensed(p, []*journal.State{past("shop", true, nil), rehearsal(p, c.change)}, "v1", now)

@@ -68,6 +68,11 @@ func TestParts(t *testing.T) {
 			t.Errorf("%d: %s", i, d)
 		}
 	}
+	// Whether a step stands beside others or after them is not the same.
+	moved := load(strings.Replace(rehearsed, `      - {step: Three, on: b, run: "true"}`, `  - {step: Three, on: b, run: "true"}`, 1))
+	if cmp.Equal(p.Parts, moved.Parts) {
+		t.Error("a step that left its group is the same plan")
+	}
 	other := load(strings.Replace(rehearsed, `- {step: Three, on: b, run: "true"}`, `- {step: Three, on: b, run: "false"}`, 1))
 	changed := 0
 	for i, part := range other.Parts {
