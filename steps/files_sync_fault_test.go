@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,7 +38,7 @@ func TestFilesSyncLinkCut(t *testing.T) {
 	there.Name = "new"
 	e.Host, e.Hosts = remote.Host{}, remote.Hosts{"old": here, "new": there}
 	var cut sync.Once
-	total := int64(0)
+	var total atomic.Int64
 	e.Say = func(p Progress) {
 		if p.Unit == "B" && p.Done > 40<<20 {
 			cut.Do(d.KillSessions)
@@ -48,13 +49,13 @@ func TestFilesSyncLinkCut(t *testing.T) {
 	}
 	e.Say = func(p Progress) {
 		if p.Unit == "B" {
-			total = p.Total
+			total.Store(p.Total)
 		}
 	}
 	e.apply(t, s)
 	e.verify(t, s)
-	if total == 0 || total >= 8*size {
-		t.Errorf("%d bytes were sent by the second attempt; of %d some had arrived", total, 8*size)
+	if n := total.Load(); n == 0 || n >= 8*size {
+		t.Errorf("%d bytes were sent by the second attempt; of %d some had arrived", n, 8*size)
 	}
 	if diff := cmp.Diff(filesSyncSnapshot(t, dir+"/a"), filesSyncSnapshot(t, dir+"/b")); diff != "" {
 		t.Errorf("-source +copy:\n%s", diff)
