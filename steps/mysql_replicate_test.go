@@ -256,6 +256,12 @@ func TestMySQLReplicateLosesNothing(t *testing.T) {
 	if got := box.a.Ask("", eventOf); len(got) != 1 || got[0] == "ENABLED" {
 		t.Errorf("the event runs on both servers: %q", got)
 	}
+	if text, err := s.Prove(t.Context(), es); err != nil || !strings.Contains(text, "the old server is") {
+		t.Errorf("the way back: %q, %v", text, err)
+	}
+	if _, ok, _, found, err := s.Proof(es); !ok || !found || err != nil {
+		t.Errorf("proof of the way back: %v %v %v", ok, found, err)
+	}
 	if err := r.Undo(t.Context(), box.e); err == nil || !strings.Contains(err.Error(), "what is dropped here would be dropped there") {
 		t.Errorf("the copy is undone while the old server follows: %v", err)
 	}
@@ -585,6 +591,10 @@ func TestMySQLPart(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	box.b.Start()
+	var lost *Disproof
+	if _, err := s.Prove(t.Context(), es); err == nil || errors.As(err, &lost) && !strings.Contains(err.Error(), "would lose what it lacks") {
+		t.Errorf("a way back that was ended is proved: %v", err)
+	}
 	p := &mysqlPart{box.pair()}
 	if todo, err := p.Pending(t.Context(), ep); err != nil || len(todo) != 1 {
 		t.Errorf("%v, %v", todo, err)
