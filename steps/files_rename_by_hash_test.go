@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -208,8 +210,26 @@ func TestHashedManifest(t *testing.T) {
 // server has it, or after.
 type hashedCut struct {
 	remote.Dialer
+	mu    sync.Mutex // a connection that is given up is written to beside the test
 	word  string
 	after bool
+}
+
+func (d *hashedCut) at(word string, after bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.word, d.after = word, after
+}
+
+// hit tells whether the connection breaks here, and whether that is after.
+func (d *hashedCut) hit(p []byte) (now, after bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.word == "" || !strings.Contains(strings.ToUpper(string(p)), d.word) {
+		return false, false
+	}
+	d.word = ""
+	return true, d.after
 }
 
 func (d *hashedCut) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -220,13 +240,13 @@ func (d *hashedCut) Dial(ctx context.Context, network, addr string) (net.Conn, e
 type hashedCutConn struct {
 	net.Conn
 	d    *hashedCut
-	deaf bool
+	deaf atomic.Bool
 }
 
 func (c *hashedCutConn) Write(p []byte) (int, error) {
-	if c.d.word != "" && strings.Contains(strings.ToUpper(string(p)), c.d.word) {
-		c.d.word = ""
-		if c.deaf = c.d.after; !c.deaf {
+	if now, after := c.d.hit(p); now {
+		c.deaf.Store(after)
+		if !after {
 			c.Conn.Close()
 			return 0, net.ErrClosed
 		}
@@ -236,7 +256,7 @@ func (c *hashedCutConn) Write(p []byte) (int, error) {
 
 func (c *hashedCutConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if c.deaf {
+	if c.deaf.Load() {
 		c.Conn.Close()
 		return 0, net.ErrClosed
 	}
@@ -282,7 +302,7 @@ func hashedStoreTest(t *testing.T, rows hashedRows, pw string, run func(string),
 		word  string
 		after bool
 	}{{"UPDATE", false}, {"UPDATE", true}, {"COMMIT", false}, {"COMMIT", true}} {
-		cut.word, cut.after = cutAt.word, cutAt.after
+		cut.at(cutAt.word, cutAt.after)
 		if err := s.Apply(t.Context(), e.Env); err == nil {
 			t.Fatalf("cut at %s: apply did not tell", cutAt.word)
 		}

@@ -34,7 +34,7 @@ func TestInitToClosed(t *testing.T) {
 	if code, out := belay(t, dir, env, "plan", "plan.yaml"); code != 0 {
 		t.Fatalf("plan ended with %d:\n%s\n%s", code, out, text)
 	}
-	write(t, filepath.Join(dir, "lab.yaml"), "environment: lab\nvars: {soak: 20s, look_every: 2s, bad_for: 8s}\n")
+	write(t, filepath.Join(dir, "lab.yaml"), "environment: lab\nvars: {soak: 20s, look_every: 2s, compare_every: 2s, bad_for: 8s}\n")
 	write(t, filepath.Join(dir, "answers.yaml"), labAnswers("old", toTheEnd, "  - {question: close, choice: close, text: old}", "  - {question: manual, choice: done}"))
 	code, out = belay(t, dir, env, "run", "plan.yaml", "--with", "lab.yaml", "--headless", "--answers", "answers.yaml")
 	if code != exitClosed {

@@ -77,7 +77,11 @@ func (d *draft) text() string {
 	if d.New != nil {
 		p.raw(d.New.yaml("where it goes"))
 	}
-	p.raw("\nvars:\n  soak: 15m          # how long the new side is watched\n  look_every: 5s\n  bad_for: 2m        # how long errors last before a rollback is proposed\n")
+	p.raw("\nvars:\n  soak: 15m          # how long the new side is watched\n  look_every: 5s\n")
+	if d.New != nil {
+		p.raw("  compare_every: 1m\n")
+	}
+	p.raw("  bad_for: 2m        # how long errors last before a rollback is proposed\n")
 	p.section("secrets", &d.secrets)
 	p.section("assess", &d.assess)
 	p.section("prepare", &d.prepare)
@@ -171,7 +175,7 @@ func (d *draft) move() {
 	d.starts()
 	d.clients()
 	d.signoff.raw("  - Everybody who uses this knows when it will be down, and for how long\n  - Somebody who may decide on a rollback can be reached until the end of the soak\n  - check: prepare\n")
-	d.soak.line("    - step: {id: nothing-is-forgotten, every: 1m}   # it looks at both servers, which takes seconds")
+	d.soak.line("    - step: {id: nothing-is-forgotten, every: \"${{ compare_every }}\"}   # it looks at both servers, which takes seconds")
 	d.closing.line("  - step: Decide what becomes of %s", from)
 	d.closing.line("    manual: %s", fmt.Sprintf("What was moved is stopped on %s, but still there. Keep it until nobody will want to go back from %s, then delete it and its backups.", from, to))
 }
