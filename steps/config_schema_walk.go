@@ -30,9 +30,8 @@ type configNode struct {
 // It finds what options are known, and what judging will cost at most: it meets
 // a schema once a value, where the judge may come by again and again.
 type configWalk struct {
-	memo  map[configPair]int64
-	nodes int
-	err   error
+	memo map[configPair]int64
+	err  error
 }
 
 type configPair struct {
