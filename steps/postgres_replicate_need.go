@@ -52,35 +52,51 @@ func (r *postgresReplicate) judgeSource(ctx context.Context, c *pgx.Conn) ([]che
 	if err != nil {
 		return nil, err
 	}
-	var bad []string
-	for _, t := range tables {
-		if t.Keyless || t.Unlogged {
-			bad = append(bad, t.String())
-		}
-	}
+	bad := pgUnfollowed(tables)
 	say("tables", len(bad) == 0 && len(tables) > 0, checks.Block, fmt.Sprintf("%d tables would be replicated, %d of them have no key or are unlogged", len(tables), len(bad)),
 		"exclude them and copy them while frozen, or give them a key: "+strings.Join(bad, ", "))
 	return all, nil
 }
 
-// pgJudgeSubscriber holds the target's server against it.
-func pgJudgeSubscriber(ctx context.Context, c *pgx.Conn) ([]checks.Finding, error) {
-	var user string
-	var super, member bool
-	var workers, origins int
+// pgUnfollowed names the tables that no replication follows: those without a
+// key, and those that are not logged.
+func pgUnfollowed(tables []postgres.ReplicaTable) (names []string) {
+	for _, t := range tables {
+		if t.Keyless || t.Unlogged {
+			names = append(names, t.String())
+		}
+	}
+	return names
+}
+
+// pgSubscriber is what a server says of being one.
+type pgSubscriber struct {
+	user             string
+	super, member    bool // member: of pg_create_subscription (PostgreSQL 16)
+	workers, origins int  // how many it may have
+}
+
+// pgAskSubscriber asks the server as whom belay logs in there.
+func pgAskSubscriber(ctx context.Context, c *pgx.Conn) (s pgSubscriber, err error) {
 	const q = `select current_user, rolsuper, current_setting('max_logical_replication_workers')::int, current_setting('max_replication_slots')::int,
 		coalesce((select pg_has_role(oid, 'member') from pg_catalog.pg_roles where rolname = 'pg_create_subscription'), false)
 		from pg_catalog.pg_roles where rolname = current_user`
-	if err := c.QueryRow(ctx, q).Scan(&user, &super, &workers, &origins, &member); err != nil {
+	return s, c.QueryRow(ctx, q).Scan(&s.user, &s.super, &s.workers, &s.origins, &s.member)
+}
+
+// pgJudgeSubscriber holds the target's server against it.
+func pgJudgeSubscriber(ctx context.Context, c *pgx.Conn) ([]checks.Finding, error) {
+	s, err := pgAskSubscriber(ctx, c)
+	if err != nil {
 		return nil, err
 	}
 	switch {
-	case !super && !member:
-		return []checks.Finding{{Level: checks.Block, Text: fmt.Sprintf("user %s may not make a subscription on the target", user),
+	case !s.super && !s.member:
+		return []checks.Finding{{Level: checks.Block, Text: fmt.Sprintf("user %s may not make a subscription on the target", s.user),
 			Fix: "log in as a superuser or, from PostgreSQL 16 on, as a member of pg_create_subscription"}}, nil
-	case workers < 3 || origins < 3:
-		return []checks.Finding{{Level: checks.Block, Text: fmt.Sprintf("the target has max_logical_replication_workers = %d and max_replication_slots = %d, 3 needed of each", workers, origins),
+	case s.workers < 3 || s.origins < 3:
+		return []checks.Finding{{Level: checks.Block, Text: fmt.Sprintf("the target has max_logical_replication_workers = %d and max_replication_slots = %d, 3 needed of each", s.workers, s.origins),
 			Fix: "raise them, and restart that server"}}, nil
 	}
-	return []checks.Finding{{Level: checks.Pass, Text: fmt.Sprintf("the target takes subscriptions from user %s", user)}}, nil
+	return []checks.Finding{{Level: checks.Pass, Text: fmt.Sprintf("the target takes subscriptions from user %s", s.user)}}, nil
 }

@@ -75,27 +75,22 @@ func pgJudgeBackPublisher(ctx context.Context, c *pgx.Conn) ([]checks.Finding, e
 
 // pgJudgeBackSubscriber holds the old server against what taking back takes.
 func pgJudgeBackSubscriber(ctx context.Context, c *pgx.Conn) ([]checks.Finding, error) {
-	var user string
-	var super, member bool
-	var workers, origins int
-	const q = `select current_user, rolsuper, current_setting('max_logical_replication_workers')::int, current_setting('max_replication_slots')::int,
-		coalesce((select pg_has_role(oid, 'member') from pg_catalog.pg_roles where rolname = 'pg_create_subscription'), false)
-		from pg_catalog.pg_roles where rolname = current_user`
-	if err := c.QueryRow(ctx, q).Scan(&user, &super, &workers, &origins, &member); err != nil {
+	s, err := pgAskSubscriber(ctx, c)
+	if err != nil {
 		return nil, err
 	}
-	f := checks.Finding{Key: "rights", Level: checks.Pass, Text: fmt.Sprintf("the source takes a subscription from user %s", user)}
+	f := checks.Finding{Key: "rights", Level: checks.Pass, Text: fmt.Sprintf("the source takes a subscription from user %s", s.user)}
 	switch {
-	case !super && !member:
-		f.Level, f.Text = checks.Block, fmt.Sprintf("user %s may not make a subscription on the source", user)
+	case !s.super && !s.member:
+		f.Level, f.Text = checks.Block, fmt.Sprintf("user %s may not make a subscription on the source", s.user)
 		f.Fix = "log in to the source as a superuser or, from PostgreSQL 16 on, as a member of pg_create_subscription; or leave reverse out"
-	case !super:
-		f.Level, f.Text = checks.Warn, fmt.Sprintf("user %s is no superuser of the source: its subscription may be kept out of the frozen database by the limit", user)
+	case !s.super:
+		f.Level, f.Text = checks.Warn, fmt.Sprintf("user %s is no superuser of the source: its subscription may be kept out of the frozen database by the limit", s.user)
 		f.Fix = "log in to the source as a superuser"
 	}
 	all := []checks.Finding{f}
-	if workers < 1 || origins < 1 {
-		all = append(all, checks.Finding{Key: "workers", Level: checks.Block, Text: fmt.Sprintf("the source has max_logical_replication_workers = %d and max_replication_slots = %d, 1 needed of each", workers, origins),
+	if s.workers < 1 || s.origins < 1 {
+		all = append(all, checks.Finding{Key: "workers", Level: checks.Block, Text: fmt.Sprintf("the source has max_logical_replication_workers = %d and max_replication_slots = %d, 1 needed of each", s.workers, s.origins),
 			Fix: "raise them, and restart that server"})
 	}
 	return all, nil
@@ -107,12 +102,7 @@ func (s *postgresSwitch) judgeBackTables(ctx context.Context, c *pgx.Conn) ([]ch
 	if err != nil {
 		return nil, err
 	}
-	var bad []string
-	for _, t := range tables {
-		if t.Keyless || t.Unlogged {
-			bad = append(bad, t.String())
-		}
-	}
+	bad := pgUnfollowed(tables)
 	var objects int
 	if err := c.QueryRow(ctx, "select count(*)::int from pg_catalog.pg_largeobject_metadata").Scan(&objects); err != nil {
 		return nil, err
