@@ -244,7 +244,7 @@ func (s *processStop) Undo(ctx context.Context, e Env) error {
 	if t, _, err := traceOf(e, undoKey); err != nil {
 		return err
 	} else if t.N == 0 || t.Of != was.Round {
-		gone, err := s.anyGone(ctx, e, was.All)
+		gone, err := s.awaitGone(ctx, e, was.All)
 		if err != nil {
 			return err
 		}
@@ -257,6 +257,25 @@ func (s *processStop) Undo(ctx context.Context, e Env) error {
 		return fmt.Errorf("start script: %w", err)
 	}
 	return e.Memory.Put("stopped", stops{Round: was.Round})
+}
+
+// awaitGone tells whether anything of what was remembered has ended. An Apply
+// that died may have sent TERM just before, so what is still there gets the
+// grace in which it may be ending.
+func (s *processStop) awaitGone(ctx context.Context, e Env, was []stopped) (bool, error) {
+	if len(was) == 0 {
+		return false, nil
+	}
+	for end := time.Now().Add(time.Duration(s.Grace)); ; {
+		gone, err := s.anyGone(ctx, e, was)
+		if gone || err != nil || time.Now().After(end) {
+			return gone, err
+		}
+		e.Say(Progress{Text: "all is still there; waiting, in case it was told to end"})
+		if err := pause(ctx, min(500*time.Millisecond, time.Duration(s.Grace))); err != nil {
+			return false, err
+		}
+	}
 }
 
 // anyGone tells whether anything of what was remembered is not there any more:

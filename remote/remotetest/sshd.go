@@ -237,17 +237,6 @@ func descendants(pid int) []int {
 	return all
 }
 
-// FreePort returns a TCP port of 127.0.0.1 that nobody listens on.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // WriteKey writes a new ed25519 key in OpenSSH's format to path and path.pub.
 func WriteKey(t testing.TB, path string) ssh.PublicKey {
 	t.Helper()
