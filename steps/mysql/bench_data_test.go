@@ -86,6 +86,7 @@ func benchPrints(t *testing.T, a, b *remotetest.MariaDB, took map[string]time.Du
 	if err != nil {
 		t.Fatal(err)
 	}
+	ca, cb := benchCPU(t, a), benchCPU(t, b)
 	begin := time.Now()
 	var got [2]map[string]compare.Print
 	var errs [2]error
@@ -106,7 +107,8 @@ func benchPrints(t *testing.T, a, b *remotetest.MariaDB, took map[string]time.Du
 	}
 	both.Wait()
 	took["fingerprint"] = time.Since(begin)
-	t.Logf("%-24s %6.1f s, both sides at once", "fingerprint", took["fingerprint"].Seconds())
+	t.Logf("%-24s %6.1f s, both sides at once, %.2f of the copy; of the processors: source %.1f s, target %.1f s", "fingerprint", took["fingerprint"].Seconds(),
+		took["fingerprint"].Seconds()/took["belay"].Seconds(), benchCPU(t, a)-ca, benchCPU(t, b)-cb)
 	if err := errors.Join(errs[:]...); err != nil {
 		t.Fatal(err)
 	}

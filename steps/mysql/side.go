@@ -254,7 +254,7 @@ func (s *Side) Rows(ctx context.Context, name string, buckets int, of []int, eac
 	} else {
 		wanted = nil
 	}
-	rows, err := s.conn.QueryContext(ctx, "SELECT "+t.people()+", MD5("+t.rowText()+") FROM "+t.sql()+where, wanted...)
+	rows, err := s.conn.QueryContext(ctx, "SELECT "+t.people()+", SHA1("+t.rowText()+") FROM "+t.sql()+where, wanted...)
 	if err != nil {
 		return fmt.Errorf("table %s: %w", name, err)
 	}
