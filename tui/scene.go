@@ -141,6 +141,8 @@ func undo(s *plan.Step) (text string, back bool) {
 	switch {
 	case s.Stage == journal.GoingBack:
 		return "it belongs to a way back and is not undone", true
+	case s.Undo != nil && s.Undo.Title == "Undo: "+s.Title: // which plan gives it where the plan's author did not
+		return "by the plan's undo (" + s.Undo.Kind.Name + ")", true
 	case s.Undo != nil && s.Undo.Title != "" && s.Undo.Title != s.Title:
 		return s.Undo.Title, true
 	case s.Undo != nil:
@@ -150,7 +152,7 @@ func undo(s *plan.Step) (text string, back bool) {
 	case s.HasWayBack() && s.Kind.Name == "run":
 		return "by its own undo script", true
 	case s.HasWayBack():
-		return "belay does it (" + s.Kind.Name + ")", true
+		return "by belay (" + s.Kind.Name + ")", true
 	}
 	return "NO WAY BACK", false
 }

@@ -106,12 +106,11 @@ func (e *Engine) mend(ctx context.Context, s *plan.Step, st journal.StepState, m
 // plan's hints make of it.
 func (e *Engine) failureText(s *plan.Step, st journal.StepState, fit []plan.Hint) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", st.Err)
-	if st.Attempt == 0 {
-		b.WriteString("Nothing was changed by this step.\n")
-	} else {
-		fmt.Fprintf(&b, "Attempt %d may have changed part of what it set out to change; what went before it stands.\n", st.Attempt)
+	what, rest := st.Err, ""
+	if len(fit) > 0 { // the cause before the end of the log, which may fill a screen
+		what, rest, _ = strings.Cut(st.Err, "\n")
 	}
+	fmt.Fprintf(&b, "%s\n", what)
 	for _, h := range fit {
 		fmt.Fprintf(&b, "Likely cause: %s\n", h.Cause)
 		if h.Fix != "" {
@@ -121,9 +120,15 @@ func (e *Engine) failureText(s *plan.Step, st journal.StepState, fit []plan.Hint
 			b.WriteString("The plan's remedy for this was carried out already.\n")
 		}
 	}
+	if st.Attempt == 0 {
+		b.WriteString("Nothing was changed by this step.\n")
+	} else {
+		fmt.Fprintf(&b, "Attempt %d may have changed part of what it set out to change; what went before it stands.\n", st.Attempt)
+	}
 	if w, _ := e.Plan.WayOf(s.ID); w == nil && !s.HasWayBack() {
 		b.WriteString("This step has no way back of its own.\n")
 	}
+	b.WriteString(rest)
 	return strings.TrimSpace(b.String())
 }
 
