@@ -77,7 +77,7 @@ func (a *ask) press(m *model, do action, msg tea.Msg) tea.Cmd {
 	case "pen":
 		return m.takePen()
 	case "help":
-		m.askHelp()
+		m.explain()
 	case "":
 		return a.typed(m, msg)
 	}

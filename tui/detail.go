@@ -12,12 +12,19 @@ import (
 // detail is a dialog of text to read: everything about one row.
 type detail struct {
 	name   string
+	at     place // "" is inDetail
 	lines  func(sc *scene, w int) []string
 	scroll int
 	seen   []string // as last drawn, for copying
 }
 
-func (d *detail) place() place  { return inDetail }
+func (d *detail) place() place {
+	if d.at != "" {
+		return d.at
+	}
+	return inDetail
+}
+
 func (d *detail) title() string { return d.name }
 
 func (d *detail) press(m *model, do action, _ tea.Msg) tea.Cmd {
@@ -27,7 +34,9 @@ func (d *detail) press(m *model, do action, _ tea.Msg) tea.Cmd {
 	case "copy":
 		return m.copyOut(ansi.Strip(strings.Join(d.seen, "\n")))
 	case "help":
-		m.askHelp()
+		m.explain()
+	case "all-keys":
+		m.push(newHelp(m.under().place()))
 	case "":
 	default:
 		d.scroll = moved(do, d.scroll, 1<<20, 10)

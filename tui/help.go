@@ -5,13 +5,62 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"belay/steps/journal"
 	"belay/tui/widget"
 )
 
-// askHelp opens the keys in front of a dialog, which stays as it is.
-func (m *model) askHelp() {
-	from := m.place()
-	m.under, m.top = m.top, newHelp(from)
+// explain opens the help page of what is in front: the screen, or the dialog,
+// which stays as it is.
+func (m *model) explain() {
+	name, at := m.pageName(), m.place()
+	var q *journal.Question
+	var keys []string
+	if a, ok := m.top.(*ask); ok {
+		q, keys = &a.q, a.keys
+	}
+	onScreen := m.top == nil
+	m.push(&detail{name: "help", at: inPage, lines: func(sc *scene, w int) []string {
+		out := append(sc.pageText(name, q, keys, w), sc.pageKeys(at, w)...)
+		if onScreen {
+			out = append(out, sc.frameText(w)...)
+		}
+		return out
+	}})
+}
+
+// frameText is what every screen has around it.
+func (sc *scene) frameText(w int) []string { return sc.pageText("frame", nil, nil, w)[1:] }
+
+// pageName is the name of the page that explains what is in front.
+func (m *model) pageName() string {
+	switch d := m.top.(type) {
+	case *ask:
+		if d.free {
+			return "ask-turn"
+		}
+		return m.sc.askPage(d.q)
+	case *prompt:
+		return "ask-" + d.p.Kind
+	case quit:
+		return "leave"
+	case *detail:
+		return "details"
+	}
+	name := m.screen().name()
+	if name == "cutover" && (m.sc.st.Status == journal.Held || m.sc.question(journal.AskCutover) != nil) {
+		return "held"
+	}
+	return name
+}
+
+// askPage is the page of a question. On the way back a failed undo is asked
+// about under the same kind as a failed step.
+func (sc *scene) askPage(q journal.Question) string {
+	st := sc.st.Step(q.Step)
+	if q.Kind == journal.AskFailed && (st.Undoing || st.Status == journal.UndoFailedSt) {
+		return "ask-undo-failed"
+	}
+	return "ask-" + q.Kind
 }
 
 // help lists all keys; what is typed filters them.
@@ -64,7 +113,7 @@ func (x *help) view(sc *scene, w, h int) ([]string, point) {
 			if !head {
 				out, head = append(out, "", "  "+sc.th.Paint(widget.Strong, string(p))), true
 			}
-			out = append(out, widget.Cut("    "+sc.th.Paint(widget.Accent, widget.Fit(b.name(), 12))+b.help, w))
+			out = append(out, sc.keyLines(b, w)...)
 		}
 	}
 	if len(out) == 0 {

@@ -24,13 +24,14 @@ const (
 	inForm   place = "question: typing"
 	inPrompt place = "secret or host key"
 	inDetail place = "details"
-	inHelp   place = "help"
+	inPage   place = "help"
+	inHelp   place = "all keys"
 	inQuit   place = "leaving"
 	inSearch place = "search"
 )
 
 // places in the order of the manual.
-var places = []place{anywhere, inSteps, inAssess, inList, inAsk, inForm, inPrompt, inDetail, inHelp, inQuit, inSearch}
+var places = []place{anywhere, inSteps, inAssess, inList, inAsk, inForm, inPrompt, inDetail, inPage, inHelp, inQuit, inSearch}
 
 // binding is one line of the one list of keys.
 type binding struct {
@@ -95,7 +96,7 @@ var bindings = []binding{
 	{inAsk, on("pgdown", "space"), "pgdn", "page-down", "", "scroll the text by a page"},
 	{inAsk, on("pgup"), "", "page-up", "", "scroll the text by a page"},
 	{inAsk, on("p"), "", "pen", "", "take the pen, when another screen has it"},
-	{inAsk, on("?"), "", "help", "all keys", "all keys"},
+	{inAsk, on("?", "f1"), "", "help", "help", "what this question is, and what each answer does"},
 	{inAsk, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inAsk, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
 
@@ -105,12 +106,14 @@ var bindings = []binding{
 	{inForm, on("pgup"), "", "page-up", "", "scroll the text by a page"},
 	{inForm, on("shift+tab", "up"), "shift-tab", "up", "", "previous field"},
 	{inForm, on("esc"), "", "back", "choose again", "back to the choices; nothing is sent"},
+	{inForm, on("f1"), "", "help", "help", "what this question is, and what each answer does"},
 	{inForm, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inForm, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
 
 	{inPrompt, on("ctrl+y"), "ctrl-y", "send", "send", "send what was typed"},
 	{inPrompt, on("enter"), "", "enter", "", "send a secret; a host key takes ctrl-y"},
 	{inPrompt, on("esc"), "", "back", "refuse (press twice)", "refuse; it has to be pressed twice"},
+	{inPrompt, on("f1"), "", "help", "help", "what this question is, and what to do"},
 	{inPrompt, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inPrompt, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
 
@@ -122,9 +125,21 @@ var bindings = []binding{
 	{inDetail, on("g", "home"), "g", "first", "", "to the beginning"},
 	{inDetail, on("G", "end"), "G", "last", "", "to the end"},
 	{inDetail, on("y"), "", "copy", "copy", "copy all of it"},
-	{inDetail, on("?"), "", "help", "all keys", "all keys"},
+	{inDetail, on("?", "f1"), "", "help", "help", "what is shown here"},
 	{inDetail, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inDetail, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
+
+	{inPage, on("esc", "q", "enter"), "esc", "back", "close", "back"},
+	{inPage, on("down", "j"), "↓ j", "down", "scroll", "one line down"},
+	{inPage, on("up", "k"), "↑ k", "up", "", "one line up"},
+	{inPage, on("pgdown", "space"), "pgdn", "page-down", "page", "one page down"},
+	{inPage, on("pgup"), "", "page-up", "", "one page up"},
+	{inPage, on("g", "home"), "g", "first", "", "to the beginning"},
+	{inPage, on("G", "end"), "G", "last", "", "to the end"},
+	{inPage, on("y"), "", "copy", "", "copy the page"},
+	{inPage, on("?", "f1"), "", "all-keys", "all keys", "all keys that there are; type to filter them"},
+	{inPage, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
+	{inPage, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},
 
 	{inHelp, on("esc", "enter"), "esc", "back", "close", "back"},
 	{inHelp, on("down"), "↓", "down", "scroll", "one line down"},
@@ -133,13 +148,14 @@ var bindings = []binding{
 
 	{inQuit, on("d"), "", "detach", "detach", "leave the screen; the run goes on"},
 	{inQuit, on("s"), "", "stop", "stop after this step", "ask the engine to stop after the step that runs"},
+	{inQuit, on("?", "f1"), "", "help", "help", "what leaving means"},
 	{inQuit, on("esc", "n"), "esc", "back", "stay", "stay"},
 
 	{inSearch, on("enter"), "", "find", "find", "find it"},
 	{inSearch, on("esc"), "", "back", "give up", "give up"},
 
 	// Last, because the footer keeps its last hint on any width.
-	{anywhere, on("?"), "", "help", "all keys", "all keys; type to filter them"},
+	{anywhere, on("?", "f1"), "", "help", "help", "what you see here, what you can do, and what that does to the servers; once more: all keys"},
 }
 
 // shadows tells whether keys that work everywhere are out of reach at p:

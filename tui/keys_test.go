@@ -48,5 +48,5 @@ func TestKeysMarkdownNamesEveryKey(t *testing.T) {
 
 func TestHelpFilters(t *testing.T) {
 	r := drive(t, prepareMoment(), 80, 24, Options{})
-	r.press("?").shows("wrap long lines").write("clipb").shows("OSC 52").hides("wrap long lines").press("esc").shows("Build the frontend")
+	r.press("?", "?").shows("Filter").write("wrap").shows("wrap long lines").press("backspace", "backspace", "backspace", "backspace").write("clipb").shows("OSC 52").hides("wrap long lines").press("esc", "esc").shows("Build the frontend")
 }

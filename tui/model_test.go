@@ -274,9 +274,9 @@ func TestGoWaitsForTheChecklist(t *testing.T) {
 
 func TestHelpInFrontOfAQuestion(t *testing.T) {
 	r := drive(t, failedMoment(), 80, 24, Options{})
-	r.press("enter", "?").shows("all keys", "question: choosing").write("pen").shows("take the pen").hides("scroll the text")
-	r.press("esc").shows("Choose by letter")
-	r.press("esc", "d", "?").shows("all keys", "details").press("esc", "esc").shows("waits for YOU: press enter")
+	r.press("enter", "?", "?").shows("all keys", "question: choosing").write("pen").shows("take the pen").hides("scroll the text")
+	r.press("esc", "esc").shows("Choose by letter")
+	r.press("esc", "d", "?").shows("Everything about one row").press("?").shows("Filter", "details").press("esc", "esc", "esc").shows("waits for YOU: press enter")
 }
 
 func TestGuideTellsWhyFirst(t *testing.T) {

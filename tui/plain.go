@@ -77,6 +77,7 @@ type plainView struct {
 	in   *reader
 	sc   scene
 	seen map[string]string // what has been said about each thing
+	page plainPage         // explains what is asked now
 }
 
 // say writes one line with the time.

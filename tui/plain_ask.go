@@ -39,9 +39,43 @@ func (p *plainView) put(format string, args ...any) {
 	fmt.Fprintf(p.out, "%s\n", strings.ReplaceAll(widget.Clean(fmt.Sprintf(format, args...)), "\n", "\n  "))
 }
 
-// read asks for one line; what happens meanwhile is said. open tells whether
-// the question still stands.
+// read asks for one line; a lone ? is answered with the help page first, except
+// where a secret is typed. open tells whether the question still stands.
 func (p *plainView) read(ctx context.Context, label string, hidden bool, open func() bool) (string, error) {
+	for {
+		text, err := p.line(ctx, label, hidden, open)
+		if err != nil || hidden || strings.TrimSpace(text) != "?" {
+			return text, err
+		}
+		p.explain()
+	}
+}
+
+// explain says the help page of the question that stands.
+func (p *plainView) explain() {
+	for _, l := range p.sc.pageText(p.page.name, p.page.q, p.page.keys, readWidth) {
+		p.put("%s", strings.TrimRight(l, " "))
+	}
+}
+
+// plainPage is the help page of what is asked now.
+type plainPage struct {
+	name string
+	q    *journal.Question // nil for a prompt
+	keys []string          // of its options
+}
+
+// numbers are the keys of a question's options in plain mode.
+func numbers(opts []journal.Option) []string {
+	keys := make([]string, len(opts))
+	for i := range opts {
+		keys[i] = strconv.Itoa(i + 1)
+	}
+	return keys
+}
+
+// line asks for one line; what happens meanwhile is said.
+func (p *plainView) line(ctx context.Context, label string, hidden bool, open func() bool) (string, error) {
 	fmt.Fprintf(p.out, "%s: ", widget.CleanLine(label))
 	p.in.want <- hidden
 	for {
@@ -91,6 +125,8 @@ func (p *plainView) question(ctx context.Context, q journal.Question) error {
 	for i, o := range q.Options {
 		p.put("  %d  %s%s", i+1, o.Label, plainNeeds(o))
 	}
+	p.put("  ?  explain this question and what each answer does")
+	p.page = plainPage{p.sc.askPage(q), &q, numbers(q.Options)}
 	open := p.isOpen(q.ID)
 	text, err := p.read(ctx, "Number", false, open)
 	if err != nil {
@@ -244,6 +280,7 @@ func (p *plainView) prompt(ctx context.Context, pr *run.Prompt) error {
 	fmt.Fprintln(p.out)
 	p.put("belay waits for you: %s", oneLine(pr.Title))
 	p.put("  %s", pr.Text)
+	p.page = plainPage{name: "ask-" + pr.Kind}
 	label := "Answer"
 	if pr.Type != "" {
 		label = "Type " + pr.Type + " to accept"

@@ -48,6 +48,8 @@ func (x *prompt) press(m *model, do action, msg tea.Msg) tea.Cmd {
 		return x.send(m)
 	case "send":
 		return x.send(m)
+	case "help":
+		m.explain()
 	case "back":
 		if !x.refused {
 			x.refused, x.say = true, "press esc once more to refuse"

@@ -152,23 +152,24 @@ func (m *model) news(first bool) {
 // of everything, and closes it when it is withdrawn.
 func (m *model) prompt() {
 	p := m.s.Prompt()
-	x, open := m.top.(*prompt)
+	x := opened[*prompt](m)
 	switch {
-	case open && (p == nil || p.ID != x.p.ID):
-		m.close()
+	case x != nil && (p == nil || p.ID != x.p.ID):
+		m.drop(x)
 		m.dirty = true
-	case !open && p != nil && p.ID != m.replied:
+	case x == nil && p != nil && p.ID != m.replied:
 		if _, leaving := m.top.(quit); leaving {
 			return
 		}
-		m.under, m.top, m.dirty = m.top, newPrompt(p), true
+		m.push(newPrompt(p))
+		m.dirty = true
 	}
 }
 
 // withdrawn marks an open dialog whose question was answered elsewhere.
 func (m *model) withdrawn() {
-	a, ok := m.top.(*ask)
-	if !ok || a.stale || a.sent || a.free {
+	a := opened[*ask](m)
+	if a == nil || a.stale || a.sent || a.free {
 		return
 	}
 	for _, q := range m.sc.st.Questions {

@@ -22,6 +22,8 @@ func (quit) press(m *model, do action, _ tea.Msg) tea.Cmd {
 		m.close()
 		m.toast("asked to stop after the step that runs now")
 		return m.request(run.WantStop, "")
+	case "help":
+		m.explain()
 	case "back":
 		m.close()
 	}

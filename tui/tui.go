@@ -38,9 +38,9 @@ type model struct {
 	mouse   bool
 	screens []screen
 	at      int
-	pinned  bool   // the reader chose the screen; else it goes with the run
-	top     dialog // nil: none
-	under   dialog // what a quit dialog was put in front of
+	pinned  bool     // the reader chose the screen; else it goes with the run
+	top     dialog   // nil: none
+	below   []dialog // what top was put in front of, the lowest first
 	logs    logView
 	said    string // a passing remark
 	saidAt  int    // the tick when it was made
@@ -172,7 +172,7 @@ func (m *model) global(do action, key string) tea.Cmd {
 	case "pen":
 		return m.takePen()
 	case "help":
-		m.top = newHelp(m.place())
+		m.explain()
 	case "mouse":
 		m.mouse = !m.mouse
 		m.toast(map[bool]string{true: "the mouse scrolls; m gives it back to the terminal", false: "the mouse selects text again"}[m.mouse])
@@ -247,13 +247,10 @@ func (m *model) quit() tea.Cmd {
 		return tea.Quit
 	}
 	if _, already := m.top.(quit); !already {
-		m.under, m.top = m.top, quit{}
+		m.push(quit{})
 	}
 	return nil
 }
-
-// close takes the dialog away, back to what it stood in front of.
-func (m *model) close() { m.top, m.under = m.under, nil }
 
 func (m *model) screen() screen { return m.screens[m.at] }
 

@@ -48,20 +48,75 @@ func Spread(left, right string, w int) string {
 	return Fit(left, w-rw-1) + " " + right
 }
 
-// Wrap breaks clean text into lines of at most w cells, at spaces where it can.
+// Wrap breaks clean text into lines of at most w cells, at spaces where it can
+// and never losing a letter; a word that no line can hold is broken behind a
+// slash, a comma or a hyphen, or else anywhere.
 func Wrap(s string, w int) []string {
 	if w < 1 {
 		return nil
 	}
 	var out []string
 	for _, l := range strings.Split(strings.TrimRight(s, "\n"), "\n") {
-		out = append(out, strings.Split(ansi.Wrap(l, w, " /,"), "\n")...)
-	}
-	for i, l := range out {
-		out[i] = Cut(strings.TrimRight(l, " "), w)
+		out = append(out, wrapLine(l, w)...)
 	}
 	return out
 }
+
+// wrapLine is Wrap for a single line. (ansi.Wrap makes lines one cell too long
+// where a comma would stand at the edge.)
+func wrapLine(s string, w int) (out []string) {
+	line, width := "", 0
+	end := func() { out, line, width = append(out, line), "", 0 }
+	for more, between := true, 0; more; between = 1 {
+		word := ""
+		text := strings.TrimLeft(s, " ")
+		gap := between + len(s) - len(text)
+		word, s, more = strings.Cut(text, " ")
+		if word == "" {
+			break
+		}
+		need := Width(word)
+		if width > 0 && width+gap+need > w {
+			end()
+		}
+		if width == 0 && between == 1 {
+			gap = 0
+		}
+		if width == 0 { // an indentation stays, as far as there is room
+			gap = max(0, min(gap, w-need, w/2))
+		}
+		if need > w {
+			pieces := broken(word, w)
+			out = append(out, pieces[:len(pieces)-1]...)
+			word, gap = pieces[len(pieces)-1], 0
+		}
+		line += strings.Repeat(" ", gap) + word
+		width += gap + Width(word)
+	}
+	end()
+	return out
+}
+
+// broken cuts a word that is longer than a line.
+func broken(word string, w int) (out []string) {
+	piece := ""
+	for _, part := range strings.FieldsFunc(marked.Replace(word), func(r rune) bool { return r == 0 }) {
+		switch {
+		case Width(piece+part) <= w:
+			piece += part
+			continue
+		case piece != "":
+			out = append(out, piece)
+		}
+		hard := strings.Split(ansi.Hardwrap(part, w, true), "\n")
+		out, piece = append(out, hard[:len(hard)-1]...), hard[len(hard)-1]
+	}
+	return append(out, piece)
+}
+
+// marked puts a NUL, which clean text has none of, behind where a word may be
+// broken.
+var marked = strings.NewReplacer("/", "/\x00", ",", ",\x00", "-", "-\x00")
 
 // Chop breaks one clean line hard at w cells, as a terminal would: what stands
 // in a log must be read as it was written.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -176,5 +177,30 @@ func TestSVGIsWellFormedAndSteady(t *testing.T) {
 	}
 	if !strings.Contains(string(a), "PRODUCTION") || !strings.Contains(string(a), palette[1]) {
 		t.Errorf("picture lacks its text or colour:\n%s", a)
+	}
+}
+
+// Wrapping loses nothing but spaces, fits, and breaks a word only where no
+// line could hold it.
+func TestWrapLosesNothing(t *testing.T) {
+	for _, s := range []string{
+		"What the cutover does: stop who writes, copy, compare, start the new side, send users there.",
+		"a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p", "  indented, and then some more of it", "/var/lib/docker/volumes/one-that-has-a-long-name/_data",
+		"日本語のとても長い文字列です, and more", "x", "", "trailing  ", "one\ntwo, three\n\nfour",
+		strings.Repeat("word-with-hyphens, ", 9),
+	} {
+		for w := 2; w < 60; w++ {
+			lines := Wrap(s, w)
+			fits(t, lines, w)
+			bare := func(s string) string { return strings.Join(strings.Fields(s), "") }
+			if got := bare(strings.Join(lines, " ")); got != bare(s) {
+				t.Fatalf("%q at %d became %q", s, w, lines)
+			}
+			for _, word := range strings.Fields(s) {
+				if Width(word) <= w && !slices.ContainsFunc(lines, func(l string) bool { return slices.Contains(strings.Fields(l), word) }) {
+					t.Fatalf("%q at %d: %q is broken: %q", s, w, word, lines)
+				}
+			}
+		}
 	}
 }
