@@ -150,6 +150,26 @@ func TestQuestionAnsweredElsewhere(t *testing.T) {
 	r.press("ctrl+y").sent()
 }
 
+// TestFailureIsToldOnce: what the text has told of the log is not shown again
+// below it, and what mending would do is.
+func TestFailureIsToldOnce(t *testing.T) {
+	f := failedMoment()
+	const last = "[ERROR] Reason: duplicate column name"
+	f.st.Steps["start"].Err = "fluxer is not up\n" + last
+	f.logs["start"] = []run.Line{{Text: "Container fluxer-1  Started"}, {Text: last}, {Text: "-- failed: fluxer is not up"}, {Text: last}}
+	q := &f.st.Questions[0]
+	q.Text = "fluxer is not up\nLikely cause: a migration was applied twice\n" + last
+	q.Items = []string{"Mark the migration as applied (chat)"}
+	q.Options = append([]journal.Option{{Choice: "mend", Label: "mend it as the plan says (below), then try again", Danger: true}}, q.Options...)
+	r := drive(t, f, 120, 40, Options{})
+	r.press("enter").shows("To mend it, the plan would:", "· Mark the migration as applied (chat)", "Container fluxer-1  Started")
+	for _, once := range []string{last, "fluxer is not up"} {
+		if n := strings.Count(r.screen(), once); n != 1 {
+			t.Errorf("%q stands there %d times:\n%s", once, n, r.screen())
+		}
+	}
+}
+
 func TestFailedSendKeepsWhatWasTyped(t *testing.T) {
 	f := failedMoment()
 	f.refuse = errors.New("journal: no space left on device")

@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"belay/steps/estimate"
@@ -73,12 +74,20 @@ func (a *ask) failure(sc *scene, w int) []string {
 				widget.Pair{Label: "do", Value: oneLine(h.Fix), Max: 2})
 		}
 	}
-	if st.Err != "" && len(pairs) == 0 && !strings.Contains(a.q.Text, st.Err) {
+	if what, _, _ := strings.Cut(st.Err, "\n"); what != "" && len(pairs) == 0 && !strings.Contains(a.q.Text, what) {
 		pairs = append(pairs, widget.Pair{Label: "error", Value: clean(st.Err), Role: widget.Fail, Max: 3})
 	}
 	out := widget.Pairs(sc.th, pairs, w)
-	if len(a.tail) > 0 {
-		tail := a.tail[max(0, len(a.tail)-max(2, a.room-14)):]
+	if len(a.q.Items) > 0 {
+		out = append(out, "  "+sc.th.Paint(widget.Strong, "To mend it, the plan would:"))
+		for _, it := range a.q.Items {
+			for i, l := range widget.Wrap(oneLine(it), w-6) {
+				out = append(out, "  "+map[bool]string{true: "· ", false: "  "}[i == 0]+l)
+			}
+		}
+	}
+	if tail := a.unsaid(); len(tail) > 0 {
+		tail = tail[max(0, len(tail)-max(2, a.room-14)):]
 		for i, l := range tail {
 			most := 1
 			if i == len(tail)-1 { // the last word is what people come for
@@ -103,6 +112,14 @@ func (a *ask) failure(sc *scene, w int) []string {
 	}
 	return append(out, widget.Pairs(sc.th, []widget.Pair{
 		{Label: "undo", Value: text, Role: role}, {Label: "step", Value: said, Role: widget.Dim}}, w)...)
+}
+
+// unsaid is the end of the log without what the question's text has told.
+func (a *ask) unsaid() []string {
+	return slices.DeleteFunc(slices.Clone(a.tail), func(l string) bool {
+		l = strings.TrimSpace(strings.TrimPrefix(l, "-- failed: "))
+		return l == "" || strings.Contains(a.q.Text, l)
+	})
 }
 
 // firsts keeps the first n of lines.
