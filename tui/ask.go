@@ -34,7 +34,7 @@ func newAsk(q journal.Question, item string, tail []string) *ask {
 // usual letters of the usual choices, so that fingers learn them; no letter
 // means one thing here and its opposite there.
 var usual = map[string]string{
-	"retry": "r", "mend": "m", "recheck": "c", "skip": "s", "rollback": "b", "stop": "x", "go": "g", "no-go": "n",
+	"retry": "r", "mend": "m", "recheck": "c", "skip": "s", "on": "g", "rollback": "b", "stop": "x", "go": "g", "no-go": "n",
 	"extend": "k", "close": "l", "back": "n", "cancel": "e", "sign": "i", "done": "o", "accept": "a", "keep": "k",
 }
 

@@ -22,7 +22,7 @@ func TestEstimatesAreShown(t *testing.T) {
 		return ansi.Strip(r.m.View().Content)
 	}
 	for want, moment := range map[string]func() *fakeSession{
-		"about 1:24, at worst 3:09, and 1 of 3 never measured": cutoverMoment,
+		"~3:09 or more, a guess: 1 of 3 steps not measured": cutoverMoment,
 		"took 1:20 before":     failedMoment,
 		"turn back within 22m": failedMoment, // 45 min - 14 gone - 4:30 kept free - 4:20 way back
 	} {

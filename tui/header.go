@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"sort"
 	"strings"
-	"time"
 
 	"belay/remote"
 	"belay/steps/journal"
@@ -29,23 +28,22 @@ func (sc *scene) banner() string {
 	return sc.th.Paint(role, " "+widget.Cut(env, 20)+" ")
 }
 
-// clock is the window: how long until it opens, how long it lasts, or by how
-// much it is over; without a window, how long the run has lasted.
-func (sc *scene) clock() string {
-	last, known := sc.opt.Estimates.LastSafe(sc.plan, sc.st)
-	if !known || sc.st.Rollback != nil || sc.st.PastClose || sc.live.Ended {
-		return sc.window()
+// clock is the last safe moment, where it is near, and the window; where both
+// have no room, the moment alone, unless it is but a guess.
+func (sc *scene) clock(room int) string {
+	text, role := sc.safe()
+	window := sc.window()
+	switch {
+	case text == "", role != widget.Fail && role != widget.Warn && widget.Width(text) > room:
+		return window
+	case widget.Width(text)+2+widget.Width(window) > room:
+		return sc.th.Paint(role, text)
 	}
-	switch left := last.Sub(sc.now); {
-	case left > time.Hour:
-		return sc.window()
-	case left > 0:
-		return sc.th.Paint(widget.Warn, "turn back within "+widget.Rough(left)) + "  " + sc.window()
-	default:
-		return sc.th.Paint(widget.Fail, "too late to turn back in the window") + "  " + sc.window()
-	}
+	return sc.th.Paint(role, text) + "  " + window
 }
 
+// window is how long until it opens, how long it lasts, or by how much it is
+// over; without a window, how long the run has lasted.
 func (sc *scene) window() string {
 	th, win := sc.th, sc.plan.Window
 	if sc.live.Ended {
@@ -101,10 +99,14 @@ func (sc *scene) lights(w int) string {
 	return out
 }
 
+// minLights is what the lights of two hosts need.
+const minLights = 20
+
 // header is two lines: where we are and which plan; the stages and how it goes.
 func (sc *scene) header(w int) []string {
+	sc.forecast(journal.Cutover) // the stopwatch goes on whatever screen is shown
 	left := sc.banner() + " " + sc.th.Paint(widget.Strong, oneLine((sc.plan.Name)))
-	clock := sc.clock()
+	clock := sc.clock(w - widget.Width(left) - minLights)
 	lights := sc.lights(max(10, w-widget.Width(left)-widget.Width(clock)-4))
 	status := sc.th.MarkWord(string(sc.headStatus()))
 	return []string{

@@ -123,6 +123,7 @@ func (p *plainView) look() {
 	for _, s := range sc.steps {
 		p.step(s)
 	}
+	p.clock()
 	p.soak()
 	for _, n := range sc.st.Notes {
 		p.once("note "+n.Time.String()+n.Text, "note: "+oneLine(n.Text))
@@ -162,6 +163,19 @@ func (p *plainView) step(s *plan.Step) {
 		line += ": " + oneLine(st.Err)
 	}
 	p.once("step "+s.ID, line)
+}
+
+// clock says when the cutover ends, whenever a step of it begins or ends, and
+// at once when the last safe moment has passed.
+func (p *plainView) clock() {
+	sc := &p.sc
+	if ends, at := sc.ends(), fmt.Sprint(sc.forecast(journal.Cutover).Steps, sc.running()); ends != "" && p.seen["clock"] != at {
+		p.seen["clock"] = at
+		p.say("cutover %s", ends)
+	}
+	if text, role := sc.safe(); role == widget.Fail {
+		p.once("safe", text)
+	}
 }
 
 // soak says the verdict when its words change; counts would never end.

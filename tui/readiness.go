@@ -78,9 +78,16 @@ func (sc *scene) fits() (string, widget.Role) {
 	if n := ahead.Unknown + back.Unknown; n > 0 {
 		return fmt.Sprintf("%s left; nobody knows whether that is enough: %s never measured", widget.Rough(left), plural(n, "step")), widget.Dim
 	}
-	text := fmt.Sprintf("%s left; at worst %s to cut over and %s to go back", widget.Rough(left), widget.Span(ahead.Worst), widget.Span(back.Worst))
-	if ahead.Worst+back.Worst > left {
-		return text + ": THAT DOES NOT FIT", widget.Fail
+	need := "at worst " + widget.Span(ahead.Worst)
+	if !ahead.Sure() {
+		need = "~" + widget.Span(ahead.Worst) + " (a guess)"
 	}
-	return text + ": that fits", widget.OK
+	text := fmt.Sprintf("%s left; %s to cut over and %s to go back, and %s kept free", widget.Rough(left), need, widget.Span(back.Worst), widget.Span(win.Margin))
+	switch fits := ahead.Worst+back.Worst+win.Margin <= left; {
+	case fits && ahead.Sure():
+		return text + ": that fits", widget.OK
+	case fits:
+		return text + ": that may fit", widget.Dim
+	}
+	return text + ": THAT DOES NOT FIT", widget.Fail
 }

@@ -27,6 +27,7 @@ type scene struct {
 	pen    *run.Pen // who may answer; nil where there is only this screen
 	now    time.Time
 	dir    string
+	fore   foreseen
 	name   string // typed by whoever sits here; "" until the first signature
 	opt    Options
 }

@@ -169,7 +169,14 @@ func (s *stepsScreen) rule(sc *scene, w int) string {
 	if !s.logged {
 		title = widget.Focused + "steps"
 	}
-	return widget.Rule(sc.th, title, sc.th.Paint(widget.Dim, fmt.Sprintf("%s %d of %d", stage, done, all)), w)
+	note := sc.th.Paint(widget.Dim, fmt.Sprintf("%s %d of %d", stage, done, all))
+	ends, _, _ := strings.Cut(sc.ends(), ", ")
+	for _, more := range []string{ends, sc.ends()} {
+		if wider := more + " · "; more != "" && len(title)+len(wider)+widget.Width(note)+12 < w {
+			note = sc.th.Paint(widget.Text, more) + sc.th.Paint(widget.Dim, fmt.Sprintf(" · %s %d of %d", stage, done, all))
+		}
+	}
+	return widget.Rule(sc.th, title, note, w)
 }
 
 // list draws the steps; with room, a line names each stage.
@@ -189,7 +196,7 @@ func (s *stepsScreen) list(sc *scene, w, h int, heads bool) (lines []string, at 
 		case i < 0:
 			tb.Rows = append(tb.Rows, []widget.Cell{{}, {Text: strings.ToUpper(string(sc.steps[head0-i].Stage)), Role: widget.Dim}, {}, {}})
 		default:
-			tb.Rows = append(tb.Rows, sc.stepRow(sc.steps[i], sc.lanes[sc.steps[i].ID]))
+			tb.Rows = append(tb.Rows, sc.stepRow(sc.steps[i], sc.lane(sc.steps[i])))
 		}
 	}
 	lines, at = tb.Lines(sc.th, w, h)

@@ -67,8 +67,11 @@ func (sc *scene) runs(s *plan.Step, state journal.StepState) string {
 	if state.Attempt > 1 {
 		parts = append(parts, fmt.Sprintf("attempt %d", state.Attempt))
 	}
-	if t := sc.opt.Estimates.Forward[s.ID]; t.Runs > 0 {
-		parts = append(parts, "took "+widget.Span(t.Median)+" before")
+	if text := sc.expected(s); text != "" {
+		parts = append(parts, text)
+	}
+	if sc.lanes[s.ID] != "" && sc.critical(s) {
+		parts = append(parts, "on the critical path")
 	}
 	if s.Timeout > 0 {
 		parts = append(parts, "limit "+widget.Span(s.Timeout))

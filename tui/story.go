@@ -37,6 +37,11 @@ func (a *ask) story(sc *scene, w int) []string {
 		out = append(out, a.failure(sc, w)...)
 	case journal.AskManual:
 		out = append(out, a.manual(sc, w)...)
+	case journal.AskLastSafe:
+		out = append(append(out, widget.Pairs(sc.th, sc.onOrBack(), w)...), "")
+		for _, it := range a.q.Items {
+			out = append(out, widget.Cut("  · "+oneLine(it), w))
+		}
 	case journal.AskCutover:
 		out = append(append(out, widget.Pairs(sc.th, sc.readiness(), w)...), "")
 		out = append(out, willRun(sc, journal.Cutover, w, a.room-len(out))...)
@@ -244,14 +249,33 @@ func willRun(sc *scene, stage journal.Stage, w, room int) []string {
 // ahead is how long what is left of a stage takes, as earlier runs tell.
 func (sc *scene) ahead(stage journal.Stage) string {
 	t := sc.opt.Estimates.Ahead(sc.plan, stage, sc.st)
-	if t.Steps == t.Unknown {
+	if !t.Told() {
 		return ""
 	}
-	text := " (about " + widget.Span(t.Median) + ", at worst " + widget.Span(t.Worst)
-	if t.Unknown > 0 {
-		text += fmt.Sprintf(", and %d of %d never measured", t.Unknown, t.Steps)
+	text := " (" + t.About(widget.Span)
+	if ends := sc.endsAt(sc.forecast(stage)); ends != "" && sc.question(journal.AskCutover) != nil {
+		text += "; begun now it " + ends
 	}
 	return text + ")"
+}
+
+// onOrBack is what going on and what going back come to.
+func (sc *scene) onOrBack() []widget.Pair {
+	on := "nobody knows how long what is left of the cutover takes"
+	if f := sc.forecast(journal.Cutover); f.Told() {
+		on = "what is left of the cutover takes " + f.About(widget.Span) + "; it " + sc.endsAt(f)
+	}
+	pairs := []widget.Pair{{Label: "go on", Value: on, Max: 3}}
+	for _, way := range sc.plan.WaysFrom(sc.st) {
+		pairs = append(pairs, widget.Pair{Label: way.Name, Value: sc.opt.Estimates.Way(sc.plan, sc.st, way).Words(widget.Span), Max: 2})
+	}
+	if len(pairs) == 1 {
+		pairs = append(pairs, widget.Pair{Label: "go back", Value: sc.opt.Estimates.Way(sc.plan, sc.st, nil).Words(widget.Span), Max: 2})
+	}
+	if w := sc.plan.Window; w != nil {
+		pairs = append(pairs, widget.Pair{Label: "window", Value: "ends at " + w.End().In(sc.now.Location()).Format("15:04:05"), Max: 1})
+	}
+	return pairs
 }
 
 // before is how long a step took in earlier runs, and undoing it.

@@ -115,6 +115,8 @@ func questionWord(kind string) string {
 		return "a step for a person"
 	case journal.AskSoak:
 		return "soak verdict"
+	case journal.AskLastSafe:
+		return "last safe moment"
 	}
 	return kind
 }

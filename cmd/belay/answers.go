@@ -27,6 +27,7 @@ const answersForm = `What a headless run says when it is asked stands in the fil
     - {question: sign-off, choice: go}
     - {question: cutover, choice: go, text: chat}   # text: the host's name
     - {question: failed, step: start-fluxer, choice: retry, times: 2}
+    - {question: last-safe, choice: on, reason: nearly done} # or rollback: turn back; the moment to do so has passed
     - {question: close, choice: close, text: chat}
     - {question: rollback, choice: go, text: chat, reason: too slow} # or, for go, the name of a way back
 
@@ -53,7 +54,7 @@ type prefab struct {
 
 var askKinds = []string{
 	journal.AskFindings, journal.AskFailed, journal.AskUnknown, journal.AskManual, journal.AskSignoff,
-	journal.AskCutover, journal.AskSoak, journal.AskClose, journal.AskRollback, journal.AskLock,
+	journal.AskCutover, journal.AskSoak, journal.AskClose, journal.AskRollback, journal.AskLock, journal.AskLastSafe,
 }
 
 // readAnswers reads an answers file; "" is an empty one.

@@ -18,7 +18,8 @@ import (
 type dryRun struct {
 	took                 estimate.Estimates
 	plan                 *plan.Plan
-	under                string // the heading of what is shown
+	here                 map[string]journal.Size // by step, as the previews tell
+	under                string                  // the heading of what is shown
 	step                 string
 	changes, done, later int
 }
@@ -37,6 +38,8 @@ func (d *dryRun) show(p engine.Preview) {
 		}
 		if t := d.took.Forward[d.step]; t.Runs > 0 {
 			back += "  (took " + t.Median.Round(time.Second/10).String() + " before)"
+		} else if p.Step.Takes > 0 {
+			back += "  (~" + p.Step.Takes.String() + ", the plan's guess)"
 		}
 		fmt.Printf("%s [%s]%s\n", p.Step.Title, p.Step.Kind.Name, back)
 	}
@@ -60,6 +63,8 @@ func (d *dryRun) show(p engine.Preview) {
 		if !own {
 			d.changes++
 		}
+		sum := d.here[d.step]
+		d.here[d.step] = journal.Size{Bytes: sum.Bytes + max(0, c.Bytes), Rows: sum.Rows + max(0, c.Rows)}
 		size := ""
 		if c.Bytes > 0 {
 			size += " [" + remote.FormatBytes(c.Bytes) + "]"
@@ -102,27 +107,46 @@ func (d *dryRun) ways() {
 // clock tells how long cutover and way back take, as earlier runs of the plan
 // on this machine say; nothing when there were none.
 func (d *dryRun) clock(p *plan.Plan) {
-	if d.took.Runs == 0 {
+	seen := journal.NewState()
+	seen.Sizes = d.here
+	if d.took.Runs == 0 && !d.took.Ahead(p, journal.Cutover, seen).Told() {
 		return
 	}
 	say := func(what string, t estimate.Total) {
 		if t.Steps == 0 {
 			return
 		}
-		fmt.Printf("  %-28s about %s, at worst %s", what, t.Median.Round(time.Second), t.Worst.Round(time.Second))
-		if t.Unknown > 0 {
-			fmt.Printf("; %d of its %d steps were never measured", t.Unknown, t.Steps)
-		}
-		fmt.Println()
+		fmt.Printf("  %-28s %s\n", what, t.About(func(d time.Duration) string { return d.Round(time.Second).String() }))
 	}
 	fmt.Printf("\nBy %s of this plan on this machine:\n", count(d.took.Runs, "earlier run"))
-	say("prepare", d.took.Ahead(p, journal.Prepare, journal.NewState()))
-	say("cutover", d.took.Ahead(p, journal.Cutover, journal.NewState()))
+	say("prepare", d.took.Ahead(p, journal.Prepare, seen))
+	say("cutover", d.took.Ahead(p, journal.Cutover, seen))
 	if len(p.Ways) == 0 {
 		say("way back after the cutover", d.took.RollbackAfter(p, journal.Cutover))
 	}
 	for i := range p.Ways {
 		say("way back, "+p.Ways[i].Name, d.took.WayAfter(p, journal.Cutover, &p.Ways[i]))
+	}
+}
+
+// sizes tells which steps have far more, or less, to move here than when they
+// were measured.
+func (d *dryRun) sizes(p *plan.Plan) {
+	told := false
+	for _, s := range p.Steps() {
+		note, far := d.took.Forward[s.ID].Compare(d.here[s.ID])
+		if note == "" {
+			continue
+		}
+		if !told {
+			told = true
+			fmt.Printf("\nData, compared with earlier runs:\n")
+		}
+		mark := " "
+		if far {
+			mark = "~"
+		}
+		fmt.Printf("%s %s: %s\n", mark, s.Title, note)
 	}
 }
 

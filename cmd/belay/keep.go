@@ -18,6 +18,7 @@ import (
 	"belay/remote/secret"
 	"belay/steps"
 	"belay/steps/engine"
+	"belay/steps/journal"
 	"belay/steps/plan"
 	"belay/steps/run"
 )
@@ -106,6 +107,14 @@ func meaning(s run.Spec, r *run.Run, f driveFlags) run.Spec {
 	s.Hold = &hold.Record{Run: r.ID(), Plan: r.Plan().Name, Login: s.Author.Login, From: s.Author.From, Bastion: bastion, Why: f.why}
 	s.BreakLock, s.Way = f.breakLock, f.way
 	s.Practice = f.why == rehearse
+	est, p := estimates(r.Plan(), r.Dir()), r.Plan()
+	s.Copies = est.Copies()
+	s.LastSafe = func(st *journal.State) time.Time {
+		if m := est.LastSafe(p, st); !m.Guess {
+			return m.At
+		}
+		return time.Time{} // nobody is held up for a guess before the window is over
+	}
 	if s.Unrehearsed = f.unrehearsed; !s.Practice && len(r.State().Rehearsal) == 0 {
 		s.Rehearsed = rehearsed(r.Plan(), r.Dir())
 	}

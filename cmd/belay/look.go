@@ -30,8 +30,8 @@ func looker(path string, with []string) (*plan.Plan, *engine.Engine, func(), err
 	return p, &engine.Engine{
 		Run: "dry-run", Version: version(), Plan: p, Hosts: w.hosts, Secret: w.secrets.Get, Author: author(),
 		Hold:      &hold.Record{Run: "dry-run"}, // to see the locks of runs; none is taken
-		Rehearsed: rehearsed(p, ""),
-		Output:    func(string, string) io.Writer { return io.Discard },
+		Rehearsed: rehearsed(p, ""), Copies: estimates(p, "").Copies(),
+		Output: func(string, string) io.Writer { return io.Discard },
 	}, w.close, nil
 }
 
@@ -125,11 +125,12 @@ func newPlan() *cobra.Command {
 				return err
 			}
 			defer done()
-			d := dryRun{plan: p, took: estimates(p, "")}
+			d := dryRun{plan: p, took: estimates(p, ""), here: map[string]journal.Size{}}
 			if err := e.DryRun(cmd.Context(), d.show); err != nil {
 				return err
 			}
 			d.ways()
+			d.sizes(p)
 			d.clock(p)
 			fmt.Printf("\n%d steps, %d changes would be made, %d steps are done already, %d can only be told later. Nothing was changed.\n",
 				len(p.Steps()), d.changes, d.done, d.later)

@@ -90,12 +90,12 @@ func samePlace(a, b plan.Host) bool {
 
 // rehearsed judges whether the plan of the run in dir was rehearsed; nil where
 // that does not matter.
-func rehearsed(p *plan.Plan, dir string) func() journal.Finding {
+func rehearsed(p *plan.Plan, dir string) func(map[string]journal.Size) journal.Finding {
 	if p.Rehearsal == nil {
 		return nil
 	}
-	return func() journal.Finding {
-		l := estimate.Licensed(p, pastRuns(p, dir), version(), time.Now())
+	return func(here map[string]journal.Size) journal.Finding {
+		l := estimate.Licensed(p, pastRuns(p, dir), version(), time.Now(), here)
 		f := journal.Finding{Level: "pass", Text: l.Text, Detail: strings.Join(l.Detail, "\n")}
 		switch {
 		case !l.OK:
@@ -137,7 +137,7 @@ func pastRuns(p *plan.Plan, dir string) []*journal.State {
 
 // rehearsalEnded says what a rehearsal was worth. ok: it went forward and back.
 func rehearsalEnded(p *plan.Plan, s *journal.State) (text string, ok bool) {
-	l := estimate.Licensed(p, []*journal.State{s}, version(), time.Now())
+	l := estimate.Licensed(p, []*journal.State{s}, version(), time.Now(), nil)
 	if !l.OK {
 		return "No licence for production: " + l.Text + ".", false
 	}

@@ -293,11 +293,8 @@ func screen(ctx context.Context, s run.Session, f driveFlags, resume, detach str
 // estimates learns from the newest earlier runs of the plan on this machine,
 // rehearsals among them; but is the run that is not to be asked.
 func estimates(p *plan.Plan, but string) estimate.Estimates {
-	root, err := run.Root()
-	if err != nil {
-		return estimate.Estimates{}
-	}
-	return estimate.From(p, run.Past(root, p.Name, but, 20))
+	past := pastRuns(p, but)
+	return estimate.From(p, past[:min(len(past), 20)])
 }
 
 // left tells whether somebody left a screen while the run goes on.
@@ -349,7 +346,7 @@ func keepsHosts(s *journal.State) bool {
 func exitFor(p *plan.Plan, s *journal.State, unanswered *journal.Question) exit {
 	if unanswered != nil {
 		switch unanswered.Kind {
-		case journal.AskFailed, journal.AskUnknown, journal.AskManual, journal.AskLock:
+		case journal.AskFailed, journal.AskUnknown, journal.AskManual, journal.AskLock, journal.AskLastSafe:
 			return exitInterrupted
 		}
 		return exitNoGo

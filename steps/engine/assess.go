@@ -57,9 +57,14 @@ func (e *Engine) assess(ctx context.Context) error {
 
 // look assesses once and records the findings.
 func (e *Engine) look(ctx context.Context) error {
-	found, err := e.Assess(ctx)
+	found, sizes, err := e.assessed(ctx)
 	if err != nil {
 		return err
+	}
+	if len(sizes) > 0 {
+		if err := e.append(journal.Event{Type: journal.Sized}, sizes); err != nil {
+			return err
+		}
 	}
 	if err := e.append(journal.Event{Type: journal.Assessed}, found); err != nil {
 		return err
@@ -71,6 +76,12 @@ func (e *Engine) look(ctx context.Context) error {
 // by the plan's own, by what the steps need, and by the locks of other runs.
 // It writes nothing.
 func (e *Engine) Assess(ctx context.Context) ([]journal.Finding, error) {
+	found, _, err := e.assessed(ctx)
+	return found, err
+}
+
+// assessed returns besides what the steps of Copies would move.
+func (e *Engine) assessed(ctx context.Context) ([]journal.Finding, map[string]journal.Size, error) {
 	e.init()
 	e.Looking(true)
 	defer e.Looking(false)
@@ -87,8 +98,9 @@ func (e *Engine) Assess(ctx context.Context) ([]journal.Finding, error) {
 	}
 	found = append(found, e.secretFindings(ctx)...)
 	found = append(found, e.lockFindings(ctx)...)
-	found = append(found, e.rehearsalFindings()...)
-	return found, context.Cause(ctx)
+	sizes := e.sizes(ctx)
+	found = append(found, e.rehearsalFindings(sizes)...)
+	return found, sizes, context.Cause(ctx)
 }
 
 // judge gathers all hosts' facts, each in one round trip, and judges them.

@@ -39,7 +39,7 @@ func (e *Engine) begun(groups []plan.Group) bool {
 // judgeCutover tells what stands against cutting over at this very moment,
 // which may not be the one that the question was asked in.
 func (e *Engine) judgeCutover(s *journal.State, a journal.Answer) error {
-	if outside := e.outsideWindow(); outside != "" && strings.TrimSpace(a.Reason) == "" {
+	if outside := e.against(); outside != "" && strings.TrimSpace(a.Reason) == "" {
 		return journal.Refuse("%s To cut over all the same wants a reason", outside)
 	}
 	return e.judgeProofs(s)

@@ -33,7 +33,7 @@ type Operator interface {
 }
 
 // Engine walks one plan. All fields must be set but Tail, Say, Looking,
-// Now, Judging, Rehearsed and what has a zero that says no.
+// Now, Judging, Rehearsed, LastSafe, Copies and what has a zero that says no.
 type Engine struct {
 	Run      string // the run's id
 	Version  string // of belay
@@ -61,10 +61,17 @@ type Engine struct {
 	// Rehearsed says, in every assessment, whether the plan was rehearsed; nil
 	// where nobody wants to know. With Unrehearsed, the reason to do without, a
 	// finding that would block is a warning that is accepted for that reason.
-	Rehearsed   func() journal.Finding
+	// It is given what Copies would move here.
+	Rehearsed   func(map[string]journal.Size) journal.Finding
 	Unrehearsed string
-	Looking     func(bool) // an assessment begins or ends
-	Now         func() time.Time
+	// LastSafe is when, from that state on, a rollback must begin to fit into the
+	// window, or before the cutover has begun, when that must; zero: nobody knows.
+	// nil: nobody ever knows.
+	LastSafe func(*journal.State) time.Time
+	// Copies are the ids of steps whose size the assessment looks at.
+	Copies  []string
+	Looking func(bool) // an assessment begins or ends
+	Now     func() time.Time
 	// Judging gathers facts and judges them; tests put their own findings here.
 	Judging func(context.Context, []checks.Check) []checks.Finding
 
@@ -73,6 +80,8 @@ type Engine struct {
 	running cancels // the attempts that run now
 	holding holding
 	filling sync.Mutex // of the checklist
+
+	deciding sync.Mutex // whether a step may begin after the last safe moment
 
 	signEvery  time.Duration // for tests; 0: signEvery
 	proveEvery time.Duration // for tests; 0: what the step says

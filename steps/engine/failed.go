@@ -194,25 +194,28 @@ func (e *Engine) resolve(ctx context.Context, s *plan.Step, st journal.StepState
 	going, open := e.underway(s, open)
 	if len(open) == 0 {
 		logf(e.Output(s.ID, going[0]), "taking up what was left running")
-		return e.apply(ctx, s, going)
+		return e.apply(ctx, s, going, time.Time{})
 	}
 	if _, manual := s.Do.(steps.Asker); manual {
-		return e.apply(ctx, s, open)
+		return e.apply(ctx, s, open, time.Time{})
 	}
 	todo, changes, err := e.pending(ctx, s, open)
 	if err == nil && len(todo) == 0 {
 		if err = e.verify(ctx, s, open); err == nil && len(going) > 0 {
-			return e.apply(ctx, s, going) // those that ended are proved; the others are taken up
+			return e.apply(ctx, s, going, time.Time{}) // those that ended are proved; the others are taken up
 		} else if err == nil {
 			return e.append(journal.Event{Type: journal.StepPassed, Step: s.ID}, journal.Passed{})
 		}
 	}
 	if err == nil && repeatable(s) {
+		if waited, err := e.inTime(ctx, s); waited || err != nil {
+			return err // with the answer, it is looked into again
+		}
 		ev := journal.Started{Attempt: st.Attempt + 1, Changes: changes}
 		if err := e.append(journal.Event{Type: journal.StepStarted, Step: s.ID}, ev); err != nil {
 			return err
 		}
-		return e.apply(ctx, s, append(todo, going...))
+		return e.apply(ctx, s, append(todo, going...), time.Time{})
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)

@@ -3,13 +3,15 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"belay/steps/journal"
+	"belay/steps/plan"
 )
 
 // errAnew says that a question is asked anew, because what it says has changed.
-var errAnew = errors.New("the window has begun or ended")
+var errAnew = errors.New("the window has begun or ended, or it is too late to go through and back within it")
 
 // held has the gate of the cutover passed. The run stays held there for as long
 // as people want: what the checklist proves is proved again whenever it has
@@ -45,7 +47,7 @@ func (e *Engine) held(ctx context.Context) error {
 }
 
 func (e *Engine) cutoverQuestion() journal.Question {
-	needs, outside := "name", e.outsideWindow()
+	needs, outside := "name", e.against()
 	if outside != "" {
 		needs = "name reason"
 	}
@@ -66,15 +68,26 @@ func (e *Engine) cutoverQuestion() journal.Question {
 	return q
 }
 
-// tillEdge is the halt, or the moment in which the window begins or ends.
+// tillEdge is the halt, or the moment in which the window begins or ends, or in
+// which it is too late to begin.
 func (e *Engine) tillEdge() (context.Context, func()) {
 	halt := e.halts.ctx()
 	if w := e.Plan.Window; w != nil {
-		for _, edge := range []time.Time{w.Start, w.Start.Add(w.Length)} {
+		for _, edge := range e.edges(w) {
 			if left := edge.Sub(e.Now()); left >= 0 {
 				return context.WithTimeoutCause(halt, left+time.Millisecond, errAnew)
 			}
 		}
 	}
 	return halt, func() {}
+}
+
+// edges are the moments in which the question says something else, in order.
+func (e *Engine) edges(w *plan.Window) []time.Time {
+	all := []time.Time{w.Start, w.End()}
+	if at := e.lastSafe(e.Log.State()); !at.IsZero() {
+		all = append(all, at)
+	}
+	slices.SortFunc(all, time.Time.Compare)
+	return all
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"strings"
 
 	"belay/steps/journal"
@@ -9,11 +10,11 @@ import (
 const rehearsalCheck = "rehearsal"
 
 // rehearsalFindings is the licence of a run that wants a rehearsal before it.
-func (e *Engine) rehearsalFindings() []journal.Finding {
+func (e *Engine) rehearsalFindings(sizes map[string]journal.Size) []journal.Finding {
 	if e.Rehearsed == nil {
 		return nil
 	}
-	f := e.Rehearsed()
+	f := e.Rehearsed(e.known(sizes))
 	f.ID, f.Check = journal.FindingID(rehearsalCheck, "", ""), rehearsalCheck
 	if f.Level == "block" {
 		if reason := e.unrehearsed(); reason != "" {
@@ -55,4 +56,14 @@ func practise(q *journal.Question) {
 			q.Options[i] = o
 		}
 	}
+}
+
+// known are sizes, and what was seen of steps that have begun since.
+func (e *Engine) known(sizes map[string]journal.Size) map[string]journal.Size {
+	all := map[string]journal.Size{}
+	if e.Log != nil {
+		maps.Copy(all, e.Log.State().Sizes)
+	}
+	maps.Copy(all, sizes)
+	return all
 }

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"time"
 
 	"belay/remote"
 	"belay/steps"
@@ -191,12 +192,13 @@ func (e *Engine) undo(ctx context.Context, s *plan.Step) error {
 		if err := e.append(journal.Event{Type: journal.UndoStarted, Step: s.ID}, nil); err != nil {
 			return err
 		}
+		begun := time.Now()
 		debts, err := e.undoHosts(ctx, s)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if err == nil && len(debts) == 0 {
-			return e.append(journal.Event{Type: journal.UndoDone, Step: s.ID}, nil)
+			return e.append(journal.Event{Type: journal.UndoDone, Step: s.ID}, journal.Passed{Took: since(begun)})
 		}
 		for _, d := range debts {
 			ev := journal.Event{Type: journal.UndoFailed, Step: s.ID, Host: d.Host, Err: "not undone yet: " + d.Why}

@@ -108,6 +108,16 @@ func repeatable(s *plan.Step) bool {
 // is about the run; a step that failed is recorded as such.
 func (e *Engine) attempt(ctx context.Context, s *plan.Step) error {
 	todo, changes, err := e.pending(ctx, s, hostsOf(s))
+	for err == nil && len(todo) > 0 {
+		waited, stop := e.inTime(ctx, s)
+		if stop != nil {
+			return stop
+		}
+		if !waited {
+			break
+		}
+		todo, changes, err = e.pending(ctx, s, hostsOf(s)) // it may have been long
+	}
 	if err != nil {
 		return e.fail(ctx, s, fmt.Errorf("look what is to be done: %w; nothing was changed", err))
 	}
@@ -122,7 +132,7 @@ func (e *Engine) attempt(ctx context.Context, s *plan.Step) error {
 	if err := e.append(journal.Event{Type: journal.StepStarted, Step: s.ID}, ev); err != nil {
 		return err
 	}
-	return e.apply(ctx, s, todo)
+	return e.apply(ctx, s, todo, time.Now())
 }
 
 // pending asks each host's share of the step. It returns the hosts where
@@ -148,8 +158,9 @@ func (e *Engine) pending(ctx context.Context, s *plan.Step, hosts []string) (tod
 	return todo, all, cause(ctx, err)
 }
 
-// apply does and proves the step on the given hosts.
-func (e *Engine) apply(ctx context.Context, s *plan.Step, hosts []string) error {
+// apply does and proves the step on the given hosts. begun is when the attempt
+// did, by this process's own clock; zero when it was begun by another.
+func (e *Engine) apply(ctx context.Context, s *plan.Step, hosts []string, begun time.Time) error {
 	answer := ""
 	if asker, ok := s.Do.(steps.Asker); ok {
 		a, err := e.askManual(ctx, s, asker)
@@ -184,7 +195,16 @@ func (e *Engine) apply(ctx context.Context, s *plan.Step, hosts []string) error 
 	if err != nil {
 		return e.fail(ctx, s, err)
 	}
-	return e.append(journal.Event{Type: journal.StepPassed, Step: s.ID}, journal.Passed{})
+	return e.append(journal.Event{Type: journal.StepPassed, Step: s.ID}, journal.Passed{Took: since(begun)})
+}
+
+// since is how long ago that was, whatever was done to the wall clock; 0 when
+// nobody knows.
+func since(begun time.Time) time.Duration {
+	if begun.IsZero() {
+		return 0
+	}
+	return time.Since(begun)
 }
 
 func (e *Engine) verify(ctx context.Context, s *plan.Step, hosts []string) error {

@@ -22,14 +22,17 @@ type Licence struct {
 // Licensed looks among past runs for a rehearsal of what p does, by this
 // version of belay, at the time now. The newest one that holds counts; when
 // none does, the newest says why.
-func Licensed(p *plan.Plan, past []*journal.State, version string, now time.Time) Licence {
+//
+// here is what its steps would move now, as far as that is known; nil: it is
+// not compared.
+func Licensed(p *plan.Plan, past []*journal.State, version string, now time.Time, here map[string]journal.Size) Licence {
 	var best *Licence
 	newest := slices.SortedFunc(slices.Values(past), func(a, b *journal.State) int { return b.Last.Compare(a.Last) })
 	for _, s := range newest {
 		if len(s.Rehearsal) == 0 || s.Plan != p.Name {
 			continue
 		}
-		l := licence(p, s, version, now)
+		l := licence(p, s, version, now, here)
 		if l.OK && !l.Warn {
 			return l
 		}
@@ -44,7 +47,7 @@ func Licensed(p *plan.Plan, past []*journal.State, version string, now time.Time
 }
 
 // licence judges one rehearsal.
-func licence(p *plan.Plan, s *journal.State, version string, now time.Time) Licence {
+func licence(p *plan.Plan, s *journal.State, version string, now time.Time, here map[string]journal.Size) Licence {
 	age := now.Sub(s.Last)
 	which := fmt.Sprintf("the rehearsal of %s (%s)", s.Last.UTC().Format("2006-01-02 15:04 MST"), s.Run)
 	if d := differences(s.Rehearsal, p.Parts); len(d) > 0 {
@@ -68,9 +71,7 @@ func licence(p *plan.Plan, s *journal.State, version string, now time.Time) Lice
 	if s.Version != version {
 		l.Warn, l.Detail = true, append(l.Detail, fmt.Sprintf("rehearsed with belay %s; this is %s", s.Version, version))
 	}
-	if b := bytesOf(s); b > 0 {
-		l.Detail = append(l.Detail, "data in the rehearsal: "+widget.Bytes(b))
-	}
+	l.compareSizes(p, s, here)
 	return l
 }
 
@@ -157,16 +158,6 @@ func backOf(s *journal.State) time.Duration {
 		}
 	}
 	return max(0, last.Sub(first))
-}
-
-// bytesOf is how much the steps of a run had to copy.
-func bytesOf(s *journal.State) (n int64) {
-	for _, st := range s.Steps {
-		for _, c := range st.Changes {
-			n += c.Bytes
-		}
-	}
-	return n
 }
 
 func span(d time.Duration) string { return widget.Span(d.Round(time.Second)) }

@@ -51,14 +51,14 @@ func TestLicensed(t *testing.T) {
 		{"failed, passed over and undone", func(s *journal.State) { s.Steps["four"].Reason = &journal.Answer{Reason: "known"} }, true, true, "rehearsed"},
 		{"passed over", func(s *journal.State) { s.Steps["four"].Status = journal.Skipped }, true, true, "rehearsed"},
 	} {
-		l := Licensed(p, []*journal.State{past("shop", true, nil), rehearsal(p, c.change)}, "v1", now)
+		l := Licensed(p, []*journal.State{past("shop", true, nil), rehearsal(p, c.change)}, "v1", now, nil)
 		if l.OK != c.ok || l.Warn != c.warn || !strings.Contains(l.Text, c.says) {
 			t.Errorf("%s: %+v", c.name, l)
 		}
 	}
 	// An older one that holds counts more than a newer one that does not.
 	bad := rehearsal(p, func(s *journal.State) { s.Last = now; delete(s.Done, journal.Cutover) })
-	if l := Licensed(p, []*journal.State{bad, rehearsal(p, func(*journal.State) {})}, "v1", now); !l.OK {
+	if l := Licensed(p, []*journal.State{bad, rehearsal(p, func(*journal.State) {})}, "v1", now, nil); !l.OK {
 		t.Errorf("%+v", l)
 	}
 }

@@ -3,7 +3,6 @@ package estimate
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"time"
 
 	"belay/steps/journal"
@@ -15,43 +14,35 @@ import (
 type Back struct {
 	Total               // by what was measured
 	Guess time.Duration // Median with a guess for what was never measured: undoing takes as long as doing
-	Blind int           // of Unknown, those for which there is not even a guess
+	Blind int           // of the steps, those for which there is not even a guess
 }
 
 // Way is how long the way w takes; nil is the bare undo.
 func (e Estimates) Way(p *plan.Plan, st *journal.State, w *plan.Way) Back {
-	undo := func(s *plan.Step) bool { return begunWithWayBack(s, st) }
-	guessed := map[string]Took{}
-	maps.Copy(guessed, e.Back)
-	var b Back
-	for _, s := range p.Steps() {
-		if !undo(s) || e.Back[s.ID].Runs > 0 {
-			continue
+	return e.back(p, st, w, func(s *plan.Step) bool { return begunWithWayBack(s, st) })
+}
+
+// back is how long the way w takes that undoes what undo says.
+func (e Estimates) back(p *plan.Plan, st *journal.State, w *plan.Way, undo func(*plan.Step) bool) Back {
+	b := Back{Total: e.undoing(p, undo)}
+	b.Guess = inStages(p, undo, func(s *plan.Step) one {
+		if t := e.Back[s.ID]; t.Runs > 0 {
+			return one{median: t.Median, known: true}
 		}
-		now := st.Step(s.ID)
-		took := cmp.Or(max(0, now.Ended.Sub(now.Started)), e.Forward[s.ID].Median)
-		if now.Started.IsZero() || now.Ended.IsZero() {
-			took = e.Forward[s.ID].Median
+		took := e.forward(s, st).median
+		if now := st.Step(s.ID); now.Attempt > 0 && !now.Ended.IsZero() {
+			took = max(0, cmp.Or(now.Took, now.Ended.Sub(now.Started)))
 		}
 		if took == 0 {
 			b.Blind++
 		}
-		guessed[s.ID] = Took{Median: took}
-	}
-	b.Total = e.total(p, journal.Stages, e.Back, undo)
-	b.Guess = e.total(p, journal.Stages, guessed, undo).Median
+		return one{median: took}
+	}).Median
 	if w == nil {
 		return b
 	}
-	own := func(s *plan.Step) bool {
-		switch st.Step(s.ID).Status {
-		case journal.PassedStatus, journal.Skipped:
-			return false
-		}
-		return true
-	}
 	for _, part := range [][]plan.Group{w.Before, w.After} {
-		t := inGroups(part, e.Forward, own)
+		t, _ := inGroups(part, func(s *plan.Step) bool { return !over(s, st) }, func(s *plan.Step) one { return e.forward(s, st) })
 		b.Guess += t.Median
 		b.Blind += t.Unknown
 		b.plus(t)
@@ -64,7 +55,8 @@ func (e Estimates) Way(p *plan.Plan, st *journal.State, w *plan.Way) Back {
 func (e Estimates) WayAfter(p *plan.Plan, last journal.Stage, w *plan.Way) Total {
 	t := e.RollbackAfter(p, last)
 	for _, part := range [][]plan.Group{w.Before, w.After} {
-		t.plus(inGroups(part, e.Forward, func(*plan.Step) bool { return true }))
+		own, _ := inGroups(part, func(*plan.Step) bool { return true }, func(s *plan.Step) one { return e.forward(s, journal.NewState()) })
+		t.plus(own)
 	}
 	return t
 }
@@ -75,16 +67,16 @@ func (b Back) Words(span func(time.Duration) string) string {
 	switch {
 	case b.Steps == 0:
 		return "no time: nothing is to be done"
-	case b.Unknown == 0 && b.Worst > b.Median:
+	case b.Sure() && b.Worst > b.Median:
 		return fmt.Sprintf("about %s, at worst %s (measured)", span(b.Median), span(b.Worst))
-	case b.Unknown == 0:
+	case b.Sure():
 		return fmt.Sprintf("about %s (measured)", span(b.Median))
 	case b.Guess == 0:
-		return fmt.Sprintf("nobody knows how long: never measured (%d of %d steps)", b.Unknown, b.Steps)
+		return fmt.Sprintf("nobody knows how long: never measured (%d of %d steps)", b.Unknown+b.Guessed, b.Steps)
 	}
-	text := fmt.Sprintf("~%s, a guess: %d of %d steps never measured", span(b.Guess), b.Unknown, b.Steps)
+	text := fmt.Sprintf("~%s, a guess: %d of %d steps never measured", span(b.Guess), b.Unknown+b.Guessed, b.Steps)
 	if b.Blind > 0 {
-		text = fmt.Sprintf("~%s or more, a guess: %d of %d steps never measured", span(b.Guess), b.Unknown, b.Steps)
+		text = fmt.Sprintf("~%s or more, a guess: %d of %d steps never measured", span(b.Guess), b.Unknown+b.Guessed, b.Steps)
 	}
 	return text
 }
@@ -92,20 +84,4 @@ func (b Back) Words(span func(time.Duration) string) string {
 func begunWithWayBack(s *plan.Step, st *journal.State) bool {
 	now := st.Step(s.ID)
 	return s.HasWayBack() && now.Attempt > 0 && !now.Already && now.Status != journal.Undone
-}
-
-// quickest is the worst case of the way that is over first, of those that were
-// measured in whole; false when none was.
-func (e Estimates) quickest(p *plan.Plan, st *journal.State) (worst time.Duration, known bool) {
-	ways := p.WaysFrom(st)
-	if len(ways) == 0 {
-		ways = []*plan.Way{nil}
-	}
-	for _, w := range ways {
-		b := e.Way(p, st, w)
-		if b.Unknown == 0 && b.Steps > 0 && (!known || b.Worst < worst) {
-			worst, known = b.Worst, true
-		}
-	}
-	return worst, known
 }

@@ -29,6 +29,7 @@ const (
 	StageDone    Type = "stage-done"    // Stage in Key
 	Assessed     Type = "assessed"      // []Finding
 	Accepted     Type = "accepted"      // a warning in Key; Answer
+	Sized        Type = "sized"         // map[string]Size: what steps would move here, by step
 
 	StepStarted Type = "step-started" // Started
 	StepPassed  Type = "step-passed"  // Passed
@@ -37,7 +38,7 @@ const (
 	StepUnknown Type = "step-unknown" // Err says what is known
 	HostDone    Type = "host-done"    // Host of a step that runs on several
 	UndoStarted Type = "undo-started"
-	UndoDone    Type = "undo-done"
+	UndoDone    Type = "undo-done"   // Passed, where the whole step is undone
 	UndoFailed  Type = "undo-failed" // Err; Debt when the host was not reached
 	Remembered  Type = "remembered"  // memory Key of Step on Host; any JSON
 
@@ -183,6 +184,25 @@ type Change struct {
 // Passed is the Data of StepPassed.
 type Passed struct {
 	Already bool `json:"already,omitempty"` // nothing was pending: nothing was done
+
+	// Took is how long it took by a clock that nobody sets, in ns; 0: not known,
+	// because it was begun by an engine that is gone.
+	Took time.Duration `json:"took,omitempty"`
+}
+
+// Size is how much a step moves, as far as it can tell; 0: it cannot.
+type Size struct {
+	Bytes int64 `json:"bytes,omitempty"`
+	Rows  int64 `json:"rows,omitempty"`
+}
+
+// SizeOf adds up what the changes would move.
+func SizeOf(changes []Change) (s Size) {
+	for _, c := range changes {
+		s.Bytes += max(0, c.Bytes)
+		s.Rows += max(0, c.Rows)
+	}
+	return s
 }
 
 // Question is what a run asks a person. It stays open until it is answered.
@@ -206,9 +226,10 @@ const (
 	AskCutover  = "cutover"
 	AskSoak     = "soak"
 	AskClose    = "close"
-	AskRollback = "rollback" // the list before it starts
-	AskLock     = "lock"     // hosts that another run holds, or that cannot be locked
-	AskSecret   = "secret"   // asked of the screen directly; never journaled
+	AskRollback = "rollback"  // the list before it starts
+	AskLastSafe = "last-safe" // the last safe moment to turn back has passed
+	AskLock     = "lock"      // hosts that another run holds, or that cannot be locked
+	AskSecret   = "secret"    // asked of the screen directly; never journaled
 	AskHostKey  = "host-key"
 )
 

@@ -12,7 +12,7 @@ func NewState() *State {
 	return &State{
 		Stage: Assess, Status: Assessing, base: Assessing,
 		Reached: map[Stage]time.Time{}, Done: map[Stage]time.Time{},
-		Accepted: map[string]Answer{}, Steps: map[string]*StepState{},
+		Accepted: map[string]Answer{}, Sizes: map[string]Size{}, Steps: map[string]*StepState{},
 		Items: map[string]*ItemState{}, Soak: SoakState{Probes: map[string]Tally{}}, Losses: map[string]Losses{},
 	}
 }
@@ -39,6 +39,8 @@ func (s *State) Apply(e Event) {
 		s.AssessedAt = e.Time
 	case Accepted:
 		s.Accepted[e.Key] = answerOf(e)
+	case Sized:
+		_ = json.Unmarshal(e.Data, &s.Sizes) // adds to what is known
 	case Noted:
 		s.note(e.Time, e.Key)
 	case RollbackBegun:
@@ -92,7 +94,9 @@ func (s *State) applyStep(e Event) {
 		var d Started
 		_ = json.Unmarshal(e.Data, &d)
 		st.Status, st.Attempt, st.Changes, st.Started, st.Ended, st.Err = Running, d.Attempt, d.Changes, e.Time, time.Time{}, ""
-		st.Stage = s.Stage
+		st.Stage, st.Took = s.Stage, 0
+		size := SizeOf(d.Changes)
+		st.Size = Size{max(st.Size.Bytes, size.Bytes), max(st.Size.Rows, size.Rows)}
 	case HostDone:
 		if st.Hosts == nil {
 			st.Hosts = map[string]Status{}
@@ -101,7 +105,7 @@ func (s *State) applyStep(e Event) {
 	case StepPassed:
 		var d Passed
 		_ = json.Unmarshal(e.Data, &d)
-		st.Status, st.Ended, st.Err, st.Already = PassedStatus, e.Time, "", d.Already
+		st.Status, st.Ended, st.Err, st.Already, st.Took = PassedStatus, e.Time, "", d.Already, d.Took
 	case StepFailed:
 		st.Status, st.Ended, st.Err = FailedStatus, e.Time, e.Err
 	case StepSkipped:
@@ -145,7 +149,9 @@ func (s *State) applyUndo(st *StepState, e Event) {
 			}
 			st.Hosts[e.Host] = Undone
 		} else {
-			st.Undoing, st.Status, st.UndoEnded = false, Undone, e.Time
+			var d Passed
+			_ = json.Unmarshal(e.Data, &d)
+			st.Undoing, st.Status, st.UndoEnded, st.UndoTook = false, Undone, e.Time, d.Took
 		}
 	case UndoFailed:
 		var d Debt
@@ -174,6 +180,7 @@ func (s *State) applyGate(e Event) {
 		a := answerOf(e)
 		s.Answers = append(s.Answers, a)
 		s.PastClose = s.PastClose || a.Choice == "close"
+		s.passSafe(e.Key, a)
 		s.Questions = slices.DeleteFunc(s.Questions, func(q Question) bool { return q.ID == e.Key })
 	case Evidence:
 		var it ItemState
@@ -192,6 +199,16 @@ func (s *State) applyGate(e Event) {
 		}
 		it.Signed = append(it.Signed, a)
 		it.OK, it.Time = true, e.Time
+	}
+}
+
+// passSafe takes note of a decision to go on with the cutover.
+func (s *State) passSafe(question string, a Answer) {
+	for _, q := range s.Questions {
+		on := q.Kind == AskCutover && a.Choice == "go" || q.Kind == AskLastSafe && a.Choice == "on"
+		if q.ID == question && on && a.Time.After(s.PastSafe) {
+			s.PastSafe = a.Time
+		}
 	}
 }
 
@@ -247,6 +264,7 @@ func (s *State) Clone() *State {
 	c := *s
 	c.waiting = slices.Clone(s.waiting)
 	c.Reached, c.Done = maps.Clone(s.Reached), maps.Clone(s.Done)
+	c.Sizes = maps.Clone(s.Sizes)
 	c.Findings, c.Accepted = slices.Clone(s.Findings), maps.Clone(s.Accepted)
 	c.Questions, c.Answers = slices.Clone(s.Questions), slices.Clone(s.Answers)
 	c.Debts, c.Notes = slices.Clone(s.Debts), slices.Clone(s.Notes)

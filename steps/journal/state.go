@@ -20,12 +20,17 @@ type State struct {
 	Findings   []Finding
 	AssessedAt time.Time
 	Accepted   map[string]Answer // by finding id
+	Sizes      map[string]Size   // by step: what it would move here, as the assessment saw
 
 	Steps map[string]*StepState // by step id; a step not named here is pending
 
 	Questions []Question            // open ones, oldest first
 	Answers   []Answer              // all given, in order
 	Items     map[string]*ItemState // sign-off checklist, by item id
+
+	// PastSafe is when somebody last decided, with a reason where one was due, to
+	// go on with the cutover: every last safe moment up to then is answered.
+	PastSafe time.Time
 
 	Soak      SoakState
 	Losses    map[string]Losses // by step: what going back would lose of its stores, as last counted
@@ -54,11 +59,14 @@ type StepState struct {
 	Reason  *Answer // why a person skipped it
 	Already bool    // it was found done
 	Changes []Change
+	Size    Size                                  // the most that an attempt set out to move
+	Took    time.Duration                         // of the attempt that passed; 0: only the times of the events tell
 	Hosts   map[string]Status                     // of a step that runs on several
 	Memory  map[string]map[string]json.RawMessage // host → key → value
 
 	UndoStarted time.Time
 	UndoEnded   time.Time
+	UndoTook    time.Duration // as Took
 
 	shown Status // without the waiting for a person
 }

@@ -38,8 +38,9 @@ type planFields struct {
 var overlayFields = []string{"belay", "environment", "window", "hosts", "vars", "secrets"}
 
 type windowFields struct {
-	Start  moment          `yaml:"start" required:"" doc:"beginning with its time zone: 2026-12-01T22:00Z or 2026-12-01T23:00+01:00"`
-	Length remote.Duration `yaml:"length" required:"" doc:"how long it is"`
+	Start  moment           `yaml:"start" required:"" doc:"beginning with its time zone: 2026-12-01T22:00Z or 2026-12-01T23:00+01:00"`
+	Length remote.Duration  `yaml:"length" required:"" doc:"how long it is"`
+	Margin *remote.Duration `yaml:"margin" doc:"what a rollback leaves free at the end of the window: the last safe moment is that much earlier; when left out a tenth of the window, at least a minute and at most half of it"`
 }
 
 // moment is a time with its zone.
@@ -98,7 +99,15 @@ func (b *builder) window(w *windowFields, n *node) {
 		}
 		return
 	}
-	b.plan.Window = &Window{Start: w.Start.Time, Length: time.Duration(w.Length)}
+	length := time.Duration(w.Length)
+	margin := min(max(time.Minute, length/10), length/2)
+	if w.Margin != nil {
+		margin = time.Duration(*w.Margin)
+	}
+	if at := n.get("margin"); margin >= length && at != nil && !at.bad {
+		b.c.add(at, "the margin is a part of the window, which is %s long", length)
+	}
+	b.plan.Window = &Window{Start: w.Start.Time, Length: length, Margin: margin}
 }
 
 // secretSources reads where the secrets come from. Before hosts: sudo names one.

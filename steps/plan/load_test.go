@@ -119,7 +119,7 @@ func TestLoad(t *testing.T) {
 		}
 	}
 	eq("name", p.Name, "stoat-to-fluxer")
-	eq("window", p.Window, &Window{time.Date(2026, 12, 1, 22, 0, 0, 0, time.UTC), 45 * time.Minute})
+	eq("window", p.Window, &Window{time.Date(2026, 12, 1, 22, 0, 0, 0, time.UTC), 45 * time.Minute, 270 * time.Second})
 	eq("hosts", p.Hosts, []Host{
 		{Name: "chat", Address: "10.0.0.5", User: "root", Port: 2222, Jump: "bastion.example", Sudo: &Sudo{"pg_password"}, Line: 7},
 		{Name: "db", Line: 8},

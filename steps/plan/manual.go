@@ -71,6 +71,7 @@ const stepFieldsExample = `
   on: chat
   compose.up: {dir: /root/fluxer/dev, wait: 5m, follow: [server]}
   progress: {match: 'Applied migration: (\d+)', total: 12, unit: migrations}
+  takes: 2m
   timeout: 10m
   retry: 2
   undo: {compose.down: {dir: /root/fluxer/dev}}

@@ -50,7 +50,11 @@ type File struct {
 type Window struct {
 	Start  time.Time
 	Length time.Duration
+	Margin time.Duration // kept free between the end of a rollback and the window's
 }
+
+// End is when the window is over.
+func (w Window) End() time.Time { return w.Start.Add(w.Length) }
 
 // Host is one entry under hosts. Empty fields are left to ~/.ssh/config.
 type Host struct {
@@ -92,6 +96,7 @@ type Step struct {
 	Kind     steps.Kind
 	Do       steps.Step    // the kind with its parameters; read-only
 	On       []string      // hosts; empty for a kind without one
+	Takes    time.Duration // as far as its author knows; 0: not said
 	Timeout  time.Duration // of one attempt; 0: none
 	Retry    Retry
 	When     string             // POSIX shell condition on the step's host; "" always

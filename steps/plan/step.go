@@ -24,6 +24,7 @@ type stepFields struct {
 	Why      string             `yaml:"why" doc:"why it is done, for the step card"`
 	Expect   string             `yaml:"expect" doc:"what should be seen when it went well"`
 	On       []string           `yaml:"on" host:"" doc:"host or hosts it runs on; may be left out when the plan has one host"`
+	Takes    remote.Duration    `yaml:"takes" doc:"about how long it takes, as far as anybody knows; counts as a guess until a run has measured it"`
 	Timeout  remote.Duration    `yaml:"timeout" doc:"longest time for one attempt"`
 	Retry    *retryFields       `yaml:"retry" doc:"try again by itself when it fails; only for steps that may be repeated"`
 	When     string             `yaml:"when" doc:"POSIX shell condition on the step's host; the step is skipped when it is false"`
@@ -71,7 +72,7 @@ func (b *builder) step(n, raw *node, s scope) *Step {
 	}
 	st := &Step{
 		Title: f.Step, Why: f.Why, Expect: f.Expect, Stage: b.stage, Kind: kind, On: f.On,
-		Timeout: time.Duration(f.Timeout), When: f.When, Optional: f.Optional, Line: n.line,
+		Takes: time.Duration(f.Takes), Timeout: time.Duration(f.Timeout), When: f.When, Optional: f.Optional, Line: n.line,
 	}
 	b.identify(st, n, raw, f.ID, s)
 	b.place(st, n, p.key)

@@ -124,9 +124,12 @@ type Spec struct {
 	BreakLock string       // why other runs' locks may be broken
 	Way       string       // back, named beforehand; "": the operator is asked
 
-	Practice    bool                   // the run is a rehearsal
-	Rehearsed   func() journal.Finding // whether the plan was rehearsed; nil: nobody wants to know
-	Unrehearsed string                 // why it may run without a rehearsal
+	Practice    bool                                          // the run is a rehearsal
+	Rehearsed   func(map[string]journal.Size) journal.Finding // whether the plan was rehearsed; nil: nobody wants to know
+	Unrehearsed string                                        // why it may run without a rehearsal
+
+	LastSafe func(*journal.State) time.Time // see engine.Engine
+	Copies   []string                       // steps whose size the assessment looks at
 }
 
 // Engine makes the run's engine. It must be called before the run is shown.
@@ -135,6 +138,7 @@ func (r *Run) Engine(s Spec) *engine.Engine {
 		Run: r.ID(), Version: s.Version, Dir: s.Dir, Plan: r.plan, Log: redacting{r.journal, r.red},
 		Hosts: s.Hosts, Operator: r, Author: s.Author, Secret: s.Secret,
 		Hold: s.Hold, BreakLock: s.BreakLock, Way: s.Way, Practice: s.Practice, Rehearsed: s.Rehearsed, Unrehearsed: s.Unrehearsed,
+		LastSafe: s.LastSafe, Copies: s.Copies,
 		Output: r.output, Tail: r.logTail, Say: r.say,
 		Looking: func(on bool) { r.mu.Lock(); r.live.Assessing = on; r.mu.Unlock() },
 	}
