@@ -3,10 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
+	"belay/steps/estimate"
 	"belay/steps/journal"
+	"belay/steps/plan"
 	"belay/steps/report"
 	"belay/steps/run"
 )
@@ -46,6 +49,7 @@ func newReport() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			seen.Expected = expected(p, rec, events)
 			switch format {
 			case "md":
 				_, err = cmd.OutOrStdout().Write(report.Markdown(p, events, seen))
@@ -70,6 +74,40 @@ func newReport() *cobra.Command {
 	where.add(c)
 	c.Flags().BoolVar(&verify, "verify", false, "prove the journal's hash chain instead")
 	return c
+}
+
+// expected is what the runs that were begun before this one tell of how long
+// its steps take; nil where there were none.
+func expected(p *plan.Plan, rec record, events []journal.Event) *report.Expected {
+	st := journal.NewState()
+	for _, e := range events {
+		st.Apply(e)
+	}
+	past := slices.DeleteFunc(pastRuns(p, rec.dir), func(s *journal.State) bool { return !s.Begun.Before(st.Begun) })
+	e := estimate.From(p, past[:min(len(past), 20)])
+	if e.Runs == 0 {
+		return nil
+	}
+	x := &report.Expected{Steps: map[string]report.Estimate{}, Back: map[string]report.Estimate{}, Stage: map[journal.Stage]report.Estimate{}}
+	for _, s := range p.Steps() {
+		x.Steps[s.ID], x.Back[s.ID] = took(e.Forward[s.ID]), took(e.Back[s.ID])
+	}
+	for _, stage := range journal.Stages {
+		x.Stage[stage] = total(e.Ahead(p, stage, journal.NewState()), e.Runs)
+	}
+	x.Undo = total(e.Rollback(p, st), e.Runs)
+	return x
+}
+
+func took(t estimate.Took) report.Estimate {
+	return report.Estimate{Runs: t.Runs, Median: t.Median.Seconds(), Worst: t.Worst.Seconds()}
+}
+
+func total(t estimate.Total, runs int) report.Estimate {
+	if t.Steps == t.Unknown {
+		return report.Estimate{}
+	}
+	return report.Estimate{Runs: runs, Median: t.Median.Seconds(), Worst: t.Worst.Seconds(), Unknown: t.Unknown}
 }
 
 // findAny is run.Find, but without a name the newest run will do, over or not.

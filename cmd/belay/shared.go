@@ -151,6 +151,7 @@ func listIn(ctx context.Context, store *pg.Store, root string) ([]run.Entry, err
 // record is what a report tells of, wherever it is kept.
 type record struct {
 	id     string
+	dir    string // of the run on this machine; "" when it is another's
 	plan   func() (*plan.Plan, error)
 	events func() ([]journal.Event, error) // after damage: those before it
 	log    func(step string) string        // the end of a step's log; nil where the logs are on another machine
@@ -180,7 +181,7 @@ func findRecord(ctx context.Context, j journalFlag, name string) (record, error)
 			id = all[0].ID
 		}
 		if err == nil && id != "" {
-			return record{id,
+			return record{id, "",
 				func() (*plan.Plan, error) { return run.SharedPlan(ctx, store, id, plan.All()) },
 				func() ([]journal.Event, error) { return store.Read(ctx, id) },
 				nil,
@@ -188,7 +189,7 @@ func findRecord(ctx context.Context, j journalFlag, name string) (record, error)
 		}
 	}
 	dir, err := findAny(root, name)
-	return record{filepath.Base(dir),
+	return record{filepath.Base(dir), dir,
 		func() (*plan.Plan, error) { return run.Plan(dir, plan.All()) },
 		func() ([]journal.Event, error) { return run.Events(ctx, dir) },
 		func(step string) string { return run.LogEnd(dir, step, logLines) },

@@ -31,6 +31,7 @@ func Build(p *plan.Plan, events []journal.Event, o Options) *Report {
 	b.finishSignoff()
 	b.finishSoak()
 	b.finishRollback()
+	b.finishExpected(o.Expected)
 	b.record(o)
 	b.r.Outcome = b.outcome() // last: it counts what the others found
 	return b.r

@@ -29,6 +29,8 @@ func FuzzReport(f *testing.F) {
 		f.Add(bytes.Join(lines, []byte("\n")))
 	}
 	f.Add([]byte(`{"type":"step-failed","step":"x","err":"\u001b[2J\u009b1m\u202e|` + "```" + `<b>&#x3c;[a](http://b)"}`))
+	f.Add([]byte(`{"type":"stage-entered","key":"cutover\"><script>"}` + "\n" + `{"type":"step-started","step":"x\" onclick=\"alert(1)","time":"2026-12-01T22:00:00Z","data":{"attempt":1}}` + "\n" +
+		`{"type":"step-passed","step":"x\" onclick=\"alert(1)","time":"2027-12-01T22:00:00Z"}` + "\n" + `{"type":"losses","step":"x","data":{"of":[{"store":"<img src=x onerror=alert(1)>","count":1,"unit":"url(http://b)"}]}}`))
 	f.Add([]byte(`{"time":"0000-01-01T00:00:00+23:59","type":"undo-failed","step":"x","data":{"step":"x","why":"w","time":"9999-12-31T23:59:59-23:59"}}`))
 	p := thePlan(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -38,7 +40,7 @@ func FuzzReport(f *testing.F) {
 			_ = json.Unmarshal(line, &e) // what was read so far is an event as well
 			events = append(events, e)
 		}
-		sound(t, Build(p, events, Options{}))
+		sound(t, Build(p, events, Options{Expected: &expected}))
 		sound(t, Build(nil, events, Options{Verified: true}))
 	})
 }
@@ -61,6 +63,7 @@ func sound(t *testing.T, r *Report) {
 	}
 	harmless(t, "page", string(page))
 	closed(t, string(page))
+	alone(t, string(page))
 	spans := []Span{r.Span}
 	for _, s := range r.Stages {
 		spans = append(spans, s.Span)
@@ -119,6 +122,38 @@ func closed(t *testing.T, page string) {
 	}
 	if len(open) > 0 {
 		t.Fatalf("left open: %v", open)
+	}
+}
+
+// What a tag may hold: no attribute that runs anything or fetches anything.
+var (
+	value     = regexp.MustCompile(`"[^"]*"`)
+	attribute = regexp.MustCompile(`([^\s=<>]+)=`)
+	styled    = regexp.MustCompile(`style="([^"]*)"`)
+	harmlessS = regexp.MustCompile(`^((left|width):\d+(\.\d+)?%;?)+$`)
+)
+
+// alone: the page runs nothing and needs nothing else.
+func alone(t *testing.T, page string) {
+	t.Helper()
+	own := strings.Fields("lang charset name content class title id style")
+	for _, m := range tag.FindAllString(page, -1) {
+		for _, a := range attribute.FindAllStringSubmatch(value.ReplaceAllString(m, `""`), -1) {
+			if !slices.Contains(own, a[1]) {
+				t.Fatalf("an attribute that is not the page's own: %s in %s", a[1], m)
+			}
+		}
+		for _, s := range styled.FindAllStringSubmatch(m, -1) {
+			if !harmlessS.MatchString(s[1]) {
+				t.Fatalf("a style of %q", s[1])
+			}
+		}
+	}
+	style := page[strings.Index(page, "<style>"):strings.Index(page, "</style>")]
+	for _, s := range []string{"url(", "@import", "expression("} {
+		if strings.Contains(style, s) {
+			t.Fatalf("the style has %s", s)
+		}
 	}
 }
 

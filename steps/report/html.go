@@ -34,6 +34,10 @@ var pages = template.Must(template.New("report").Funcs(template.FuncMap{
 	"state":    func(s Step) string { return plain(s.state()) },
 	"told":     func(s Step) bool { return s.told() },
 	"tries":    func(s Step) int { return s.tries() },
+	"frozen":   func(r *Report) string { return r.frozenWords() },
+	"cost":     func(r *Report) string { return r.backWords() },
+	"findings": func(a Assessment) []Finding { return a.worstFirst() },
+	"ms":       func(f float64) string { return fmt.Sprintf("%.0f ms", f) },
 	"short":    func(r Record) string { return r.short() },
 	"plus":     func(a, b int) int { return a + b },
 	"diff":     diffLines,
@@ -51,8 +55,9 @@ func (r *Report) html(log func(step string) string) ([]byte, error) {
 	err := pages.Execute(&b, struct {
 		*Report
 		Bars []bar
+		Race []lane
 		Logs map[string]string
-	}{r, r.bars(), logs})
+	}{r, r.bars(), r.lanes(), logs})
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
@@ -138,6 +143,29 @@ func (r *Report) bars() []bar {
 		if b.Way != nil {
 			around(b.Way.After)
 		}
+	}
+	return all
+}
+
+// lane is a row of the chart of planned against actual; the widths are percents
+// of the longest bar.
+type lane struct {
+	row
+	Guess               bool
+	Median, Worst, Real float64
+}
+
+func (r *Report) lanes() []lane {
+	rows := r.race()
+	whole := scale(rows)
+	var all []lane
+	for _, w := range rows {
+		l := lane{row: w, Real: percent(w.Took, whole)}
+		if w.Planned.Known() {
+			l.Guess = w.Planned.Guess()
+			l.Median, l.Worst = percent(w.Planned.Median, whole), percent(max(w.Planned.Worst, w.Planned.Median), whole)
+		}
+		all = append(all, l)
 	}
 	return all
 }

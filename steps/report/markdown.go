@@ -23,6 +23,7 @@ func (r *Report) Markdown() []byte {
 	p.line("\n**%s**", inline(r.Outcome.Text))
 	r.summary(p)
 	r.timeline(p)
+	r.chart(p)
 	r.debts(p)
 	r.steps(p)
 	r.findings(p)
@@ -60,6 +61,7 @@ func (r *Report) summary(p *page) {
 	add("Began", moment(r.Span.Begin))
 	add(map[bool]string{true: "Ended", false: "Last event"}[r.Outcome.Ended], moment(r.Span.End))
 	add("Took", r.Span.took())
+	add("Out of service", r.frozenWords())
 	if w := r.Plan.Window; w != nil {
 		add("Window", moment(w.Begin)+" to "+moment(w.End))
 	}

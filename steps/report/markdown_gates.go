@@ -24,11 +24,7 @@ func (r *Report) findings(p *page) {
 	if len(a.Findings) == 0 {
 		return
 	}
-	all := slices.Clone(a.Findings)
-	rank := map[string]int{"block": 0, "unknown": 1, "warn": 2, "pass": 4}
-	slices.SortStableFunc(all, func(x, y Finding) int {
-		return cmp.Compare(level(rank, x.Level), level(rank, y.Level))
-	})
+	all := a.worstFirst()
 	var rows [][]string
 	for _, f := range all {
 		accepted := ""
@@ -42,6 +38,16 @@ func (r *Report) findings(p *page) {
 	for _, f := range all {
 		f.draw(p)
 	}
+}
+
+// worstFirst are the findings in the order in which people should read them.
+func (a Assessment) worstFirst() []Finding {
+	all := slices.Clone(a.Findings)
+	rank := map[string]int{"block": 0, "unknown": 1, "warn": 2, "pass": 4}
+	slices.SortStableFunc(all, func(x, y Finding) int {
+		return cmp.Compare(level(rank, x.Level), level(rank, y.Level))
+	})
+	return all
 }
 
 // draw says what was to be done about a finding that did not pass, and who
@@ -214,12 +220,13 @@ func (w Watch) draw(p *page) {
 func (r *Report) rollback(p *page) {
 	b := r.Rollback
 	if b == nil {
+		r.wouldLose(p)
 		return
 	}
 	p.head(2, "Rollback")
 	p.line("Asked for by %s: %s.", inline(who(b.By)), cmp.Or(inline(strings.TrimSuffix(b.Reason, ".")), "no reason is recorded"))
-	p.line("Begun %s, %s.", moment(b.Span.Begin), b.Span.took())
-	lost(p, b.Losses)
+	p.line("Begun %s. %s.", moment(b.Span.Begin), r.backWords())
+	lost(p, b.Losses, "Written to the new side when it began")
 	if w := b.Way; w != nil {
 		p.line("\nThe way back that was chosen: %s.", strings.TrimSuffix(inline(joined(w.Name, w.About)), "."))
 		p.line("What it loses: %s.", strings.TrimSuffix(cmp.Or(inline(w.Loses), "not known here"), "."))
@@ -279,11 +286,11 @@ func around(p *page, title string, list []WayStep) {
 }
 
 // lost draws what was known to be lost.
-func lost(p *page, list []Lost) {
+func lost(p *page, list []Lost, title string) {
 	if len(list) == 0 {
 		return
 	}
-	p.line("\nWritten to the new side when it began:\n")
+	p.line("\n%s:\n", title)
 	var rows [][]string
 	for _, l := range list {
 		for _, one := range l.Of {

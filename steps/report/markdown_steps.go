@@ -20,7 +20,7 @@ func (r *Report) steps(p *page) {
 			took = "-"
 		}
 		rows = append(rows, []string{
-			fmt.Sprint(i + 1), string(s.Stage), inline(s.Title), inlines(s.On), s.state(), fmt.Sprint(s.tries()), took,
+			fmt.Sprint(i + 1), inline(string(s.Stage)), inline(s.Title), inlines(s.On), s.state(), fmt.Sprint(s.tries()), took,
 		})
 	}
 	p.table([]string{"#:", "Stage", "Step", "Host", "Status", "Tries:", "Took:"}, rows)

@@ -21,6 +21,9 @@ type Options struct {
 	// Log is the end of a step's log, which the page shows where a step failed;
 	// nil when the logs are not at hand.
 	Log func(step string) string
+	// Expected is what earlier runs tell of how long things take; nil when
+	// nobody asked them.
+	Expected *Expected
 }
 
 // Report is all that is known about a run.
@@ -43,9 +46,16 @@ type Report struct {
 	Questions   []Question     `json:"questions"` // as they were asked
 	Soak        []Watch        `json:"soak"`      // one after the other
 	Rollback    *Rollback      `json:"rollback,omitempty"`
-	Debts       []Debt         `json:"debts"`
-	Notes       []Note         `json:"notes"`
-	Record      Record         `json:"record"`
+	// Frozen is how long nobody was served, at most: from the first step of the
+	// cutover to its end, or to that of the rollback.
+	Frozen *Span `json:"frozen,omitempty"`
+	// Losing is what going back would lose, as last counted; empty where the run
+	// went back, which tells it in Rollback.
+	Losing      []Lost    `json:"losing,omitempty"`
+	BackPlanned *Estimate `json:"rollback_expected,omitempty"`
+	Debts       []Debt    `json:"debts"`
+	Notes       []Note    `json:"notes"`
+	Record      Record    `json:"record"`
 }
 
 // Outcome is how the run stands after its last event.
@@ -85,9 +95,11 @@ type Session struct {
 // Stage is when a stage was gone through. A rollback, or the end of the run,
 // ends a stage that is not done. The rollback is not a stage.
 type Stage struct {
-	Stage journal.Stage `json:"stage"`
-	Span  Span          `json:"span"`
-	Done  bool          `json:"done"`
+	Stage   journal.Stage `json:"stage"`
+	Span    Span          `json:"span"`
+	Done    bool          `json:"done"`
+	Worked  float64       `json:"worked_seconds,omitempty"` // some step was at work: without questions and waiting
+	Planned *Estimate     `json:"expected,omitempty"`
 }
 
 // Step is what became of one step.
@@ -107,6 +119,7 @@ type Step struct {
 	Skipped  *Skip          `json:"skipped,omitempty"`
 	Undos    []Undo         `json:"undos,omitempty"`
 	Compared *Compared      `json:"compared,omitempty"` // of a step that compares
+	Planned  *Estimate      `json:"expected,omitempty"`
 }
 
 // Compared is the latest result of a step that puts old and new side by side.
@@ -270,13 +283,14 @@ type WayStep struct {
 
 // Undone is what the rollback made of a step, in the order of undoing.
 type Undone struct {
-	Step   string         `json:"step"`
-	Title  string         `json:"title"`
-	Status journal.Status `json:"status"` // as now: undone, undo failed, running
-	Tries  int            `json:"tries"`
-	Span   Span           `json:"span"`           // first try to last, what lies between included
-	Worked float64        `json:"worked_seconds"` // the tries alone
-	Errs   []HostErr      `json:"errs,omitempty"` // of the last try
+	Step    string         `json:"step"`
+	Title   string         `json:"title"`
+	Status  journal.Status `json:"status"` // as now: undone, undo failed, running
+	Tries   int            `json:"tries"`
+	Span    Span           `json:"span"`           // first try to last, what lies between included
+	Worked  float64        `json:"worked_seconds"` // the tries alone
+	Errs    []HostErr      `json:"errs,omitempty"` // of the last try
+	Planned *Estimate      `json:"expected,omitempty"`
 }
 
 // Debt is what could not be undone at first.

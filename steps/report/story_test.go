@@ -331,10 +331,25 @@ func crashed() []journal.Event {
 
 var stories = map[string]func() []journal.Event{"forward": forward, "mended": mended, "back": back, "crashed": crashed, "graceful": graceful}
 
+// expected is what earlier runs tell of the stories' plan.
+var expected = Expected{
+	Steps: map[string]Estimate{
+		"take-a-copy":        {Runs: 3, Median: 120, Worst: 150},
+		"write-the-settings": {Runs: 2, Median: 0.2, Worst: 0.4},
+		"stop-the-old-chat":  {Median: 8, Worst: 8},
+		"switch-the-proxy":   {},
+	},
+	Back:  map[string]Estimate{"take-a-copy": {Runs: 1, Median: 2, Worst: 2}},
+	Stage: map[journal.Stage]Estimate{journal.Prepare: {Runs: 3, Median: 120.2, Worst: 150.4}, journal.Cutover: {Median: 8, Worst: 8, Unknown: 1}},
+	Undo:  Estimate{Runs: 1, Median: 2, Worst: 2, Unknown: 2},
+}
+
 func optionsOf(name string) Options {
 	switch name {
 	case "forward":
-		return Options{Verified: true}
+		return Options{Verified: true, Expected: &expected}
+	case "back":
+		return Options{Expected: &expected}
 	case "crashed":
 		return Options{Damage: errors.New("journal:41: journal damaged: checksum does not match").Error()}
 	}
