@@ -144,6 +144,10 @@ func (c *dockerImage) source(ctx context.Context, h remote.Host) (v client.Image
 		return v, err
 	}
 	defer e.Close()
+	return c.sourceAt(ctx, e, h)
+}
+
+func (c *dockerImage) sourceAt(ctx context.Context, e *docker.Engine, h remote.Host) (v client.ImageInspectResult, err error) {
 	if v, err = e.ImageInspect(ctx, c.sourceName()); err != nil {
 		return v, fmt.Errorf("image %s on %s: %w", c.sourceName(), h.Name, err)
 	}

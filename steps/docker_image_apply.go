@@ -92,7 +92,12 @@ func (c *dockerImage) bring(ctx context.Context, e Env, eng *docker.Engine, rec 
 	if err != nil {
 		return err
 	}
-	src, err := c.source(ctx, from)
+	there, err := docker.Look(ctx, from)
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	src, err := c.sourceAt(ctx, there, from)
 	if err != nil {
 		return err
 	}
@@ -110,6 +115,9 @@ func (c *dockerImage) bring(ctx context.Context, e Env, eng *docker.Engine, rec 
 		rec.Had = rec.Had || rec.New == ""
 	} else {
 		if _, err := c.room(ctx, eng, e.Host, src); err != nil {
+			return err
+		}
+		if s.Proven, err = dockerOwnStores(ctx, there, eng); err != nil {
 			return err
 		}
 		rec.New = src.ID
@@ -131,6 +139,15 @@ func (c *dockerImage) bring(ctx context.Context, e Env, eng *docker.Engine, rec 
 		return err
 	}
 	return s.Done(ctx)
+}
+
+func dockerOwnStores(ctx context.Context, engines ...*docker.Engine) (bool, error) {
+	for _, e := range engines {
+		if own, err := e.OwnStore(ctx); err != nil || !own {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // name gives the image its name, unless somebody else moved that meanwhile.

@@ -227,10 +227,14 @@ func (s *dockerVolumeSeen) mounted(ctx context.Context, eng *docker.Engine, name
 
 // script runs a verb of docker_volume.sh and returns what it says.
 func (c *dockerVolume) script(ctx context.Context, h remote.Host, pure bool, verb, data, id string, args ...string) (string, error) {
-	cmd := remote.Sh(dockerVolumeScript, append([]string{verb, data, id}, args...)...)
+	cmd := c.verb(verb, data, id, args...)
 	cmd.Pure = pure
 	out, err := remote.Output(ctx, h, cmd)
 	return strings.TrimSpace(string(out)), err
+}
+
+func (c *dockerVolume) verb(verb, data, id string, args ...string) remote.Cmd {
+	return remote.Sh(docker.PackScript+dockerVolumeScript, append([]string{verb, data, id}, args...)...)
 }
 
 // quiet refuses while somebody writes to what is read.

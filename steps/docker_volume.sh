@@ -10,31 +10,74 @@ home=${data%/*}
 new=$home/_belay-new-$id before=$home/_belay-before-$id after=$home/_belay-after-$id
 say() { echo "$*" >&2; exit 1; }
 empty() { [ -z "$(ls -A "$1")" ]; }
-unpack() {
+# archive DIR OPTION... writes all that is in DIR always in the same bytes:
+# names, kinds, modes, owners, times, links, contents, extended attributes,
+# access lists.
+archive() (
+	dir=$1
+	shift
+	tar "$@" --sort=name --numeric-owner --format=posix --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime \
+		--xattrs --xattrs-exclude=security.selinux --acls -C "$dir" -cf - .
+)
+# digest PROGRAM is one word for stdin. A sum tells by itself what made it.
+digest() {
 	case $1 in
-	zstd) zstd -q -dc ;;
-	gzip) gzip -dc ;;
-	*) cat ;;
+	b2sum) s=$(b2sum -l 256) && echo "b2:${s%% *}" ;;
+	*) s=$(sha256sum) && echo "${s%% *}" ;;
 	esac
 }
-pack() {
+maker() {
 	case $1 in
-	zstd) zstd -q -1 -c ;;
-	gzip) gzip -1 -c ;;
-	*) cat ;;
+	b2:*) echo b2sum ;;
+	*) echo sha256sum ;;
 	esac
 }
-# sum is one number for all that is below: names, kinds, modes, owners, times,
-# links, contents, extended attributes, access lists.
+# sum DIR PROGRAM is one number for all that archive writes.
 sum() {
 	(
 		mark=$(mktemp) || exit 1
 		trap 'rm -f "$mark"' EXIT
-		s=$({ tar --sort=name --numeric-owner --format=posix --pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime \
-			--xattrs --xattrs-exclude=security.selinux --acls -C "$1" -cf - . || echo bad >"$mark"; } | sha256sum) || exit 1
+		s=$({ archive "$1" || echo bad >"$mark"; } | digest "$2") || exit 1
 		[ ! -s "$mark" ] || say "$1 could not be read"
-		echo "${s%% *}"
+		echo "$s"
 	)
+}
+# dense DIR: no file has a hole, so that archive writes the same with --sparse
+# and without. (GNU tar looks for holes by the same comparison.)
+dense() {
+	{ find "$1" -type f -printf '%s %b\n' 2>/dev/null && echo end; } |
+		awk '$1 == "end" { whole = 1; next } $2 * 512 < $1 + 0 { thin = 1; exit } END { exit !(whole && !thin) }'
+}
+# send HOW PROGRAM: what goes to the other host, and its sum on stderr,
+# "belay-sum SUM": "-" when what went over cannot tell, because files have holes
+# or somebody wrote to them meanwhile. Without PROGRAM nobody asks for it, and
+# files may change.
+send() {
+	dir=$(mktemp -d) || exit 1
+	trap 'rm -rf "$dir"' EXIT
+	trap 'exit 1' HUP INT TERM PIPE
+	: >"$dir/since"
+	set -- "$1" "$2" --sparse --checkpoint=500 --checkpoint-action=echo=belay_%u
+	how=$1 by=$2
+	shift 2
+	if [ -z "$by" ]; then
+		# 1: a file changed while it was read.
+		{ archive "$data" "$@" || [ $? = 1 ] || : >"$dir/bad"; } | offer "$how" "$dir" || exit 1
+		[ ! -e "$dir/bad" ]
+		exit
+	fi
+	tells=
+	! dense "$data" || tells=1
+	mkfifo "$dir/all" || exit 1
+	digest "$by" <"$dir/all" >"$dir/sum" &
+	sums=$!
+	{ archive "$data" "$@" || : >"$dir/bad"; } | tee "$dir/all" | offer "$how" "$dir" || exit 1
+	[ ! -e "$dir/bad" ] || exit 1
+	wait "$sums" || exit 1
+	[ -z "$(find "$data" -cnewer "$dir/since" 2>&1 | head -n 1)" ] || tells=
+	s=-
+	[ -z "$tells" ] || read -r s <"$dir/sum"
+	echo "belay-sum $s" >&2
 }
 case $verb in
 look)
@@ -52,22 +95,26 @@ look)
 	echo "free $(($(df -Pk "$p" | awk 'NR == 2 { print $4 + 0 }') * 1024))"
 	echo "state $state"
 	;;
-send)
-	tar --numeric-owner --format=posix --sparse --xattrs --xattrs-exclude=security.selinux --acls \
-		--checkpoint=500 --checkpoint-action=echo=belay_%u -C "$data" -cf - . | {
-		pack "$1"
-	}
-	;;
+send) send "$1" "$2" ;;
 take)
-	# From stdin, or from the file $2.
+	# From stdin, or from the file $2, which $1 has packed.
 	rm -rf "$new" || exit 1
 	mkdir "$new" || exit 1
-	if [ -n "${2-}" ]; then exec <"$2" || exit 1; fi
-	unpack "$1" | tar --numeric-owner --same-owner -p --xattrs --xattrs-include='*' --acls --delay-directory-restore -C "$new" -xf - || exit 1
-	sync -f "$new" 2>/dev/null || sync
+	if [ -n "${2-}" ]; then
+		how=$1
+		exec <"$2" || exit 1
+	else
+		accept || exit 1
+	fi
+	unpack "$how" | tar --numeric-owner --same-owner -p --xattrs --xattrs-include='*' --acls --delay-directory-restore -C "$new" -xf - || exit 1
 	;;
-sum) sum "$data" ;;
-sumnew) sum "$new" ;;
+sum) sum "$data" "$1" ;;
+sumnew)
+	# What came goes to the disk while it is read again.
+	{ sync -f "$new" 2>/dev/null || sync; } &
+	sum "$new" "$1" || exit 1
+	wait "$!" || say "$new could not be written to the disk"
+	;;
 place)
 	# Each move only if it was not done yet: a link that breaks between them
 	# leaves a state from which this goes on.
@@ -84,7 +131,7 @@ unplace)
 	rm -rf "$new" || exit 1
 	[ -d "$before" ] || { [ -d "$data" ] || mkdir "$data"; exit; }
 	if [ -e "$data" ]; then
-		if [ "$(sum "$data")" = "$1" ]; then
+		if [ "$(sum "$data" "$(maker "$1")")" = "$1" ]; then
 			mv "$data" "$new" || exit 1
 		else
 			[ ! -e "$after" ] || say "$after is there already"

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"path"
 	"strings"
 
 	"github.com/moby/moby/client"
@@ -182,93 +181,6 @@ func (c *dockerVolume) fill(ctx context.Context, e Env, eng *docker.Engine, src 
 	return nil
 }
 
-func (c *dockerVolume) bring(ctx context.Context, e Env, src dockerVolumeSource, rec dockerFilled) (string, error) {
-	want := ""
-	if c.Restore != "" {
-		if _, err := c.script(ctx, e.Host, false, "take", rec.Data, e.ID, filePacker(c.Restore, "auto"), c.Restore); err != nil {
-			return "", fmt.Errorf("volume %s from %s: %w; what is in the volume was not touched", c.Volume, c.Restore, err)
-		}
-	} else {
-		if err := c.copy(ctx, e, src, rec); err != nil {
-			return "", err
-		}
-		if c.Live == "" {
-			e.Say(Progress{Text: "compare volume " + c.Volume + " with " + c.From})
-			var err error
-			if want, err = c.script(ctx, src.host, true, "sum", src.seen.data, "-"); err != nil {
-				return "", fmt.Errorf("volume %s on %s: %w", c.fromVolume(), c.From, err)
-			}
-		}
-	}
-	got, err := c.script(ctx, e.Host, true, "sumnew", rec.Data, e.ID)
-	if err != nil {
-		return "", fmt.Errorf("volume %s on %s: %w", c.Volume, e.Host.Name, err)
-	}
-	if want != "" && got != want {
-		return "", fmt.Errorf("volume %s did not come over equal: %s; what is in the volume was not touched", c.Volume, c.differs(ctx, e, src, rec))
-	}
-	return got, nil
-}
-
-// copy streams the data through belay.
-func (c *dockerVolume) copy(ctx context.Context, e Env, src dockerVolumeSource, rec dockerFilled) error {
-	pack, err := docker.Packer(ctx, src.host, e.Host)
-	if err != nil {
-		return err
-	}
-	meter := &fileTarMeter{log: e.Log, say: e.Say, total: src.seen.need, text: "volume " + c.Volume}
-	send := remote.Sh(dockerVolumeScript, "send", src.seen.data, "-", pack)
-	send.Pure, send.Stderr = true, meter
-	take := remote.Sh(dockerVolumeScript, "take", rec.Data, e.ID, pack)
-	take.Stdout, take.Stderr = e.Log, e.Log
-	err = docker.Relay(ctx, src.host, send, e.Host, take)
-	meter.flush()
-	if err != nil {
-		return fmt.Errorf("volume %s from %s: %w; what is in the volume was not touched", c.Volume, c.From, err)
-	}
-	return nil
-}
-
-// differs names what is not equal, for people.
-func (c *dockerVolume) differs(ctx context.Context, e Env, src dockerVolumeSource, rec dockerFilled) string {
-	list := func(h remote.Host, data string) map[string]string {
-		out, err := c.script(ctx, h, true, "names", data, "-")
-		if err != nil {
-			fmt.Fprintf(e.Log, "%s: %v\n", h.Name, err)
-			return nil
-		}
-		all := map[string]string{}
-		for line := range strings.SplitSeq(out, "\x00") {
-			if what, name, ok := strings.Cut(line, "\t"); ok {
-				if strings.HasPrefix(what, "d ") { // the size of a directory is its file system's affair
-					f := strings.Fields(what)
-					f[3] = "-"
-					what = strings.Join(f, " ")
-				}
-				all[name] = what
-			}
-		}
-		return all
-	}
-	a, b := list(src.host, src.seen.data), list(e.Host, path.Join(path.Dir(rec.Data), "_belay-new-"+e.ID))
-	var bad []string
-	for name, what := range a {
-		switch {
-		case b[name] == "":
-			bad = append(bad, fmt.Sprintf("%q did not come", name))
-		case b[name] != what:
-			bad = append(bad, fmt.Sprintf("%q is %s there and %s here", name, what, b[name]))
-		}
-	}
-	if len(bad) == 0 {
-		return "contents or extended attributes differ; does somebody write to it?"
-	}
-	for _, line := range bad {
-		fmt.Fprintln(e.Log, line)
-	}
-	return fileSome(bad, 5)
-}
-
 // Verify reads the volume again: its sum must be that of what was brought.
 func (c *dockerVolume) Verify(ctx context.Context, e Env) error {
 	eng, err := docker.Look(ctx, e.Host)
@@ -290,7 +202,7 @@ func (c *dockerVolume) Verify(ctx context.Context, e Env) error {
 	if s.state == "absent" {
 		return fmt.Errorf("there is no volume %s on %s", c.Volume, e.Host.Name)
 	}
-	got, err := c.script(ctx, e.Host, true, "sum", s.data, e.ID)
+	got, err := c.script(ctx, e.Host, true, "sum", s.data, e.ID, dockerVolumeMaker(rec.Sum))
 	if err != nil {
 		return fmt.Errorf("volume %s on %s: %w", c.Volume, e.Host.Name, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -79,6 +80,19 @@ func open(ctx context.Context, h remote.Host, look bool) (*Engine, error) {
 		return nil, fmt.Errorf("the Docker engine of %s at %s: %w", h.Name, at, err)
 	}
 	return e, nil
+}
+
+// OwnStore tells whether the engine keeps its images in its own store, where the
+// ID of an image is the SHA-256 of its configuration, and not in containerd's
+// (which is the usual one from Engine 29 on).
+func (e *Engine) OwnStore(ctx context.Context) (bool, error) {
+	info, err := e.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return false, fmt.Errorf("the Docker engine: %w", err)
+	}
+	return !slices.ContainsFunc(info.Info.DriverStatus, func(s [2]string) bool {
+		return s[0] == "driver-type" && strings.HasPrefix(s[1], "io.containerd.")
+	}), nil
 }
 
 // endpoint is where the login's docker command looks for the engine.

@@ -1,20 +1,25 @@
 # Writes image $1 to stdout as `docker save` does, without the first $2 bytes,
-# packed by $3. Says "belay-sum SHA256" of all of it, and on stderr.
+# packed as $3 says (see offer). Where $4 is a program that sums up, it says
+# "belay-sum SUM" of all of it on stderr.
 set -u
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
-mkfifo "$dir/all" || exit 1
-sha256sum <"$dir/all" >"$dir/sum" &
-sums=$!
-pack() {
+rest() {
 	case $1 in
-	zstd) zstd -q -1 -c ;;
-	gzip) gzip -1 -c ;;
-	*) cat ;;
+	0) cat ;;
+	*) tail -c "+$(($1 + 1))" ;;
 	esac
 }
-{ docker save "$1" || : >"$dir/bad"; } | tee "$dir/all" | tail -c "+$(($2 + 1))" | pack "$3" || exit 1
+if [ -z "$4" ]; then
+	{ docker save "$1" || : >"$dir/bad"; } | offer "$3" "$dir" || exit 1
+	[ ! -e "$dir/bad" ]
+	exit
+fi
+mkfifo "$dir/all" || exit 1
+"$4" <"$dir/all" >"$dir/sum" &
+sums=$!
+{ docker save "$1" || : >"$dir/bad"; } | tee "$dir/all" | rest "$2" | offer "$3" "$dir" || exit 1
 [ ! -e "$dir/bad" ] || exit 1
 wait "$sums" || exit 1
 read -r sum rest <"$dir/sum"

@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"fmt"
@@ -23,51 +22,52 @@ var (
 )
 
 // Shipment is an image on its way from one host to another, by `docker save`
-// and `docker load`. What arrives lies in a file of the receiving login's
-// (~/.local/state/belay/parts) until Done, so that a shipment which was cut goes
-// on from there.
+// and `docker load`. What arrives is loaded while it comes, and lies also in a
+// file of the receiving login's (~/.local/state/belay/parts) until Done, so that
+// a shipment which was cut goes on from there.
 type Shipment struct {
 	From, To remote.Host
 	Image    string           // ID on From
 	Name     string           // of the file, the same on every attempt: [A-Za-z0-9._-]
-	Pack     string           // zstd, gzip or none; "" chooses what both hosts have
+	Pack     string           // zstd, gzip or none; "" chooses what both hosts have, and that only if it pays
+	Proven   bool             // both engines keep images in their own store: see Engine.OwnStore
 	Say      func(done int64) // bytes that have arrived, unpacked
 	Log      io.Writer
+
+	sum string // the program that sums up what is sent and what arrives
 }
 
-var loadedID = regexp.MustCompile(`Loaded image ID: (sha256:[0-9a-f]{64})`)
+const loadedMark = "Loaded image ID: "
+
+var loadedID = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // Run brings the image and loads it. It returns the ID that the receiving
 // engine gives it, which is another one where that engine has another kind of
 // store (Engine 29: containerd's).
+//
+// What arrived is what was sent: either the sums of both are equal, or the
+// shipment is Proven and the ID is the same. The ID is the SHA-256 of the image's
+// configuration, which names the SHA-256 of every layer, and an engine of that
+// kind loads no layer that has another one (moby, image/tarexport/load.go:
+// "invalid diffID").
 func (s Shipment) Run(ctx context.Context) (string, error) {
-	if s.Pack == "" {
-		var err error
-		if s.Pack, err = Packer(ctx, s.From, s.To); err != nil {
-			return "", err
-		}
+	tools, err := Common(ctx, s.From, s.To)
+	if err != nil {
+		return "", err
 	}
-	for again := false; ; again = true {
-		have, err := s.have(ctx)
-		if err != nil {
-			return "", err
-		}
-		if have > 0 {
-			fmt.Fprintf(s.Log, "%s have arrived before; going on from there\n", remote.FormatBytes(have))
-		}
-		want, err := s.move(ctx, have)
-		if err != nil {
-			return "", err
-		}
-		got, err := s.sum(ctx)
-		if err != nil {
-			return "", err
-		}
-		if got == want {
-			return s.load(ctx)
-		}
-		if have == 0 || again {
-			return "", fmt.Errorf("image %.19s: what arrived on %s is not what %s sent (SHA-256 %s, not %s); nothing was loaded", s.Image, s.To.Name, s.From.Name, got, want)
+	s.sum = tools.Sum
+	if s.Pack == "" {
+		s.Pack = tools.Pack
+	}
+	have, err := s.have(ctx)
+	if err != nil {
+		return "", err
+	}
+	if have > 0 {
+		fmt.Fprintf(s.Log, "%s have arrived before; going on from there\n", remote.FormatBytes(have))
+		id, err := s.rest(ctx, have)
+		if id != "" || err != nil {
+			return id, err
 		}
 		// This engine does not save the same image in the same bytes twice.
 		fmt.Fprintf(s.Log, "the second part does not fit the first; sending the whole image again\n")
@@ -75,6 +75,41 @@ func (s Shipment) Run(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
+	return s.whole(ctx)
+}
+
+// whole sends all of it, and loads it meanwhile.
+func (s Shipment) whole(ctx context.Context) (string, error) {
+	if s.Proven {
+		s.sum = ""
+	}
+	m, err := s.move(ctx, 0, "load")
+	switch {
+	case err != nil:
+		return "", err
+	case s.sum != "" && m.got != m.sent:
+		return "", s.unlike(m)
+	case s.sum == "" && m.id != s.Image:
+		return "", fmt.Errorf("image %.19s of %s was loaded on %s as %.19s: it is not the same", s.Image, s.From.Name, s.To.Name, m.id)
+	}
+	return m.id, nil
+}
+
+// rest sends all but the first have bytes, and loads what is then there. It
+// returns "" when the two parts are not of one piece.
+func (s Shipment) rest(ctx context.Context, have int64) (string, error) {
+	m, err := s.move(ctx, have, "keep")
+	if err != nil {
+		return "", err
+	}
+	if m.got, err = s.sumUp(ctx); err != nil || m.got != m.sent {
+		return "", err
+	}
+	return s.load(ctx)
+}
+
+func (s Shipment) unlike(m moved) error {
+	return fmt.Errorf("image %.19s: what arrived on %s is not what %s sent (%s says %.16s…, not %.16s…)", s.Image, s.To.Name, s.From.Name, s.sum, m.got, m.sent)
 }
 
 // Done removes the file that outlives the connection.
@@ -88,29 +123,6 @@ func (s Shipment) Done(ctx context.Context) error {
 // there is a command on To that knows belay_part.
 func (s Shipment) there(script string, args ...string) remote.Cmd {
 	return remote.Sh(partsScript+script, args...)
-}
-
-// Packer is the program that packs best of those that both hosts have: zstd,
-// gzip or none.
-func Packer(ctx context.Context, from, to remote.Host) (string, error) {
-	both := map[string]int{}
-	for _, h := range []remote.Host{from, to} {
-		c := remote.Sh(`for p in zstd gzip; do command -v "$p" >/dev/null && echo "$p"; done; :`)
-		c.Pure = true
-		out, err := remote.Output(ctx, h, c)
-		if err != nil {
-			return "", fmt.Errorf("%s: %w", h.Name, err)
-		}
-		for p := range strings.FieldsSeq(string(out)) {
-			both[p]++
-		}
-	}
-	for _, p := range []string{"zstd", "gzip"} {
-		if both[p] == 2 {
-			return p, nil
-		}
-	}
-	return "none", nil
 }
 
 func (s Shipment) have(ctx context.Context) (int64, error) {
@@ -129,8 +141,8 @@ func (s Shipment) have(ctx context.Context) (int64, error) {
 	return n, nil
 }
 
-func (s Shipment) sum(ctx context.Context) (string, error) {
-	out, err := remote.Output(ctx, s.To, s.there(`p=$(belay_part "$1") && sha256sum <"$p"`, s.Name))
+func (s Shipment) sumUp(ctx context.Context) (string, error) {
+	out, err := remote.Output(ctx, s.To, s.there(`p=$(belay_part "$1") && "$2" <"$p"`, s.Name, s.sum))
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", s.To.Name, err)
 	}
@@ -138,81 +150,51 @@ func (s Shipment) sum(ctx context.Context) (string, error) {
 	return sum, nil
 }
 
-// move sends all but the first have bytes, and returns the sum of all.
-func (s Shipment) move(ctx context.Context, have int64) (sum string, err error) {
-	send := remote.Sh(saveScript, s.Image, strconv.FormatInt(have, 10), s.Pack)
+// moved is what both ends say of a stream: sums, and what was loaded.
+type moved struct{ sent, got, id string }
+
+// move sends all but the first have bytes. do is "load" or "keep".
+func (s Shipment) move(ctx context.Context, have int64, do string) (m moved, err error) {
+	from := strconv.FormatInt(have, 10)
+	send := remote.Sh(PackScript+saveScript, s.Image, from, s.Pack, s.sum)
 	send.Pure = true // it only reads
-	sends := &lines{mark: "belay-sum ", rest: s.Log, tell: func(v string) { sum = v }}
+	sends := &Marked{Mark: "belay-sum ", Rest: s.Log, Tell: func(v string) { m.sent = v }}
 	send.Stderr = sends
-	take := s.there(receiveScript, s.Name, strconv.FormatInt(have, 10), s.Pack)
-	takes := &lines{mark: "belay-have ", rest: s.Log, tell: func(v string) {
+	take := s.there(PackScript+receiveScript, s.Name, from, do, s.sum)
+	gots := &Marked{Mark: "belay-got ", Rest: s.Log, Tell: func(v string) { m.got = v }}
+	takes := &Marked{Mark: "belay-have ", Rest: gots, Tell: func(v string) {
 		if n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64); err == nil {
 			s.Say(n)
 		}
 	}}
-	take.Stderr = takes
+	loads := &Marked{Mark: loadedMark, Rest: s.Log, Tell: func(v string) { m.id = v }}
+	take.Stderr, take.Stdout = takes, loads
 	err = Relay(ctx, s.From, send, s.To, take)
-	sends.flush()
-	takes.flush()
-	if err != nil {
-		return "", fmt.Errorf("image %.19s from %s to %s: %w; what has arrived is kept, and a retry goes on from there", s.Image, s.From.Name, s.To.Name, err)
+	for _, w := range []*Marked{sends, takes, gots, loads} {
+		w.Flush()
 	}
-	if sum == "" {
-		return "", fmt.Errorf("image %.19s: %s did not say what it sent", s.Image, s.From.Name)
+	switch {
+	case err != nil:
+		return m, fmt.Errorf("image %.19s from %s to %s: %w; what has arrived is kept, and a retry goes on from there", s.Image, s.From.Name, s.To.Name, err)
+	case s.sum != "" && m.sent == "":
+		return m, fmt.Errorf("image %.19s: %s did not say what it sent", s.Image, s.From.Name)
+	case do == "load" && !loadedID.MatchString(m.id):
+		return m, fmt.Errorf("load image %.19s on %s: unexpected answer %.100q", s.Image, s.To.Name, m.id)
 	}
-	return sum, nil
+	return m, nil
 }
 
 func (s Shipment) load(ctx context.Context) (string, error) {
 	c := s.there(`p=$(belay_part "$1") && docker load <"$p"`, s.Name)
-	c.Stderr = s.Log
-	out, err := remote.Output(ctx, s.To, c)
-	if err != nil {
+	id := ""
+	loads := &Marked{Mark: loadedMark, Rest: s.Log, Tell: func(v string) { id = v }}
+	c.Stderr, c.Stdout = s.Log, loads
+	if err := s.To.Run(ctx, c); err != nil {
 		return "", fmt.Errorf("load image %.19s on %s: %w", s.Image, s.To.Name, err)
 	}
-	s.Log.Write(out)
-	m := loadedID.FindSubmatch(out)
-	if m == nil {
-		return "", fmt.Errorf("load image %.19s on %s: unexpected answer %.200q", s.Image, s.To.Name, out)
+	loads.Flush()
+	if !loadedID.MatchString(id) {
+		return "", fmt.Errorf("load image %.19s on %s: unexpected answer %.100q", s.Image, s.To.Name, id)
 	}
-	return string(m[1]), nil
-}
-
-// lines takes the lines that begin with mark out of a stream, and passes the
-// others on.
-type lines struct {
-	mark string
-	tell func(value string)
-	rest io.Writer
-	part []byte
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.part = append(l.part, p...)
-	for {
-		i := bytes.IndexByte(l.part, '\n')
-		if i < 0 && len(l.part) > 64<<10 {
-			i = len(l.part) - 1
-		}
-		if i < 0 {
-			return len(p), nil
-		}
-		l.take(l.part[:i+1])
-		l.part = l.part[i+1:]
-	}
-}
-
-func (l *lines) take(line []byte) {
-	if v, ok := bytes.CutPrefix(bytes.TrimRight(line, "\n"), []byte(l.mark)); ok {
-		l.tell(string(v))
-		return
-	}
-	l.rest.Write(line)
-}
-
-func (l *lines) flush() {
-	if len(l.part) > 0 {
-		l.take(l.part)
-		l.part = nil
-	}
+	return id, nil
 }
