@@ -19,7 +19,7 @@ func (c *compareRedis) hosts() []string { return []string{c.Old.Host, c.New.Host
 
 func (c *compareRedis) check(field string) error {
 	return errors.Join(compareHost(field+".old", c.Old.store), compareHost(field+".new", c.New.store),
-		storeCheck(field+".old", c.Old.store), storeCheck(field+".new", c.New.store))
+		c.Old.check(field+".old"), c.New.check(field+".new"))
 }
 
 func (c *compareRedis) open(ctx context.Context, e Env, _ bool) (old, now compare.Side, err error) {

@@ -13,7 +13,28 @@ shift
 f=$(mktemp "${TMPDIR:-/tmp}/belay.XXXXXX")
 trap 'rm -f "$f"' EXIT
 trap 'exit 143' HUP INT TERM
-while IFS= read -r l && [ "$l" != "#belay-end" ]; do printf '%s\n' "$l"; done >"$f"
+while IFS= read -r l; do
+  case $l in '#belay-end' | '#belay-ca' | '#belay-roots') break ;; esac
+  printf '%s\n' "$l"
+done >"$f"
+case $l in
+'#belay-ca') # certificates that sign the server's, which the program finds as /dev/fd/4
+  ca=$(mktemp "${TMPDIR:-/tmp}/belay.XXXXXX")
+  trap 'rm -f "$f" "$ca"' EXIT
+  while IFS= read -r l && [ "$l" != "#belay-end" ]; do printf '%s\n' "$l"; done >"$ca"
+  exec 4<"$ca"
+  rm -f "$ca"
+  ;;
+'#belay-roots')
+  IFS= read -r l || :
+  for ca in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem; do
+    if [ -r "$ca" ]; then
+      printf 'loose-ssl-ca="%s"\n' "$ca" >>"$f"
+      break
+    fi
+  done
+  ;;
+esac
 exec 3<"$f"
 rm -f "$f"
 trap - EXIT HUP INT TERM

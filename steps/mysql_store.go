@@ -18,7 +18,9 @@ const mysqlPort = "3306"
 
 // check refuses offline what cannot be. field is where the store stands in the
 // step's parameters: "from"; empty where it is the step itself.
-func (s mysqlStore) check(field string) error { return storeCheck(field, s.store) }
+func (s mysqlStore) check(field string) error {
+	return errors.Join(storeCheck(field, s.store), storeTLS(field, s.store, s.TLS))
+}
 
 // server is where to connect to. It asks the host where a container is, and
 // resolves the password; it does not log in.
@@ -35,11 +37,15 @@ func (s mysqlStore) server(ctx context.Context, e Env) (mysql.Server, error) {
 	if err != nil {
 		return mysql.Server{}, err
 	}
+	trust, err := storeTrust(ctx, h, s.store)
+	if err != nil {
+		return mysql.Server{}, err
+	}
 	user := s.User
 	if user == "" {
 		user = "root"
 	}
-	return mysql.Server{Host: h, Addr: outside, Inside: inside, User: user, Password: password, TLS: s.TLS, Container: s.Container}, nil
+	return mysql.Server{Host: h, Addr: outside, Inside: inside, User: user, Password: password, TLS: s.TLS, Trust: trust, CAFile: s.TLSCA, Container: s.Container}, nil
 }
 
 // mysqlNames refuses names of databases that cannot be.

@@ -3,6 +3,7 @@ package steps
 import (
 	"context"
 	"errors"
+	"net"
 
 	"belay/steps/postgres"
 )
@@ -25,10 +26,13 @@ func (s postgresStore) check(field string) error {
 	if s.Database == "" {
 		errs = append(errs, Field(storeField(field, "database"), "which one? it is missing"))
 	}
+	if host, _, err := net.SplitHostPort(s.Addr); s.TLSName != "" && err == nil && net.ParseIP(host) == nil {
+		errs = append(errs, Field(storeField(field, "tls_name"), "PostgreSQL's client programs take it beside an IP address only, and addr has a name: leave one of them out"))
+	}
 	if len(s.Database) > 63 { // NAMEDATALEN - 1: the server would cut it off silently
 		errs = append(errs, Field(storeField(field, "database"), "it is longer than the 63 bytes that PostgreSQL keeps of a name"))
 	}
-	return errors.Join(append(errs, storeCheck(field, s.store))...)
+	return errors.Join(append(errs, storeCheck(field, s.store), storeTLS(field, s.store, s.TLS))...)
 }
 
 // server is where to connect to. It asks the host where a container is, and
@@ -46,12 +50,16 @@ func (s postgresStore) server(ctx context.Context, e Env) (postgres.Server, erro
 	if err != nil {
 		return postgres.Server{}, err
 	}
+	trust, err := storeTrust(ctx, h, s.store)
+	if err != nil {
+		return postgres.Server{}, err
+	}
 	user := s.User
 	if user == "" {
 		user = "postgres"
 	}
 	return postgres.Server{
 		Host: h, Addr: outside, Inside: inside, User: user, Password: password,
-		Database: s.Database, TLS: s.TLS, Container: s.Container,
+		Database: s.Database, TLS: s.TLS, Trust: trust, CAFile: s.TLSCA, Container: s.Container,
 	}, nil
 }

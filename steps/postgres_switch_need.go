@@ -159,6 +159,9 @@ func (n *pgReach) Assess(ctx context.Context, w checks.World) ([]checks.Finding,
 		}
 	}
 	var err error
+	if s.Trust, err = storeTrust(ctx, s.Host, n.Of.store); err != nil {
+		return say(checks.Block, err.Error(), "the server that replicates reads the authority's certificates at that path of its own host: put them there, too")
+	}
 	if s.Password, err = storePassword(ctx, store{Password: password}, e.Secret); err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ type redisFreeze struct {
 	redisStore `yaml:",inline"`
 }
 
-func (f *redisFreeze) Validate() error { return storeCheck("", f.store) }
+func (f *redisFreeze) Validate() error { return f.check("") }
 
 // Repeatable: freezing what is frozen changes nothing.
 func (f *redisFreeze) Repeatable() bool { return true }

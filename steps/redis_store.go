@@ -20,6 +20,12 @@ type redisStore struct {
 // redisPort is the usual one.
 const redisPort = "6379"
 
+// check refuses offline what cannot be. field is where the store stands in the
+// step's parameters: "from"; empty where it is the step itself.
+func (s redisStore) check(field string) error {
+	return errors.Join(storeCheck(field, s.store), storeTLS(field, s.store, s.TLS))
+}
+
 // server is where to connect to. It asks the host where a container is, and
 // resolves the password; it does not log in.
 func (s redisStore) server(ctx context.Context, e Env) (redis.Server, error) {
@@ -35,7 +41,11 @@ func (s redisStore) server(ctx context.Context, e Env) (redis.Server, error) {
 	if err != nil {
 		return redis.Server{}, err
 	}
-	return redis.Server{Host: h, Addr: outside, User: s.User, Password: password, TLS: s.TLS, Container: s.Container}, nil
+	trust, err := storeTrust(ctx, h, s.store)
+	if err != nil {
+		return redis.Server{}, err
+	}
+	return redis.Server{Host: h, Addr: outside, User: s.User, Password: password, TLS: s.TLS, Trust: trust, Container: s.Container}, nil
 }
 
 // redisEnds are the two servers of a move, as a plan writes them.
@@ -46,7 +56,7 @@ type redisEnds struct {
 }
 
 func (r redisEnds) check() error {
-	errs := []error{storeCheck("from", r.From.store), storeCheck("to", r.To.store), redisAddr("source_addr", r.SourceAddr)}
+	errs := []error{r.From.check("from"), r.To.check("to"), redisAddr("source_addr", r.SourceAddr)}
 	if r.From.Host == r.To.Host && r.From.Addr == r.To.Addr && r.From.Container == r.To.Container {
 		errs = append(errs, Field("to", "it is the same server as from"))
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path"
 	"strconv"
+	"strings"
 
 	"belay/remote"
 	"belay/remote/secret"
@@ -19,7 +20,44 @@ type store struct {
 	Addr      string     `yaml:"addr" doc:"host:port as that host sees it, or the absolute path of a socket; left out, the usual port on 127.0.0.1"`
 	User      string     `yaml:"user" doc:"whom belay logs in as"`
 	Password  secret.Ref `yaml:"password" doc:"secret of the login"`
+	TLSCA     string     `yaml:"tls_ca" doc:"where tls verifies: file with the certificates of the authority (PEM), on that host; a server that replicates from this one looks for it at the same path of its own; left out, the authorities that belay's machine knows, and for client programs the host's"`
+	TLSName   string     `yaml:"tls_name" doc:"where tls verifies: the name in the server's certificate, if it is not the host of addr"`
 	Container string     `yaml:"container" doc:"container on the host in which the server and its client tools are; left out, the host itself has them"`
+}
+
+// storeTLS refuses offline what belongs to TLS and is not looked at. mode is
+// the store's own.
+func storeTLS(field string, s store, mode string) error {
+	for _, f := range []struct{ name, value string }{{"tls_ca", s.TLSCA}, {"tls_name", s.TLSName}} {
+		switch {
+		case f.value == "":
+		case !strings.HasPrefix(mode, "verify"):
+			return Field(storeField(field, f.name), "nobody looks at it unless tls verifies")
+		case f.name == "tls_ca" && !path.IsAbs(f.value):
+			return Field(storeField(field, f.name), "%q is not an absolute path", f.value)
+		case strings.ContainsAny(f.value, "\n\x00"):
+			return Field(storeField(field, f.name), "it has a line break in it")
+		}
+	}
+	if strings.HasPrefix(mode, "verify") && path.IsAbs(s.Addr) {
+		return Field(storeField(field, "tls"), "a socket has no TLS")
+	}
+	return nil
+}
+
+// storeTrust reads the authority's file from the host. It only looks.
+func storeTrust(ctx context.Context, h remote.Host, s store) (t remote.Trust, err error) {
+	t.Name = s.TLSName
+	if s.TLSCA == "" {
+		return t, nil
+	}
+	file, err := remote.ReadFile(ctx, h, s.TLSCA)
+	if err != nil {
+		return t, fmt.Errorf("tls_ca of %s: %w", h.Name, err)
+	}
+	t.CA = string(file)
+	_, err = t.Pool()
+	return t, err
 }
 
 // storeCheck refuses an address offline. field is where the store stands in

@@ -19,6 +19,7 @@ type link struct {
 	port           int
 	user, password string
 	tls            string // as Server.TLS
+	ca             string // path for the replica's server; empty: its machine's own
 	databases      []string
 }
 
@@ -29,11 +30,18 @@ func (l link) change() string {
 	if l.v.MariaDB {
 		return "CHANGE MASTER " + String(l.name) + " TO MASTER_HOST = " + String(l.host) + ", MASTER_PORT = " + strconv.Itoa(l.port) +
 			", MASTER_USER = " + String(l.user) + ", MASTER_PASSWORD = " + String(l.password) +
-			", MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 5, MASTER_SSL = " + yes[ssl] + ", MASTER_SSL_VERIFY_SERVER_CERT = " + yes[verify]
+			", MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 5, MASTER_SSL = " + yes[ssl] + ", MASTER_SSL_VERIFY_SERVER_CERT = " + yes[verify] + l.authority("MASTER")
 	}
 	return "CHANGE REPLICATION SOURCE TO SOURCE_HOST = " + String(l.host) + ", SOURCE_PORT = " + strconv.Itoa(l.port) +
 		", SOURCE_AUTO_POSITION = 1, SOURCE_CONNECT_RETRY = 5, SOURCE_RETRY_COUNT = 86400, SOURCE_SSL = " + yes[ssl] +
-		", SOURCE_SSL_VERIFY_SERVER_CERT = " + yes[verify] + ", GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL " + String(l.name)
+		", SOURCE_SSL_VERIFY_SERVER_CERT = " + yes[verify] + l.authority("SOURCE") + ", GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL " + String(l.name)
+}
+
+func (l link) authority(word string) string {
+	if l.ca == "" || l.tls != "verify" {
+		return ""
+	}
+	return ", " + word + "_SSL_CA = " + String(l.ca)
 }
 
 // filter lets only the databases through, told by the tables that a change is

@@ -11,7 +11,8 @@ import (
 
 // ClientOptions is the content of an option file with which a client program
 // logs in as belay does (MySQL manual, 4.2.2.2: values in quotes, with
-// backslashes).
+// backslashes). After a line #belay-ca it has the certificates that the program
+// shall find as /dev/fd/4; a line #belay-roots stands for those of its machine.
 func (s Server) ClientOptions() (secret.Value, error) {
 	addr := s.Inside
 	if addr == "" {
@@ -34,12 +35,28 @@ func (s Server) ClientOptions() (secret.Value, error) {
 	case "require":
 		lines = append(lines, "loose-ssl-mode=REQUIRED", "loose-ssl")
 	case "verify":
-		lines = append(lines, "loose-ssl-mode=VERIFY_IDENTITY", "loose-ssl", "loose-ssl-verify-server-cert")
+		lines = append(lines, s.verified()...)
 	}
 	if s.TLS != "verify" {
 		lines = append(lines, "loose-skip-ssl-verify-server-cert") // MariaDB 11.4 wants to, by default
 	}
 	return secret.New(strings.Join(lines, "\n")), nil
+}
+
+// verified are the options by which a program looks at the certificate. None
+// takes a name beside the one it logs in by: where the plan says another, the
+// authority has to have signed, and the name is seen to by belay's own logins.
+func (s Server) verified() []string {
+	lines := []string{"loose-ssl-mode=VERIFY_IDENTITY", "loose-ssl", "loose-ssl-verify-server-cert"}
+	if s.Trust.Name != "" {
+		lines = []string{"loose-ssl-mode=VERIFY_CA", "loose-ssl", "loose-skip-ssl-verify-server-cert"}
+	}
+	if s.Trust.CA != "" {
+		lines = append(lines, "loose-ssl-ca=/dev/fd/4", "#belay-ca", strings.TrimSpace(s.Trust.CA))
+	} else {
+		lines = append(lines, "#belay-roots")
+	}
+	return lines
 }
 
 func optionValue(s string) string {

@@ -27,7 +27,7 @@ type Replica struct {
 const canary = "canary"
 
 func (r Replica) link(v Version) link {
-	return link{v: v, name: r.Name, user: r.Name, tls: r.Source.TLS, databases: append(slices.Clone(r.Databases), r.Name)}
+	return link{v: v, name: r.Name, user: r.Name, tls: r.Source.TLS, ca: r.Source.CAFile, databases: append(slices.Clone(r.Databases), r.Name)}
 }
 
 // Unfit refuses a pair of servers between which belay does not replicate; nil

@@ -24,6 +24,8 @@ type Server struct {
 	User      string
 	Password  secret.Value // empty: none is offered
 	TLS       string       // disable, prefer, require (any certificate), verify (by name); empty: disable
+	Trust     remote.Trust // where TLS verifies
+	CAFile    string       // path of Trust.CA on the host: a server that replicates reads it at the same path
 	Container string       // of the host, in which the client tools are run; empty: the host's own
 	Inside    string       // Addr as a program in Container sees it; empty: the same
 	Domain    uint32       // GTID domain of what belay writes there, of MariaDB; 0: the server's own
@@ -70,7 +72,7 @@ func (s Server) Open(ctx context.Context) (*DB, error) {
 	var text string
 	if err := db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&text); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("log in as %s to %s: %w", s.User, s, err)
+		return nil, fmt.Errorf("log in as %s to %s: %w", s.User, s, s.told(err))
 	}
 	if d.Version, err = ParseVersion(text); err != nil {
 		db.Close()
@@ -95,7 +97,7 @@ func (s Server) OpenPlain(ctx context.Context, database string) (*sql.DB, error)
 	db := sql.OpenDB(con)
 	if err := db.PingContext(ctx); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("log in as %s to %s: %w", s.User, s, err)
+		return nil, fmt.Errorf("log in as %s to %s: %w", s.User, s, s.told(err))
 	}
 	return db, nil
 }
@@ -149,7 +151,6 @@ func remake(s session) (driver.Connector, error) {
 }
 
 func (s Server) tls(c *mysql.Config) error {
-	host, _, _ := net.SplitHostPort(s.Addr)
 	switch s.TLS {
 	case "", "disable":
 	case "prefer":
@@ -157,14 +158,30 @@ func (s Server) tls(c *mysql.Config) error {
 	case "require":
 		c.TLS = &tls.Config{InsecureSkipVerify: true}
 	case "verify":
-		if host == "" {
+		if path.IsAbs(s.Addr) {
 			return errors.New("tls verify: a socket has no name to verify")
 		}
-		c.TLS = &tls.Config{ServerName: host}
+		var err error
+		c.TLS, err = s.Trust.Config(s.Addr)
+		return err
 	default:
 		return fmt.Errorf("tls %q is none of disable, prefer, require, verify", s.TLS)
 	}
 	return nil
+}
+
+// told adds to a login that was refused what people would have to guess.
+func (s Server) told(err error) error {
+	plain := s.TLS == "" || s.TLS == "disable"
+	switch n := Number(err); {
+	case plain && n == errDenied:
+		return fmt.Errorf("%w (a server or an account that wants TLS refuses with the same words: set tls: require, or verify, then)", err)
+	case plain && (n == errInsecure || n == errInsecureMySQL):
+		return fmt.Errorf("%w: set tls: require, or verify", err)
+	case !plain && errors.Is(err, mysql.ErrNoTLS):
+		return fmt.Errorf("tls: %s: %w", s.TLS, err)
+	}
+	return s.Trust.Told(err)
 }
 
 // Connect makes one session and pins it.
@@ -217,6 +234,9 @@ func rawVersion(ctx context.Context, c driver.Conn) (Version, error) {
 
 // Numbers of errors (MySQL Server Error Message Reference; MariaDB has the same).
 const (
+	errDenied          = 1045
+	errInsecure        = 4047 // require_secure_transport, of MariaDB
+	errInsecureMySQL   = 3159 // the same of MySQL
 	errUnknownVariable = 1193
 	errNoSuchTable     = 1146
 	errUnknownDatabase = 1049

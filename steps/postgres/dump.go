@@ -55,7 +55,7 @@ func (s Server) Restore(o Restoring, least int) (Job, error) {
 
 // clientJob puts the words into the script itself: job scripts take none.
 func (s Server) clientJob(verb, at string, least, jobs int, args []string) (Job, error) {
-	pass, err := s.passLine()
+	pass, err := s.head()
 	if err != nil {
 		return Job{}, err
 	}

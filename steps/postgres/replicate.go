@@ -93,7 +93,7 @@ func (r Replica) conninfo() (string, error) {
 	}
 	info := ""
 	for _, kv := range [][2]string{{"host", host}, {"port", port}, {"user", who.User}, {"password", who.Password.Reveal()},
-		{"dbname", r.Source.Database}, {"sslmode", tls}, {"application_name", r.Name}} {
+		{"dbname", r.Source.Database}, {"sslmode", tls}, {"sslrootcert", r.Source.CAFile}, {"application_name", r.Name}} {
 		if kv[1] != "" {
 			info += kv[0] + "=" + quoteParam(kv[1]) + " "
 		}

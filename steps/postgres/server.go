@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -26,6 +27,8 @@ type Server struct {
 	Password  secret.Value // empty: none is offered
 	Database  string
 	TLS       string // sslmode as libpq has it: disable, prefer, require, verify-ca, verify-full; empty: disable
+	Trust     remote.Trust
+	CAFile    string // path of Trust.CA on the host: a server that replicates reads it at the same path
 	Container string // of the host, in which the client tools are run; empty: the host's own
 	Inside    string // Addr as a program in Container sees it; empty: the same
 
@@ -92,6 +95,9 @@ func (s Server) Connect(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address %q, tls %q: %w", s.Addr, s.TLS, err)
 	}
+	if err := s.verify(c); err != nil {
+		return nil, err
+	}
 	c.User, c.Password, c.Database = s.User, s.Password.Reveal(), s.Database
 	c.ConnectTimeout = 30 * time.Second
 	c.LookupFunc = func(_ context.Context, h string) ([]string, error) { return []string{h}, nil } // the host resolves it
@@ -112,7 +118,10 @@ func (s Server) Connect(ctx context.Context) (*pgx.Conn, error) {
 	}
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
-		return nil, fmt.Errorf("log in as %s to %s: %w", s.User, s, plain(err))
+		if told := s.Trust.Told(err); told != err {
+			return nil, fmt.Errorf("log in as %s to %s: %w", s.User, s, told)
+		}
+		return nil, fmt.Errorf("log in as %s to %s: %w", s.User, s, s.plain(err))
 	}
 	conn.PgConn().CustomData()[mergerKey] = m
 	return conn, nil
@@ -123,12 +132,34 @@ func quoteParam(s string) string {
 	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }
 
+// verify gives pgx the authority and the name, where it looks at them.
+func (s Server) verify(c *pgx.ConnConfig) error {
+	if !strings.HasPrefix(s.TLS, "verify") || c.TLSConfig == nil {
+		return nil
+	}
+	pool, err := s.Trust.Pool()
+	if err != nil {
+		return err
+	}
+	if pool != nil {
+		c.TLSConfig.RootCAs = pool
+	}
+	if s.Trust.Name != "" {
+		c.TLSConfig.ServerName = s.Trust.Name
+	}
+	return nil
+}
+
 // plain leaves out pgx's own beginning, which names an address that is not the
 // one people gave.
-func plain(err error) error {
+func (s Server) plain(err error) error {
 	text := err.Error()
 	if i := strings.LastIndex(text, ": server error: "); i >= 0 {
-		return refused{text[i+len(": server error: "):], err}
+		text = text[i+len(": server error: "):]
+		if no, ok := errors.AsType[*pgconn.PgError](err); ok && no.Code == "28000" && (s.TLS == "" || s.TLS == "disable") && strings.Contains(text, "no encryption") {
+			text += ": if it is let in by TLS (hostssl), set tls: require, verify-ca or verify-full"
+		}
+		return refused{text, err}
 	}
 	return err
 }

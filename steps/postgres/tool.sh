@@ -1,10 +1,31 @@
 # Runs a client program of PostgreSQL. $1 is its name, $2 the least major
 # version that will do (0: any), $3 the connection; the rest are its arguments.
-# The first line of stdin is a line of a password file, or empty; what follows
-# is the program's stdin.
+# The first line of stdin is a line of a password file, or empty. Where the
+# connection wants certificates of its own they are next, up to #belay-end. What
+# follows is the program's stdin.
 set -u
 IFS= read -r line || exit 121
 name=$1 least=$2 to=$3
+unset PGSERVICE PGOPTIONS PGSSLMODE
+case $to in
+*sslrootcert=/dev/fd/8)
+	umask 077
+	f=$(mktemp "${TMPDIR:-/tmp}/belay.XXXXXX") || exit 122
+	while IFS= read -r l && [ "$l" != "#belay-end" ]; do printf '%s\n' "$l"; done >"$f"
+	exec 8<"$f"
+	rm -f -- "$f"
+	;;
+*"sslmode='verify"*)
+	if [ ! -f "${HOME:-/}/.postgresql/root.crt" ] && [ -z "${PGSSLROOTCERT:-}" ]; then
+		for f in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem; do
+			[ -r "$f" ] || continue
+			PGSSLROOTCERT=$f
+			export PGSSLROOTCERT
+			break
+		done
+	fi
+	;;
+esac
 shift 3
 prog='' best='' seen=''
 for p in "$(command -v "$name" 2>/dev/null)" /usr/lib/postgresql/*/bin/"$name" /usr/pgsql-*/bin/"$name" \
@@ -20,7 +41,6 @@ if [ -z "$prog" ]; then
 	echo "no $name of version $least or newer was found; there is:${seen:- none}" >&2
 	exit 120
 fi
-unset PGSERVICE PGOPTIONS PGSSLMODE
 LC_ALL=C
 export LC_ALL
 if [ -n "$line" ]; then

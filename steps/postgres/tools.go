@@ -36,7 +36,7 @@ var ErrNoTool = errors.New("client program missing")
 // a file without a name while the tool runs; it is in no argument and in no
 // environment. Errors are those of remote.Runner, or wrap ErrNoTool.
 func (s Server) Run(ctx context.Context, t Tool) error {
-	line, err := s.passLine()
+	line, err := s.head()
 	if err != nil {
 		return err
 	}
@@ -63,6 +63,15 @@ func (s Server) Run(ctx context.Context, t Tool) error {
 	return nil
 }
 
+// head is what tool.sh reads before the tool's own stdin.
+func (s Server) head() (string, error) {
+	line, err := s.passLine()
+	if s.Trust.CA != "" {
+		line += "\n" + strings.TrimSpace(s.Trust.CA) + "\n#belay-end"
+	}
+	return line, err
+}
+
 // passLine is the password as a line of a password file (PostgreSQL manual,
 // 34.16); empty where there is none.
 func (s Server) passLine() (string, error) {
@@ -74,6 +83,22 @@ func (s Server) passLine() (string, error) {
 		return "", errors.New("the password has a line break in it, which PostgreSQL's password file cannot hold")
 	}
 	return "*:*:*:*:" + strings.NewReplacer(`\`, `\\`, `:`, `\:`).Replace(p), nil
+}
+
+// trusted are the parameters by which a tool looks at the certificate. The
+// name that it shall have takes the place of the host, whose address goes by
+// hostaddr then.
+func (s Server) trusted(host string) (info string) {
+	if !strings.HasPrefix(s.TLS, "verify") {
+		return ""
+	}
+	if s.Trust.Name != "" {
+		info += "host=" + quoteParam(s.Trust.Name) + " hostaddr=" + quoteParam(host) + " " // the last of two counts
+	}
+	if s.Trust.CA != "" {
+		info += "sslrootcert=/dev/fd/8"
+	}
+	return info
 }
 
 // conninfo is the connection as the tool sees it, without the password.
@@ -102,5 +127,5 @@ func (s Server) conninfo() (string, error) {
 	for _, kv := range [][2]string{{"host", host}, {"port", port}, {"user", s.User}, {"dbname", s.Database}, {"sslmode", tls}, {"application_name", "belay"}} {
 		info += kv[0] + "=" + quoteParam(kv[1]) + " "
 	}
-	return strings.TrimSpace(info), nil
+	return strings.TrimSpace(info + s.trusted(host)), nil
 }

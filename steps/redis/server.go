@@ -27,6 +27,7 @@ type Server struct {
 	Password  secret.Value // empty: none is offered
 	DB        int
 	TLS       string // disable (or empty), require (any certificate), verify-full
+	Trust     remote.Trust
 	Container string // of the host, in which the server is; for people only
 }
 
@@ -101,6 +102,8 @@ func (s Server) Connect(ctx context.Context) (*Client, error) {
 		}
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
+		} else if _, lost := errors.AsType[*remote.UnreachableError](err); dialed == nil && !lost && (s.TLS == "" || s.TLS == "disable") && Broken(err) {
+			err = fmt.Errorf("%w: somebody listens there and does not speak Redis; it may want TLS: set tls: require", err)
 		}
 		return nil, fmt.Errorf("log in as %s to %s: %w", account(s.User), s, err)
 	}
@@ -116,10 +119,18 @@ func (s Server) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil || s.TLS == "" || s.TLS == "disable" {
 		return conn, err
 	}
-	host, _, _ := net.SplitHostPort(s.Addr)
-	safe := tls.Client(conn, &tls.Config{ServerName: host, InsecureSkipVerify: s.TLS == "require", MinVersion: tls.VersionTLS12})
+	config, err := s.Trust.Config(s.Addr)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	config.InsecureSkipVerify = s.TLS == "require"
+	safe := tls.Client(conn, config)
 	if err := safe.HandshakeContext(ctx); err != nil {
 		conn.Close()
+		if said := s.Trust.Told(err); said != err {
+			return nil, said
+		}
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
 	return safe, nil
