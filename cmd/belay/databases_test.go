@@ -42,6 +42,7 @@ vars:
   stop: lab-db stop "$1"
   start: lab-db start "$1"
   retire: mv /srv/db/"$1" /srv/db/"$1".retired
+  unretire: '[ ! -e /srv/db/"$1".retired ] || mv -T /srv/db/"$1".retired /srv/db/"$1"'
   kept: 15s
   look_every: 300ms
   bad_for: 2s
@@ -58,10 +59,11 @@ secrets:
   mailcow: {env: LAB_MAILCOW}
 `
 
+var nineSecrets = []string{"LAB_ADMIN=lab-admin", "LAB_GITLAB=app-gitlab", "LAB_KEYCLOAK=app-keycloak", "LAB_WS_GIBD=app-ws_gibd", "LAB_APPWRITE=app-appwrite", "LAB_MAILCOW=app-mailcow"}
+
 func runNine(t *testing.T, l *dockerlab.Lab, then ...string) (int, string) {
 	t.Helper()
-	return onLab(t, l, "databases-to-one-host", nineOverlay, labAnswers("apps", then...),
-		"LAB_ADMIN=lab-admin", "LAB_GITLAB=app-gitlab", "LAB_KEYCLOAK=app-keycloak", "LAB_WS_GIBD=app-ws_gibd", "LAB_APPWRITE=app-appwrite", "LAB_MAILCOW=app-mailcow")
+	return onLab(t, l, "databases-to-one-host", nineOverlay, labAnswers("apps", then...), nineSecrets...)
 }
 
 func TestDatabasesForward(t *testing.T) {

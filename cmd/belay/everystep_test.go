@@ -30,8 +30,10 @@ import (
 // any more. (A change is a command that is not Pure, or a request over a dialled
 // connection that is a POST, PUT or DELETE; how many a step makes is counted in
 // the first run, which fails in the last step.) With BELAY_CRASH_ALL=1 all are
-// tried, in parts with BELAY_CRASH_PART=K/N; else `tries` of them, spread over
-// the whole plan.
+// tried; with BELAY_CRASH_ALL=paragraphs a step that the plan writes once for
+// several values (each) fails once during, for the first of them, and once
+// after, for the last. Both go in parts with BELAY_CRASH_PART=K/N. Else it is
+// `tries` of them, spread over the whole plan.
 func failEveryStep(t *testing.T, w everyStep) {
 	t.Helper()
 	dir := t.TempDir()
@@ -100,15 +102,47 @@ func (w *everyStep) points(t *testing.T, p *plan.Plan) []failPoint {
 			all = append(all, failPoint{s.ID, "after"}, failPoint{s.ID, "during"})
 		}
 	}
-	if os.Getenv("BELAY_CRASH_ALL") == "1" || w.tries == 0 || w.tries >= len(all) {
+	which := os.Getenv("BELAY_CRASH_ALL")
+	if which == "paragraphs" {
+		all = perParagraph(p, all)
+	}
+	if which != "" || w.tries == 0 || w.tries >= len(all) {
 		first, end := crashPart(t, len(all)-1)
 		return append(all[:1:1], all[1+first:1+end]...)
 	}
 	some := all[:1:1]
-	for i := 1; i < w.tries; i++ {
-		some = append(some, all[1+(i-1)*(len(all)-1)/(w.tries-1)+i%2])
+	for i := 1; i < w.tries; i++ { // the middles of as many equal parts
+		some = append(some, all[1+(2*i-1)*(len(all)-1)/(2*(w.tries-1))])
 	}
 	return slices.Compact(some)
+}
+
+// perParagraph leaves, of the steps that one paragraph of the plan makes, the
+// first during and the last after; half of the parts then bring every paragraph
+// once. all goes backwards and begins with a step that stays.
+func perParagraph(p *plan.Plan, all []failPoint) (some []failPoint) {
+	type paragraph struct {
+		line int
+		when string
+	}
+	last, first := map[paragraph]string{}, map[paragraph]string{}
+	for _, at := range all {
+		key := paragraph{p.Step(at.step).Line, at.when}
+		first[key] = at.step
+		if last[key] == "" {
+			last[key] = at.step
+		}
+	}
+	var after []failPoint
+	for _, at := range all[1:] {
+		switch key := (paragraph{p.Step(at.step).Line, at.when}); {
+		case at.when == "during" && at.step == first[key]:
+			some = append(some, at)
+		case at.when == "after" && at.step == last[key]:
+			after = append(after, at)
+		}
+	}
+	return slices.Concat(all[:1], some, after)
 }
 
 // fail runs the plan with a failure at one point, rolls back, and says what is

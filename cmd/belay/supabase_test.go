@@ -114,9 +114,11 @@ func (s supabaseLab) posts() bool {
 	return err == nil
 }
 
+var supabaseSecrets = []string{"LAB_HOSTED=lab-admin", "LAB_PG=lab-admin", "LAB_APP=app-secret-7"}
+
 func (s supabaseLab) run(t *testing.T, then ...string) (int, string) {
 	t.Helper()
-	return onLab(t, s.Lab, "supabase-to-postgres", s.overlay, labAnswers("vps", then...), "LAB_HOSTED=lab-admin", "LAB_PG=lab-admin", "LAB_APP=app-secret-7")
+	return onLab(t, s.Lab, "supabase-to-postgres", s.overlay, labAnswers("vps", then...), supabaseSecrets...)
 }
 
 func TestSupabaseForward(t *testing.T) {

@@ -67,8 +67,6 @@ secrets:
 %s`, at("db"), at("apps"), kept, secrets)
 }
 
-var swarmSecrets = []string{"LAB_ADMIN=lab-admin", "LAB_GITLAB=app-gitlab", "LAB_KEYCLOAK=app-keycloak", "LAB_WS_GIBD=app-ws_gibd", "LAB_APPWRITE=app-appwrite", "LAB_MAILCOW=app-mailcow"}
-
 // TestSwarm goes back from failures, and then forward to the end, in one lab.
 func TestSwarm(t *testing.T) {
 	l := swarmServers(t)
@@ -84,7 +82,7 @@ func TestSwarm(t *testing.T) {
 		}
 		failEveryStep(t, everyStep{
 			plan: string(text), overlay: swarmOverlay(l, "7d"), host: "apps", idle: idle, tries: 1,
-			env: append([]string{"BELAY_SSH_CONFIG=" + l.SSHConfig()}, swarmSecrets...),
+			env: append([]string{"BELAY_SSH_CONFIG=" + l.SSHConfig()}, nineSecrets...),
 			world: func(t *testing.T) string {
 				return l.Exec("apps", "/root/count; /root/names; /root/state") + l.Exec("db", "docker ps -aq; docker info --format '{{.Swarm.LocalNodeState}}'") +
 					l.Exec("spare", "docker info --format '{{.Swarm.LocalNodeState}}'") + l.Exec("monitor", "docker info --format '{{.Swarm.LocalNodeState}}'")
@@ -102,7 +100,7 @@ func TestSwarm(t *testing.T) {
 }
 
 func swarmForward(t *testing.T, l *dockerlab.Lab) {
-	code, out := onLab(t, l, "databases-to-swarm", swarmOverlay(l, "0s"), labAnswers("apps", toTheEnd, "  - {question: close, choice: close, text: apps}"), swarmSecrets...)
+	code, out := onLab(t, l, "databases-to-swarm", swarmOverlay(l, "0s"), labAnswers("apps", toTheEnd, "  - {question: close, choice: close, text: apps}"), nineSecrets...)
 	if code != exitClosed {
 		t.Fatalf("belay ended with %d:\n%s", code, out)
 	}
