@@ -158,7 +158,7 @@ func (c *composeDown) Undo(ctx context.Context, e Env) error {
 		if err := composeRun(ctx, e, v, append([]string{"up", "-d", "--no-deps"}, ran...)...); err != nil {
 			return err
 		}
-		w := composeWait{services: ran, limit: time.Duration(c.Wait)}
+		w := composeWait{services: ran, limit: time.Duration(c.Wait), settle: min(composeSettle, time.Duration(c.Wait)/2)}
 		if err := w.wait(ctx, e, v.project.Name); err != nil {
 			return err
 		}

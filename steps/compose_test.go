@@ -270,13 +270,13 @@ func (l *composeLab) crashing(t *testing.T) {
 	p := l.project(t, composeFile+"  # admin is not well\n")
 	file := strings.Replace(composeFile, "volumes: {data", "  admin: {image: belaytest, command: [crash]}\nvolumes: {data", 1)
 	fileWrite(t, p.Dir+"/docker-compose.yml", file, 0o644)
-	s := &composeUp{composeProject: p, Wait: remote.Duration(2 * time.Minute)}
+	s := &composeUp{composeProject: p, Wait: remote.Duration(2 * time.Minute), Settle: remote.Duration(time.Minute)}
 	e := newFileEnv(l.shell)
 	err := s.Apply(t.Context(), e.Env)
 	if err == nil || !strings.Contains(err.Error(), "service admin is not up") || !strings.Contains(err.Error(), "boom: no database") {
 		t.Errorf("apply: %v", err)
 	}
-	s.MayFail = []string{"admin"}
+	s.MayFail, s.Settle = []string{"admin"}, 0
 	e.apply(t, s)
 	e.verify(t, s)
 	if c := e.pending(t, s); len(c) != 0 {
@@ -396,6 +396,52 @@ func TestComposeJudge(t *testing.T) {
 	}
 }
 
+// TestComposeSettle: what runs without telling how it is counts as ready only
+// once it has done so for a while, and what ran before at once.
+func TestComposeSettle(t *testing.T) {
+	at := time.Unix(0, 0)
+	run := func(s string, started int64, restarts int) docker.Container {
+		return docker.Container{ID: s, Service: s, State: "running", Started: time.Unix(started, 0), Restarts: restarts, Policy: "always"}
+	}
+	job := docker.Container{ID: "job", Service: "job", State: "exited", Policy: "no"}
+	well := run("well", 7, 0)
+	well.Health = "healthy"
+	w := composeWait{services: []string{"old", "new", "job", "well"}, settle: 3 * time.Second, bad: map[string]time.Time{}}
+	w.see([]docker.Container{run("old", 1, 2)}, at)
+	for i, c := range []struct {
+		after time.Duration
+		new   docker.Container
+		open  []string
+	}{
+		{5 * time.Second, run("new", 9, 0), []string{"new"}},
+		{7 * time.Second, run("new", 9, 0), []string{"new"}},
+		{8 * time.Second, run("new", 10, 1), []string{"new"}}, // it died in between
+		{9 * time.Second, docker.Container{ID: "new", Service: "new", State: "restarting", Exit: 1, Policy: "always"}, []string{"new"}},
+		{10 * time.Second, run("new", 10, 1), []string{"new"}},
+		{12 * time.Second, run("new", 10, 1), []string{"new"}},
+		{13 * time.Second, run("new", 10, 1), nil},
+	} {
+		open, failed := w.judge([]docker.Container{run("old", 1, 2), c.new, job, well}, at.Add(c.after))
+		if d := cmp.Diff(c.open, open); d != "" || failed != "" {
+			t.Errorf("%d: failed %q; %s", i, failed, d)
+		}
+	}
+	// What runs only now and then is no more ready for it.
+	for sec := 20 * time.Second; ; sec += 5 * time.Second {
+		_, _ = w.judge([]docker.Container{{ID: "new", Service: "new", State: "restarting", Exit: 1, Policy: "always"}}, at.Add(sec))
+		_, failed := w.judge([]docker.Container{run("new", int64(sec/time.Second), int(sec))}, at.Add(sec+time.Second))
+		if failed != "" {
+			t.Fatalf("running, it counts as failed: %s", failed)
+		}
+		if sec-20*time.Second > composeCrashing {
+			break
+		}
+	}
+	if _, failed := w.judge([]docker.Container{{ID: "new", Service: "new", State: "restarting", Exit: 1, Policy: "always"}}, at.Add(90*time.Second)); failed != "new" {
+		t.Errorf("a container that starts again and again is not given up: %q", failed)
+	}
+}
+
 func TestComposeValidate(t *testing.T) {
 	for _, s := range []Validator{
 		&composeUp{composeProject: composeProject{Dir: "x"}},
@@ -403,6 +449,7 @@ func TestComposeValidate(t *testing.T) {
 		&composeUp{composeProject: composeProject{Dir: "/x", File: []string{""}}},
 		&composeUp{composeProject: composeProject{Dir: "/x"}, Services: []string{"--x"}},
 		&composeUp{composeProject: composeProject{Dir: "/x"}, Healthy: []string{"a"}, MayFail: []string{"a"}},
+		&composeUp{composeProject: composeProject{Dir: "/x"}, Wait: remote.Duration(time.Second), Settle: remote.Duration(time.Second)},
 		&composeDown{composeProject: composeProject{Dir: "/x"}, Volumes: "true"},
 	} {
 		if s.Validate() == nil {

@@ -32,13 +32,14 @@ type composeUp struct {
 	Build          bool            `yaml:"build" doc:"build images first"`
 	Pull           string          `yaml:"pull" enum:"always|missing|never" default:"missing" doc:"when images are pulled; never needs Compose v2"`
 	Wait           remote.Duration `yaml:"wait" default:"5m" doc:"how long the services may take until they are ready; one that keeps crashing fails the step sooner"`
+	Settle         remote.Duration `yaml:"settle" default:"3s" doc:"how long a container without a healthcheck must run until its service counts as ready: right after its start everything runs"`
 	Healthy        []string        `yaml:"healthy" doc:"services that must have a healthcheck and pass it; others need to only if they have one"`
 	MayFail        []string        `yaml:"may_fail" doc:"services that need not be ready"`
 	Follow         []string        `yaml:"follow" doc:"services whose containers' log comes into the step's log while it waits"`
 }
 
 func (c *composeUp) Validate() error {
-	errs := append(c.validate(), composeCheckServices("services", c.Services),
+	errs := append(c.validate(), composeCheckSettle(c.Settle, c.Wait), composeCheckServices("services", c.Services),
 		composeCheckServices("healthy", c.Healthy), composeCheckServices("may_fail", c.MayFail), composeCheckServices("follow", c.Follow))
 	for i, s := range c.MayFail {
 		if slices.Contains(c.Healthy, s) {
@@ -46,6 +47,13 @@ func (c *composeUp) Validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func composeCheckSettle(settle, wait remote.Duration) error {
+	if settle > 0 && settle >= wait {
+		return Field("settle", "services could never be ready: wait is %s", time.Duration(wait))
+	}
+	return nil
 }
 
 func (c *composeUp) Needs(on string) []checks.Check { return c.needs(on) }
@@ -184,7 +192,8 @@ func (c *composeUp) Apply(ctx context.Context, e Env) error {
 			return err
 		}
 	}
-	w := composeWait{services: want, healthy: c.Healthy, mayFail: c.MayFail, limit: time.Duration(c.Wait), follow: &composeFollow{services: c.Follow}}
+	w := composeWait{services: want, healthy: c.Healthy, mayFail: c.MayFail, limit: time.Duration(c.Wait), settle: time.Duration(c.Settle), follow: &composeFollow{services: c.Follow}}
+	w.see(v.containers, time.Now())
 	w.follow.begin(ctx, e)
 	if err := composeRun(ctx, e, v, c.words()...); err != nil {
 		return w.explain(ctx, e, v.project.Name, err)

@@ -50,6 +50,7 @@ func (c *composeUpgrade) Apply(ctx context.Context, e Env) error {
 		return err
 	}
 	w := c.waiter(s.want)
+	w.see(s.containers, time.Now())
 	w.follow = &composeFollow{services: c.Follow}
 	w.follow.begin(ctx, e)
 	err = composeRun(ctx, e, s.composeView, c.words()...)
@@ -66,7 +67,7 @@ func (c *composeUpgrade) Apply(ctx context.Context, e Env) error {
 }
 
 func (c *composeUpgrade) waiter(services []string) *composeWait {
-	return &composeWait{services: services, healthy: c.Healthy, mayFail: c.MayFail, limit: time.Duration(c.Wait)}
+	return &composeWait{services: services, healthy: c.Healthy, mayFail: c.MayFail, limit: time.Duration(c.Wait), settle: time.Duration(c.Settle)}
 }
 
 // failed goes back at once where the plan says so.

@@ -197,7 +197,7 @@ func (l *composeUpgradeLab) unhealthy(t *testing.T) {
 	was, web := l.state(), l.id("web")
 	l.tag(t, "bad")
 	defer l.tag(t, "v1")
-	s := &composeUpgrade{composeProject: l.project(), Services: []string{"web"}, Pull: "never", Wait: remote.Duration(time.Minute), Follow: []string{"web"}}
+	s := &composeUpgrade{composeProject: l.project(), Services: []string{"web"}, Pull: "never", Wait: remote.Duration(2 * time.Minute), Settle: remote.Duration(time.Minute), Follow: []string{"web"}}
 	e := dockerEnv(l.b)
 	if err := s.Apply(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "boom: no such column") {
 		t.Errorf("apply: %v", err)
@@ -209,7 +209,7 @@ func (l *composeUpgradeLab) unhealthy(t *testing.T) {
 	if now := l.state(); now != was || l.id("web") == web {
 		t.Errorf("after undo:\n%s\nbefore:\n%s", now, was)
 	}
-	s.Unhealthy = "back"
+	s.Unhealthy, s.Settle = "back", remote.Duration(5*time.Second)
 	e = dockerEnv(l.b)
 	if err := s.Apply(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "run the images from before again") {
 		t.Errorf("apply: %v", err)

@@ -25,9 +25,50 @@ type composeWait struct {
 	healthy  []string // must have a healthcheck, and pass it
 	mayFail  []string
 	limit    time.Duration
+	settle   time.Duration  // how long a container without a healthcheck must be seen to run
 	follow   *composeFollow // nil: nobody's log
 
-	bad map[string]time.Time // since when a service has been failing
+	bad  map[string]time.Time         // since when a service has been failing
+	runs map[composeRunning]time.Time // since when it was seen
+}
+
+// composeRunning is one start of a container.
+type composeRunning struct {
+	id       string
+	started  int64 // by the engine's clock, which is compared with no other
+	restarts int
+}
+
+// composeSettle is how long one is looked at where the plan does not say.
+const composeSettle = 3 * time.Second
+
+// see notes what runs, and forgets what no longer does. Looked at before
+// anything is changed, what runs already need not settle.
+func (w *composeWait) see(all []docker.Container, now time.Time) {
+	runs := map[composeRunning]time.Time{}
+	for _, c := range all {
+		if c.State != "running" {
+			continue
+		}
+		r := composeRunning{c.ID, c.Started.UnixNano(), c.Restarts}
+		runs[r] = now
+		if first, ok := w.runs[r]; ok {
+			runs[r] = first
+		}
+	}
+	w.runs = runs
+}
+
+// settled tells whether what runs of a service without telling how it is has
+// done so for a while: right after its start, everything runs.
+func (w *composeWait) settled(all []docker.Container, service string, now time.Time) bool {
+	for _, c := range all {
+		first, ok := w.runs[composeRunning{c.ID, c.Started.UnixNano(), c.Restarts}]
+		if c.Service == service && ok && c.Health == "" && now.Sub(first) < w.settle {
+			return false
+		}
+	}
+	return true
 }
 
 // wait polls until every service is ready, one fails for good, or time is up.
@@ -36,6 +77,7 @@ func (w *composeWait) wait(ctx context.Context, e Env, project string) error {
 	defer cancel()
 	w.bad = map[string]time.Time{}
 	var last []docker.Container
+	var open []string
 	for {
 		all, err := docker.Containers(ctx, e.Host, project)
 		if err == nil {
@@ -43,7 +85,8 @@ func (w *composeWait) wait(ctx context.Context, e Env, project string) error {
 			if w.follow != nil {
 				w.follow.take(ctx, e, all)
 			}
-			open, failed := w.judge(all, time.Now())
+			var failed string
+			open, failed = w.judge(all, time.Now())
 			e.Say(Progress{Done: int64(len(w.services) - len(open)), Total: int64(len(w.services)), Unit: "services", Text: composeText(open)})
 			switch {
 			case failed != "":
@@ -59,7 +102,6 @@ func (w *composeWait) wait(ctx context.Context, e Env, project string) error {
 			if !errors.Is(context.Cause(ctx), errComposeLate) {
 				return context.Cause(ctx)
 			}
-			open, _ := w.judge(last, time.Now())
 			if len(open) == 0 {
 				return fmt.Errorf("project %s: the engine did not answer within %s", project, w.limit)
 			}
@@ -98,6 +140,7 @@ func composeText(open []string) string {
 // judge returns the services that are not ready yet, and the first that has
 // failed for good.
 func (w *composeWait) judge(all []docker.Container, now time.Time) (open []string, failed string) {
+	w.see(all, now)
 	for _, s := range w.services {
 		ready, fatal, crashing := composeServiceState(all, s, slices.Contains(w.healthy, s))
 		if slices.Contains(w.mayFail, s) {
@@ -106,7 +149,7 @@ func (w *composeWait) judge(all []docker.Container, now time.Time) (open []strin
 			}
 			continue
 		}
-		if ready {
+		if ready && w.settled(all, s, now) {
 			delete(w.bad, s)
 			continue
 		}
@@ -157,9 +200,13 @@ func (w *composeWait) failure(ctx context.Context, e Env, all []docker.Container
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
 	msg := fmt.Sprintf("service %s is not up", service)
-	n := 0
+	n, runs := 0, ""
 	for _, c := range all {
-		if c.Service != service || c.Ready() && !slices.Contains(w.healthy, service) {
+		if c.Service != service {
+			continue
+		}
+		if c.Ready() && !slices.Contains(w.healthy, service) {
+			runs = c.Name
 			continue
 		}
 		n++
@@ -176,7 +223,11 @@ func (w *composeWait) failure(ctx context.Context, e Env, all []docker.Container
 			msg += "\n" + logs
 		}
 	}
-	if n == 0 {
+	switch {
+	case n > 0:
+	case runs != "":
+		msg += fmt.Sprintf(": %s runs, but not for %s yet", runs, w.settle)
+	default:
 		msg += ": it has no container"
 	}
 	return errors.New(msg)

@@ -15,7 +15,7 @@ type Judged struct {
 
 // Strict says what counts as a difference.
 type Strict struct {
-	Since time.Time // entries changed at the source at that moment or later do not count; zero: all count
+	Since time.Time // what changed at the source at that moment or later, by Tree.At's clock, does not count; zero: all count
 	Extra bool      // what only the target has counts
 	Named int       // how many are named; default 10
 }
@@ -33,8 +33,11 @@ func Differences(from, to *Tree, how Strict) (Judged, error) {
 			j.First = append(j.First, Name(p)+" "+fmt.Sprintf(format, args...))
 		}
 	}
-	live := func(a *Entry) bool { return !how.Since.IsZero() && a.Change >= how.Since.Unix() }
-	err := t.both(func(a, b *Entry) {
+	live, err := t.live(how.Since)
+	if err != nil {
+		return j, err
+	}
+	err = t.both(func(a, b *Entry) {
 		switch {
 		case a == nil && (!how.Extra || !how.Since.IsZero()):
 			j.Extra++
@@ -55,6 +58,29 @@ func Differences(from, to *Tree, how Strict) (Judged, error) {
 		}
 	})
 	return j, err
+}
+
+// stampLag is how far the time that a file system gives to a change may lie
+// before the moment of it: it is that of the kernel's last tick, and a virtual
+// machine under load may have been late to tick.
+const stampLag = time.Second
+
+// live tells of an entry of the source whether it changed since: itself, or
+// with a directory above it that was moved to where it is, which changes no
+// time of what is in it.
+func (t *Todo) live(since time.Time) (func(a *Entry) bool, error) {
+	if since.IsZero() {
+		return func(*Entry) bool { return false }, nil
+	}
+	from := since.Add(-stampLag).Unix()
+	moved := map[string]bool{}
+	err := t.both(func(a, b *Entry) {
+		// Entries that come and go change what is in a directory, too.
+		if a != nil && a.Type == 'd' && a.Path != "." && a.Change >= from && (b == nil || a.Sec < from) {
+			moved[a.Path] = true
+		}
+	})
+	return func(a *Entry) bool { return a.Change >= from || under(a.Path, moved) }, err
 }
 
 func moment(e Entry) string {

@@ -227,30 +227,39 @@ func upTo(in *bufio.Reader, end byte) (string, error) {
 	}
 }
 
-// part puts one part of the tree together.
+// part puts one part of the tree together. What was gone by the time of its
+// stat is left out.
 func (t *Tree) part(i int) (map[string]Entry, error) {
-	all := map[string]Entry{}
+	all, sums, links := map[string]Entry{}, map[string]string{}, map[string]string{}
 	err := t.spool.records(i, func(f []string) error {
-		e, known := all[f[0]]
-		switch {
-		case f[1] == "S":
-			var err error
-			if e, err = parseStat(f[0], f[2]); err != nil {
+		switch f[1] {
+		case "S":
+			e, err := parseStat(f[0], f[2])
+			if err != nil {
 				return err
 			}
 			if t.links[e.inode] > 1 {
 				e.First = t.first[e.inode]
 			}
-		case !known:
-			return nil // it came up after the first look
-		case f[1] == "H":
-			e.Sum = f[2]
-		case f[1] == "L":
-			e.Link = f[2]
+			all[f[0]] = e
+		case "H":
+			sums[f[0]] = f[2]
+		case "L":
+			links[f[0]] = f[2]
 		}
-		all[f[0]] = e
 		return nil
 	})
+	for p, e := range all {
+		switch e.Type {
+		case 'f':
+			e.Sum = sums[p]
+		case 'l':
+			e.Link = links[p]
+		default:
+			continue
+		}
+		all[p] = e
+	}
 	return all, err
 }
 

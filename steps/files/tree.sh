@@ -2,9 +2,9 @@
 # file. $3: "loose" lets entries vanish meanwhile. Then patterns to leave out:
 # with a slash in it from the top, else any name. Answers in sections, each a
 # letter and a number on a line, so many names ended by NUL, then
-#   S  a line each of stat, - for what is gone
-#   H  a line each of sha256sum, - for what cannot be read
 #   L  so many targets of links ended by NUL
+#   H  a line each of sha256sum, - for what cannot be read
+#   S  a line each of stat, - for what is gone
 # First "belay-tree SECONDS PATH" (the host's clock; the path ended by NUL), last
 # a line "end".
 set -u
@@ -56,7 +56,8 @@ printf "L%s\n" $#
 tell "$@"
 for f do readlink -n "$f"; printf "\0"; done'
 bad() { [ -n "$loose" ] || exit 1; }
-find . "$@" -exec sh -c "$stat_them" sh {} + || bad
+# The stat comes last, so that what changes meanwhile has the time of that.
 find . "$@" -type l -exec sh -c "$link_them" sh {} + || bad
 [ -z "$sums" ] || find . "$@" -type f -exec sh -c "$sum_them" sh {} + || bad
+find . "$@" -exec sh -c "$stat_them" sh {} + || bad
 echo end
