@@ -34,6 +34,10 @@ type Finding struct {
 	Text   string // one sentence: "port 8088 is held by stoatchat (pid 412)"
 	Fix    string // what to do about it; empty for Pass
 	Detail string // lines of evidence, for the detail card
+
+	// Awaits is what is not there yet, of an Unknown that is so for want of it:
+	// "port 5432 of db". A step of the plan may bring it (steps.Bringer).
+	Awaits string
 }
 
 // ID names what was judged, the same over re-checks: "port/chat/8088". Judge

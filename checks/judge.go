@@ -16,8 +16,9 @@ const atOnce = 16
 // Judge runs the checks at the same time and returns all findings: blocks
 // first, then unknowns, warnings and passes, each in the order of list. A
 // check that returns an error, panics, or finds nothing at all gives one
-// Unknown. The hosts of w are made read-only. Two findings that would share an
-// ID get "#2", "#3" … at the end of the later ones' keys.
+// Unknown. The hosts of w are made read-only. What several checks find in the
+// same words is told once; else two findings that would share an ID get "#2",
+// "#3" … at the end of the later ones' keys.
 func Judge(ctx context.Context, w World, list []Check) []Finding {
 	hosts := make(remote.Hosts, len(w.Hosts))
 	for name, h := range w.Hosts {
@@ -35,7 +36,7 @@ func Judge(ctx context.Context, w World, list []Check) []Finding {
 		})
 	}
 	all.Wait()
-	found := slices.Concat(results...)
+	found := once(slices.Concat(results...))
 	uniqueIDs(found)
 	slices.SortStableFunc(found, func(a, b Finding) int { return rank(a.Level) - rank(b.Level) })
 	return found
@@ -93,6 +94,16 @@ func rank(l Level) int {
 		return 3
 	}
 	return 1
+}
+
+// once leaves the first of findings that are alike in everything.
+func once(found []Finding) []Finding {
+	told := map[Finding]bool{}
+	return slices.DeleteFunc(found, func(f Finding) bool {
+		again := told[f]
+		told[f] = true
+		return again
+	})
 }
 
 func uniqueIDs(found []Finding) {

@@ -168,3 +168,20 @@ func (d dead) Dial(context.Context, string, string) (net.Conn, error) {
 	d.t.Error("a connection was made from a host that was not reached")
 	return nil, errors.New("no")
 }
+
+// same finds the same as others do.
+type same string
+
+func (s same) Assess(context.Context, World) ([]Finding, error) {
+	return []Finding{{Check: "swarm", Host: "db", Key: "manager", Text: "no Swarm"}, {Check: "swarm", Host: "db", Key: "ports", Text: string(s)}}, nil
+}
+
+func TestJudgeTellsOnce(t *testing.T) {
+	var ids []string
+	for _, f := range Judge(t.Context(), World{}, []Check{same("a"), same("b"), same("b")}) {
+		ids = append(ids, f.ID()+" "+f.Text)
+	}
+	if d := cmp.Diff([]string{"swarm/db/manager no Swarm", "swarm/db/ports a", "swarm/db/ports#2 b"}, ids); d != "" {
+		t.Error(d)
+	}
+}

@@ -50,7 +50,7 @@ func (n *redisNeeds) Assess(ctx context.Context, w checks.World) ([]checks.Findi
 	j := &redisVerdicts{key: key, source: name(n.copy.From), target: name(n.copy.To)}
 	p, err := n.copy.open(ctx, e)
 	if err != nil {
-		j.noLogin(err)
+		j.noLogin(err, awaitedPort(j.target, n.copy.To.Addr))
 		return j.all, nil
 	}
 	defer p.close()
@@ -93,13 +93,14 @@ func (j *redisVerdicts) say(about, host string, level checks.Level, text, fix st
 // noLogin judges a server that could not be asked. A target may be there only
 // once an earlier step has started it; one that answers and refuses is wrong
 // now as well.
-func (j *redisVerdicts) noLogin(err error) {
+func (j *redisVerdicts) noLogin(err error, awaits string) {
 	side, _ := errors.AsType[*redisSideError](err)
 	switch {
 	case side != nil && side.Side == "source":
 		j.say("log in", j.source, checks.Block, err.Error(), "correct address, user and password, or see why the server does not answer")
 	case side != nil && !redis.Refused(err):
 		j.say("log in", j.target, checks.Unknown, err.Error(), "if a step of this plan starts it first, accept that: the copy looks again before it changes anything; else correct the address")
+		j.all[len(j.all)-1].Awaits = awaits
 	default:
 		j.say("log in", j.target, checks.Block, err.Error(), "correct address, user and password")
 	}

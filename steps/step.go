@@ -61,6 +61,13 @@ type Needer interface {
 	Needs(on string) []checks.Check
 }
 
+// Bringer is a step that brings what later steps need, and an assessment cannot
+// see yet: "port 5432 of db", in the words of checks.Finding.Awaits. on is as for
+// Needer.
+type Bringer interface {
+	Brings(on string) []string
+}
+
 // Repeater is a step that may be tried again by itself (retry), because doing
 // it twice equals doing it once.
 type Repeater interface{ Repeatable() bool }

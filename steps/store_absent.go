@@ -38,6 +38,6 @@ func storeAbsent(ctx context.Context, w checks.World, on string, s store, port, 
 	if _, lost := errors.AsType[*remote.UnreachableError](err); lost || dial.Err() != nil {
 		return f, false
 	}
-	return checks.Finding{Host: name, Key: key, Text: fmt.Sprintf("nobody listens at %s of %s yet: %s", addr, name, checks.OneLine(err.Error(), 200)),
+	return checks.Finding{Host: name, Key: key, Awaits: awaitedPort(name, addr), Text: fmt.Sprintf("nobody listens at %s of %s yet: %s", addr, name, checks.OneLine(err.Error(), 200)),
 		Fix: "if a step of this plan starts the server first, accept that: what fills it looks again before it changes anything; else correct the address, or start it"}, true
 }

@@ -79,11 +79,11 @@ func (n *swarmNeed) Assess(ctx context.Context, w checks.World) ([]checks.Findin
 }
 
 func (n *swarmNeed) manager(ctx context.Context, eng *docker.Engine, h remote.Host, f checks.Finding) checks.Finding {
-	f.Key = "manager of " + n.key
+	f.Key = "manager" // of all that one plan runs there
 	err := swarmManager(ctx, eng, h)
 	switch {
 	case errors.Is(err, errNoSwarm):
-		f.Text = fmt.Sprintf("Docker engine %s is in no Swarm", eng.Version)
+		f.Text, f.Awaits = fmt.Sprintf("Docker engine %s is in no Swarm", eng.Version), broughtSwarm(n.on)
 		f.Fix = "if a step of this plan makes or joins one first (swarm.join), accept that; else make one"
 	case err != nil:
 		f.Level, f.Text, f.Fix = checks.Block, n.on+": "+err.Error(), "see the text"

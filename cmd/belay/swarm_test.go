@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -74,6 +75,7 @@ func TestSwarm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	swarmAssessed(t, l, string(text))
 	t.Run("back", func(t *testing.T) {
 		var idle []string // what close removes is gone
 		for _, s := range strings.Fields("gibd-postgres keycloak-postgres wizardsofts-megabuild-postgres-1 appwrite-mariadb mailcowdockerized-mysql-mailcow-1 " +
@@ -125,5 +127,19 @@ func swarmForward(t *testing.T, l *dockerlab.Lab) {
 docker service inspect --format '{{(index .Endpoint.Ports 0).PublishMode}}' $(docker service ls -q) | sort | uniq -c`)
 	if strings.Join(strings.Fields(nodes), " ") != "db Ready Leader. monitor Ready . spare Ready . 9 1/1 9 host" {
 		t.Errorf("the Swarm is:\n%s", nodes)
+	}
+}
+
+// swarmAssessed: of what the plan itself brings, the Swarm and nine servers,
+// nobody is asked whether it will be there.
+func swarmAssessed(t *testing.T, l *dockerlab.Lab, plan string) {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "plan.yaml"), plan)
+	write(t, filepath.Join(dir, "lab.yaml"), swarmOverlay(l, "7d"))
+	env := append([]string{"BELAY_SSH_CONFIG=" + l.SSHConfig(), "BELAY_STATE=" + filepath.Join(dir, "state"), "BELAY_TEST_HOSTS=real"}, nineSecrets...)
+	_, out := belay(t, dir, env, "assess", "plan.yaml", "--with", "lab.yaml")
+	if strings.Contains("\n"+out, "\nunknown ") || strings.Contains("\n"+out, "\nblock ") || strings.Count(out, `comes with the step "Make the Swarm"`) != 1 {
+		t.Errorf("the assessment:\n%s", out)
 	}
 }

@@ -87,7 +87,7 @@ func (e *Engine) assessed(ctx context.Context) ([]journal.Finding, map[string]jo
 	defer e.Looking(false)
 	list := checks.Standing()
 	for _, c := range slices.Concat(e.Plan.Assess, e.Plan.Needs()) {
-		list = append(list, titled{c.Do, c.Title})
+		list = append(list, titled{c.Do, c.Title, c.Brought})
 	}
 	var found []journal.Finding
 	for _, f := range e.Judging(ctx, list) {
@@ -110,10 +110,12 @@ func (e *Engine) judge(ctx context.Context, list []checks.Check) []checks.Findin
 	return checks.Judge(ctx, w, list)
 }
 
-// titled gives a check's findings the title that the plan knows it by.
+// titled gives a check's findings the title that the plan knows it by, and
+// knows what is only not there yet: no person need be asked about that.
 type titled struct {
 	checks.Check
-	title string
+	title   string
+	brought map[string]string // by earlier steps, with their titles
 }
 
 func (t titled) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
@@ -122,7 +124,12 @@ func (t titled) Assess(ctx context.Context, w checks.World) ([]checks.Finding, e
 		found = []checks.Finding{{Level: checks.Unknown, Text: "not judged: " + err.Error(), Fix: "assess again; accept it with a reason only if you looked yourself"}}
 	}
 	for i := range found {
-		found[i].Check = t.title
+		f := &found[i]
+		f.Check = t.title
+		if by := t.brought[f.Awaits]; by != "" && f.Awaits != "" && f.Level == checks.Unknown {
+			f.Level, f.Fix = checks.Pass, ""
+			f.Text += fmt.Sprintf("; that comes with the step %q, and what needs it looks again then", by)
+		}
 	}
 	return found, nil
 }

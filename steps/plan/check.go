@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -143,19 +144,24 @@ func words(v reflect.Value) string {
 }
 
 // Needs returns the checks that the plan's steps rely on, each once, in the
-// order of the steps.
+// order of the steps, with what the steps before them bring.
 func (p *Plan) Needs() []Check {
 	kinds := checks.All()
 	var all []Check
-	seen := map[string]bool{}
+	seen, brought := map[string]bool{}, map[string]string{}
 	for _, s := range p.AllSteps() {
 		for _, do := range s.needs() {
 			name := checks.Name(do)
-			c := Check{Title: describe(name, do), Kind: kinds[name], Do: do, Line: s.Line}
+			c := Check{Title: describe(name, do), Kind: kinds[name], Do: do, Line: s.Line, Brought: maps.Clone(brought)}
 			id := fmt.Sprintf("%T %s %+v", do, c.Title, reflect.Indirect(reflect.ValueOf(do)))
 			if !seen[id] {
 				seen[id] = true
 				all = append(all, c)
+			}
+		}
+		for _, what := range s.brings() {
+			if brought[what] == "" {
+				brought[what] = s.Title
 			}
 		}
 	}

@@ -150,6 +150,10 @@ type Check struct {
 	Kind  checks.Kind
 	Do    checks.Check
 	Line  int
+
+	// Brought is what steps of the plan bring before the one that needs the
+	// check, by checks.Finding.Awaits, with their titles; see Plan.Needs.
+	Brought map[string]string
 }
 
 // Item is one line of the sign-off checklist.

@@ -313,3 +313,19 @@ func (s *Step) needs() []checks.Check {
 	}
 	return all
 }
+
+// brings is what later steps may rely on.
+func (s *Step) brings() []string {
+	b, ok := s.Do.(steps.Bringer)
+	if !ok {
+		return nil
+	}
+	if len(s.On) == 0 {
+		return b.Brings("")
+	}
+	var all []string
+	for _, on := range s.On {
+		all = append(all, b.Brings(on)...)
+	}
+	return all
+}

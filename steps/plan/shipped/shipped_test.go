@@ -37,3 +37,21 @@ func TestReadNamesWhatThereIs(t *testing.T) {
 		t.Errorf("read %q", b)
 	}
 }
+
+// TestSwarmKnowsWhatComes: what needs a database server knows the step that
+// runs it, and none knows a later one.
+func TestSwarmKnowsWhatComes(t *testing.T) {
+	src, err := shipped.Read("databases-to-swarm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := plan.Load("plan.yaml", src, plan.All())
+	if err != nil {
+		t.Fatal(err)
+	}
+	needs := p.Needs()
+	if first, last := needs[0].Brought, needs[len(needs)-1].Brought; len(first) != 0 || len(last) != 1+9 ||
+		last["Swarm of db"] != "Make the Swarm" || last["port 5435 of db"] != "Run the PostgreSQL of GitLab" {
+		t.Errorf("the first need knows %v, the last %v", first, last)
+	}
+}
