@@ -224,6 +224,14 @@ func (j *swarmJoin) leave(ctx context.Context, e Env, rec swarmJoined) error {
 		return err
 	}
 	defer a.close()
+	if rec.Node == "" && a.self.NodeID != "" {
+		// The step broke off before it knew. Once the engine is out, nobody can
+		// tell which of the manager's nodes it was.
+		rec.Node = a.self.NodeID
+		if err := e.Memory.Put(swarmJoinedKey, rec); err != nil {
+			return err
+		}
+	}
 	if rec.Made {
 		if err := j.alone(ctx, a); err != nil {
 			return err
