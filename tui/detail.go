@@ -46,11 +46,11 @@ func (d *detail) press(m *model, do action, _ tea.Msg) tea.Cmd {
 
 func (d *detail) view(sc *scene, w, h int) ([]string, point) {
 	d.seen = d.lines(sc, w)
-	return scrolled(sc, d.seen, &d.scroll, w, h), rowAt(1)
+	return scrolled(sc.th, d.seen, &d.scroll, w, h), rowAt(1)
 }
 
 // scrolled shows h of lines and says how many more there are.
-func scrolled(sc *scene, lines []string, from *int, w, h int) []string {
+func scrolled(th widget.Theme, lines []string, from *int, w, h int) []string {
 	*from = max(0, min(*from, len(lines)-h+1))
 	if len(lines) <= h {
 		*from = 0
@@ -58,9 +58,9 @@ func scrolled(sc *scene, lines []string, from *int, w, h int) []string {
 	}
 	part := lines[*from:min(len(lines), *from+h-1)]
 	rest := len(lines) - *from - len(part)
-	more := sc.th.Paint(widget.Dim, "  the end")
+	more := th.Paint(widget.Dim, "  the end")
 	if rest > 0 {
-		more = sc.th.Paint(widget.Accent, "  ▼ "+plural(rest, "more line"))
+		more = th.Paint(widget.Accent, "  ▼ "+plural(rest, "more line"))
 	}
 	return append(append([]string{}, part...), widget.Cut(more, w))
 }

@@ -83,26 +83,33 @@ func (x *help) place() place  { return inHelp }
 func (x *help) title() string { return "all keys" }
 
 func (x *help) press(m *model, do action, msg tea.Msg) tea.Cmd {
-	switch do {
-	case "back":
+	if x.key(do, msg) {
 		m.close()
+	}
+	return nil
+}
+
+// key takes a key; done closes the help.
+func (x *help) key(do action, msg tea.Msg) (done bool) {
+	switch do {
 	case "down", "up":
 		x.scroll = moved(do, x.scroll, 1000, 10)
 	case "":
 		x.scroll = 0
 		x.form.update(msg)
-		return nil
 	}
-	return nil
+	return do == "back"
 }
 
-func (x *help) view(sc *scene, w, h int) ([]string, point) {
-	fields, at := x.form.lines(sc.th, min(w, 50))
+func (x *help) view(sc *scene, w, h int) ([]string, point) { return x.draw(sc.th, w, h) }
+
+func (x *help) draw(th widget.Theme, w, h int) ([]string, point) {
+	fields, at := x.form.lines(th, min(w, 50))
 	want := strings.ToLower(x.form.value("filter"))
 	var out []string
 	order := append([]place{x.from}, places...)
 	for i, p := range order {
-		if i > 0 && p == x.from {
+		if i > 0 && p == x.from || p.interview() != x.from.interview() {
 			continue
 		}
 		head := false
@@ -111,13 +118,13 @@ func (x *help) view(sc *scene, w, h int) ([]string, point) {
 				continue
 			}
 			if !head {
-				out, head = append(out, "", "  "+sc.th.Paint(widget.Strong, string(p))), true
+				out, head = append(out, "", "  "+th.Paint(widget.Strong, string(p))), true
 			}
-			out = append(out, sc.keyLines(b, w)...)
+			out = append(out, (&scene{th: th}).keyLines(b, w)...)
 		}
 	}
 	if len(out) == 0 {
 		out = []string{"", "  No key does that."}
 	}
-	return append(fields, scrolled(sc, out, &x.scroll, w, h-len(fields))...), at
+	return append(fields, scrolled(th, out, &x.scroll, w, h-len(fields))...), at
 }

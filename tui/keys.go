@@ -28,10 +28,22 @@ const (
 	inHelp   place = "all keys"
 	inQuit   place = "leaving"
 	inSearch place = "search"
+
+	inTyping  place = "belay init: typing"
+	inChoice  place = "belay init: choosing"
+	inLooking place = "belay init: looking"
+	inFound   place = "belay init: what was found"
+	inPreview place = "belay init: the plan"
+	inWritten place = "belay init: written"
+	inLeaving place = "belay init: leaving"
 )
 
+// interview tells the places of belay init from those of a run.
+func (p place) interview() bool { return strings.HasPrefix(string(p), "belay init") }
+
 // places in the order of the manual.
-var places = []place{anywhere, inSteps, inAssess, inList, inAsk, inForm, inPrompt, inDetail, inPage, inHelp, inQuit, inSearch}
+var places = []place{anywhere, inSteps, inAssess, inList, inAsk, inForm, inPrompt, inDetail, inPage, inHelp, inQuit, inSearch,
+	inTyping, inChoice, inLooking, inFound, inPreview, inWritten, inLeaving}
 
 // binding is one line of the one list of keys.
 type binding struct {
@@ -153,6 +165,62 @@ var bindings = []binding{
 
 	{inSearch, on("enter"), "", "find", "find", "find it"},
 	{inSearch, on("esc"), "", "back", "give up", "give up"},
+
+	{inTyping, on("enter"), "", "enter", "next", "next field, then the next question"},
+	{inTyping, on("tab", "down"), "tab", "down", "", "next field"},
+	{inTyping, on("shift+tab", "up"), "shift-tab", "up", "", "previous field"},
+	{inTyping, on("esc"), "", "back", "question before", "back to the question before; what was answered stays"},
+	{inTyping, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
+	{inTyping, on("ctrl+c"), "ctrl-c", "quit", "leave", "leave: it asks"},
+
+	{inChoice, on("enter"), "", "enter", "take it", "take the row and go on"},
+	{inChoice, on("down", "j", "tab"), "↓ j", "down", "", "next row"},
+	{inChoice, on("up", "k", "shift+tab"), "↑ k", "up", "", "previous row"},
+	{inChoice, on("esc"), "", "back", "question before", "back to the question before; what was answered stays"},
+	{inChoice, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
+	{inChoice, on("q", "ctrl+c"), "q", "quit", "leave", "leave: it asks"},
+	{inChoice, on("?"), "", "help", "all keys", "all keys; type to filter them"},
+
+	{inLooking, on("r"), "", "recheck", "look again", "look again"},
+	{inLooking, on("esc"), "", "back", "other servers", "stop looking, and name other servers"},
+	{inLooking, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
+	{inLooking, on("q", "ctrl+c"), "q", "quit", "leave", "leave: it asks"},
+	{inLooking, on("?"), "", "help", "all keys", "all keys; type to filter them"},
+
+	{inFound, on("enter"), "", "enter", "go on", "go on with what is chosen"},
+	{inFound, on("space", "x"), "space", "pick", "choose", "choose the row, or leave it where it is"},
+	{inFound, on("a"), "", "pick-all", "all", "choose everything, or what belay advises, or nothing"},
+	{inFound, on("d"), "", "details", "details", "everything about the row"},
+	{inFound, on("s"), "", "as-root", "look as root", "look again as root, by a sudo that asks for no password"},
+	{inFound, on("r"), "", "recheck", "", "look again"},
+	{inFound, on("down", "j"), "↓ j", "down", "", "next row"},
+	{inFound, on("up", "k"), "↑ k", "up", "", "previous row"},
+	{inFound, on("pgdown"), "pgdn", "page-down", "", "one page down"},
+	{inFound, on("pgup"), "", "page-up", "", "one page up"},
+	{inFound, on("g", "home"), "g", "first", "", "to the beginning"},
+	{inFound, on("G", "end"), "G", "last", "", "to the end"},
+	{inFound, on("esc"), "", "back", "question before", "back to the question before; what was answered stays"},
+	{inFound, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
+	{inFound, on("q", "ctrl+c"), "q", "quit", "leave", "leave: it asks"},
+	{inFound, on("?"), "", "help", "all keys", "all keys; type to filter them"},
+
+	{inPreview, on("ctrl+y"), "ctrl-y", "send", "write it", "write the plan into its file"},
+	{inPreview, on("down", "j", "enter"), "↓ j", "down", "scroll", "one line down"},
+	{inPreview, on("up", "k"), "↑ k", "up", "", "one line up"},
+	{inPreview, on("pgdown", "space"), "pgdn", "page-down", "page", "one page down"},
+	{inPreview, on("pgup"), "", "page-up", "", "one page up"},
+	{inPreview, on("g", "home"), "g", "first", "", "to the beginning"},
+	{inPreview, on("G", "end"), "G", "last", "", "to the end"},
+	{inPreview, on("d"), "", "details", "", "the problems of the draft, when it has any"},
+	{inPreview, on("esc"), "", "back", "answers", "back to the answers"},
+	{inPreview, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
+	{inPreview, on("q", "ctrl+c"), "q", "quit", "leave", "leave: it asks"},
+	{inPreview, on("?"), "", "help", "all keys", "all keys; type to filter them"},
+
+	{inWritten, on("q", "enter", "esc", "ctrl+c"), "q", "quit", "leave", "leave; the plan is written"},
+
+	{inLeaving, on("l"), "", "leave", "leave", "leave; nothing is written"},
+	{inLeaving, on("esc", "n"), "esc", "back", "stay", "stay"},
 
 	// Last, because the footer keeps its last hint on any width.
 	{anywhere, on("?", "f1"), "", "help", "help", "what you see here, what you can do, and what that does to the servers; once more: all keys"},

@@ -36,6 +36,19 @@ func (x *prompt) place() place  { return inPrompt }
 func (x *prompt) title() string { return "belay waits for YOU" }
 
 func (x *prompt) press(m *model, do action, msg tea.Msg) tea.Cmd {
+	if do == "help" {
+		m.explain()
+		return nil
+	}
+	if text, ok, done := x.key(do, msg); done {
+		return x.reply(m, text, ok)
+	}
+	return nil
+}
+
+// key takes a key; done says that text is the answer, or that there is none
+// when ok is false.
+func (x *prompt) key(do action, msg tea.Msg) (text string, ok, done bool) {
 	if do != "back" {
 		x.refused = false
 	}
@@ -43,36 +56,33 @@ func (x *prompt) press(m *model, do action, msg tea.Msg) tea.Cmd {
 	case "enter":
 		if x.p.Type != "" {
 			x.say = "ctrl-y accepts; enter does not"
-			return nil
+			return "", false, false
 		}
-		return x.send(m)
+		return x.send()
 	case "send":
-		return x.send(m)
-	case "help":
-		m.explain()
+		return x.send()
 	case "back":
 		if !x.refused {
 			x.refused, x.say = true, "press esc once more to refuse"
-			return nil
+			return "", false, false
 		}
-		return x.reply(m, "", false)
+		return "", false, true
 	case "":
 		x.say = ""
 		x.form.update(msg)
-		return nil
 	}
-	return nil
+	return "", false, false
 }
 
-func (x *prompt) send(m *model) tea.Cmd {
-	text := x.form.fields[0].in.Value() // a secret may end in a space
+func (x *prompt) send() (text string, ok, done bool) {
+	text = x.form.fields[0].in.Value() // a secret may end in a space
 	if x.p.Type != "" {
 		if x.say = x.form.problem(); x.say != "" {
-			return nil
+			return "", false, false
 		}
 		text = x.form.value("text")
 	}
-	return x.reply(m, text, true)
+	return text, true, true
 }
 
 func (x *prompt) reply(m *model, text string, ok bool) tea.Cmd {
@@ -82,8 +92,9 @@ func (x *prompt) reply(m *model, text string, ok bool) tea.Cmd {
 	return func() tea.Msg { reply(text, ok); return pull{} }
 }
 
-func (x *prompt) view(sc *scene, w, _ int) ([]string, point) {
-	th := sc.th
+func (x *prompt) view(sc *scene, w, _ int) ([]string, point) { return x.draw(sc.th, w) }
+
+func (x *prompt) draw(th widget.Theme, w int) ([]string, point) {
 	lines := []string{widget.Cut("  "+th.Paint(widget.Strong, oneLine((x.p.Title))), w), ""}
 	for _, l := range widget.Wrap(clean(x.p.Text), w-4) {
 		lines = append(lines, "  "+l)

@@ -26,7 +26,24 @@ var ErrDetached = errors.New("screen left; the run goes on")
 func Run(ctx context.Context, s run.Session, o Options) error {
 	o = o.filled(s.Dir())
 	m := newModel(s, o)
+	err := o.show(ctx, m)
+	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case errors.Is(err, tea.ErrProgramPanic):
+		return fmt.Errorf("the screen broke; the run was not touched. Take it up again with: %s: %w", o.Resume, err)
+	case err != nil: // killed by a hangup, or the terminal is gone
+		return errors.Join(ErrDetached, err)
+	case m.left != nil:
+		return m.left
+	case !s.Live().Ended:
+		return ErrDetached
+	}
+	return nil
+}
 
+// show runs a model on the terminal until it quits, a signal comes, or ctx ends.
+func (o Options) show(ctx context.Context, m tea.Model) error {
 	var p *tea.Program
 	g := newGuard(o.Output, func() { p.Send(tea.ClearScreen()) })
 	defer g.finish()
@@ -55,19 +72,7 @@ func Run(ctx context.Context, s run.Session, o Options) error {
 	_, err := p.Run()
 	close(over)
 	signal.Stop(signals)
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case errors.Is(err, tea.ErrProgramPanic):
-		return fmt.Errorf("the screen broke; the run was not touched. Take it up again with: %s: %w", o.Resume, err)
-	case err != nil: // killed by a hangup, or the terminal is gone
-		return errors.Join(ErrDetached, err)
-	case m.left != nil:
-		return m.left
-	case !s.Live().Ended:
-		return ErrDetached
-	}
-	return nil
+	return err
 }
 
 // program sets Bubble Tea up: our own guard around the output, the colours

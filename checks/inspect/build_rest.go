@@ -15,9 +15,9 @@ func (b *builder) addJobs() {
 		when, rest := splitCron(c)
 		b.job(Job{Kind: "cron", User: c.User, Where: c.File, When: when, Command: command(rest)}, rest)
 	}
-	exec := map[string]string{}
+	exec, file := map[string]string{}, map[string]string{}
 	for _, u := range b.r.units {
-		exec[u.id] = strings.Join(u.exec, " ; ")
+		exec[u.id], file[u.id] = strings.Join(u.exec, " ; "), tidy(u.fragment, 300)
 	}
 	for _, u := range b.r.units {
 		if strings.HasSuffix(u.id, ".timer") {
@@ -26,7 +26,13 @@ func (b *builder) addJobs() {
 			if exec[starts] != "" {
 				text += ": " + exec[starts]
 			}
-			b.job(Job{Kind: "timer", Where: u.id, When: cmp.Or(tidy(u.when, 100), "not known"), Command: command(text)}, text)
+			j := Job{Kind: "timer", Where: u.id, When: cmp.Or(tidy(u.when, 100), "not known"), Command: command(text)}
+			for _, f := range []string{file[u.id], file[starts]} {
+				if f != "" {
+					j.Units = append(j.Units, f)
+				}
+			}
+			b.job(j, text)
 		}
 	}
 }

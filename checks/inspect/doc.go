@@ -42,7 +42,7 @@
 //	    "connects": [{"to": "10.0.0.9:5432", "what": "postgresql", "program": "unit …", "count": 3}],
 //	    "jobs": [0], "certificates": ["/path"]
 //	  }],
-//	  "jobs": [{"kind": "cron" | "timer", "user": "…", "where": "…", "when": "…", "command": "…", "program": "…", "why": "…"}],
+//	  "jobs": [{"kind": "cron" | "timer", "user": "…", "where": "…", "when": "…", "command": "…", "program": "…", "why": "…", "unit_files": ["…"]}],
 //	  "users": [{"name": "…", "uid": 0, "home": "…", "shell": "…"}],
 //	  "mounts": [{"at": "/", "device": "…", "type": "ext4", "read_only": true, "total_bytes": …, "free_bytes": …}],
 //	  "certificates": [{"path": "…", "names": ["…"], "issuer": "…", "not_after": "…", "program": "…", "problem": "…"}],

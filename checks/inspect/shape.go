@@ -181,6 +181,8 @@ type Job struct {
 	Command string `json:"command"` // masked; of a timer what it starts
 	Program string `json:"program,omitempty"`
 	Why     string `json:"why,omitempty"` // why it is taken for that program's
+
+	Units []string `json:"unit_files,omitempty"` // of a timer: its own file and that of what it starts
 }
 
 // User is one account.

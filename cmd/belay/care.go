@@ -20,7 +20,7 @@ import (
 // nothing, and a screen where there is no terminal, before anything begins: a
 // run that was opened for nobody would wait for ever.
 func wrapFlags(c *cobra.Command) {
-	if c.Flags().Lookup("plain") == nil {
+	if c.Flags().Lookup("guide") == nil {
 		return
 	}
 	before := c.PreRunE

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,21 +17,19 @@ import (
 	"golang.org/x/term"
 
 	"belay/checks/inspect"
+	"belay/remote"
 	"belay/steps/draft"
 	"belay/steps/plan"
 	"belay/steps/plan/shipped"
+	"belay/tui"
 )
 
-// initFlags are the flags of belay init, and the answers of its interview.
+// initFlags are the flags of belay init: what its interview would ask.
 type initFlags struct {
-	example, out string
-
-	from, to string
-	move     []string
-	freeze   time.Duration
-	clients  string
-	name     string
-	sudo     bool
+	tui.Answers
+	example string
+	window  string
+	show    driveFlags // of these plain, slow and theme
 }
 
 func newInit() *cobra.Command {
@@ -35,49 +37,171 @@ func newInit() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "init",
 		Short: "Draft a plan from what your servers show, or begin from one that is shipped",
-		Long: `Draft a plan from what your servers show. On a terminal it asks a few questions; --from
-and --to answer them beforehand. Servers are only looked at: nothing is changed there,
-and nothing is written here before the end.
+		Long: `Draft a plan from what your servers show. On a terminal it asks, shows what it found
+and the plan before it is written; --from and --to answer beforehand, and nothing is
+asked then. Servers are only looked at: nothing is changed there.
 
 With --example it writes a plan that is shipped with belay instead.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
-	c.Flags().StringVar(&o.example, "example", "", "`name` of the shipped plan")
-	c.Flags().StringVar(&o.out, "out", "", "`file` to write; - for standard output (default NAME.yaml)")
-	c.Flags().StringVar(&o.from, "from", "", "`host` as it is now: a name that ~/.ssh/config knows, or USER@HOST")
-	c.Flags().StringVar(&o.to, "to", "", "`host` where it goes; left out, it stays where it is and is upgraded")
-	c.Flags().StringSliceVar(&o.move, "move", nil, "what moves, such as `\"compose shop\"`; left out, what belay knows how to move")
-	c.Flags().DurationVar(&o.freeze, "freeze", 0, "how long people can be without it, such as 5m")
-	c.Flags().StringVar(&o.clients, "clients", "dns", "how clients find the new host: `dns`, proxy (the old host hands connections on) or none")
-	c.Flags().StringVar(&o.name, "name", "", "`name` of the plan (default FROM-to-TO)")
-	c.Flags().BoolVar(&o.sudo, "sudo", false, "look as root, by a sudo that asks for no password; the plan does likewise")
+	f := c.Flags()
+	f.StringVar(&o.example, "example", "", "`name` of the shipped plan")
+	f.StringVar(&o.File, "out", "", "`file` to write; - for standard output (default NAME.yaml)")
+	f.StringVar(&o.From, "from", "", "`host` as it is now: a name that ~/.ssh/config knows, or USER@HOST")
+	f.StringVar(&o.To, "to", "", "`host` where it goes; left out, it stays where it is and is upgraded")
+	f.StringSliceVar(&o.Move, "move", nil, "what moves, such as `\"compose shop\"`; left out, what belay knows how to move")
+	f.DurationVar(&o.Freeze, "freeze", 0, "how long people can be without it, such as 5m")
+	f.StringVar(&o.Clients, "clients", "dns", "how clients find the new host: `dns`, proxy (the old host hands connections on) or none")
+	f.StringVar(&o.window, "window", "", "when it may happen, such as `2026-12-01T22:00Z/1h`")
+	f.IntVar(&o.Approvers, "approvers", 1, "how many people must sign before the cutover")
+	f.StringVar(&o.Approve, "who", "", "`names` of those who sign, for the readers of the plan")
+	f.DurationVar(&o.Soak, "soak", 15*time.Minute, "how long the new side is watched")
+	f.StringVar(&o.Errors, "errors", "5%", "`share` of bad answers at which a rollback is proposed")
+	f.DurationVar(&o.BadFor, "bad-for", 2*time.Minute, "for how long they have to be that bad")
+	f.StringVar(&o.Name, "name", "", "`name` of the plan (default FROM-to-TO)")
+	f.BoolVar(&o.Sudo, "sudo", false, "look as root, by a sudo that asks for no password; the plan does likewise")
+	f.BoolVar(&o.show.plain, "plain", false, "ask line by line, for screen readers and poor terminals")
+	f.BoolVar(&o.show.slow, "slow", false, "refresh half as often, for very slow links")
+	f.StringVar(&o.show.theme, "theme", "auto", "dark, light or auto")
 	return c
 }
 
-func (o initFlags) run(ctx context.Context, out io.Writer) error {
+// check refuses flags that do not fit together, and reads the window.
+func (o *initFlags) check() error {
+	refuse := func(format string, a ...any) error {
+		return usageError{fmt.Errorf(format+"; nothing was contacted or written", a...)}
+	}
 	switch {
-	case o.example != "" && o.from != "":
-		return usageError{errors.New("either --example or --from, not both; nothing was written")}
+	case o.example != "" && o.From != "":
+		return refuse("either --example or --from, not both")
+	case o.From == "" && o.To != "":
+		return refuse("--to wants --from")
+	case o.Clients != "dns" && o.Clients != "proxy" && o.Clients != "none":
+		return refuse("--clients is dns, proxy or none, not %q", o.Clients)
+	case !tui.PercentForm.MatchString(o.Errors):
+		return refuse("--errors is a share such as 5%%, not %q", o.Errors)
+	case o.Approvers < 1 || o.Approvers > 20:
+		return refuse("--approvers is from 1 to 20")
+	}
+	if o.window != "" {
+		opens, length, _ := strings.Cut(o.window, "/")
+		var ok bool
+		if o.Opens, ok = tui.ParseOpens(opens); !ok {
+			return refuse("--window begins with a time such as 2026-12-01T22:00Z, not %q", opens)
+		}
+		if length != "" {
+			var err error
+			if o.Length, err = time.ParseDuration(length); err != nil || o.Length <= 0 {
+				return refuse("--window ends with its length, such as /1h, not %q", length)
+			}
+		}
+	}
+	return nil
+}
+
+func (o initFlags) run(ctx context.Context, out io.Writer) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	switch {
 	case o.example != "":
 		return o.writeExample(out)
-	case o.from == "" && o.to != "":
-		return usageError{errors.New("--to wants --from; nothing was contacted or written")}
-	case o.clients != "dns" && o.clients != "proxy" && o.clients != "none":
-		return usageError{fmt.Errorf("--clients is dns, proxy or none, not %q; nothing was contacted or written", o.clients)}
-	case o.from == "" && !(term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))):
-		listShipped(out)
-		return nil
-	}
-	if o.from != "" {
-		old, now, err := lookAtEnds(ctx, o)
+	case o.From != "":
+		old, now, err := lookAtEnds(ctx, o.Answers, nil)
 		if err != nil {
 			return err
 		}
 		return o.write(out, old, now)
+	case !(term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd()))):
+		if o.show.plain { // whoever asks for it is there, or a script is
+			return o.interview(ctx, out)
+		}
+		listShipped(out)
+		return nil
 	}
-	iv := interview{in: os.Stdin, out: out, look: lookAtEnds}
-	return iv.run(ctx, o)
+	return o.interview(ctx, out)
+}
+
+// interview asks people, and says what comes next.
+func (o initFlags) interview(ctx context.Context, out io.Writer) error {
+	opts := tui.Options{Slow: o.show.slow, Theme: o.show.theme}
+	var a tui.Answers
+	var err error
+	if o.show.plain || os.Getenv("TERM") == "dumb" {
+		a, err = tui.PlainInterview(ctx, drafter{}, o.Answers, os.Stdin, out)
+	} else {
+		a, err = tui.Interview(ctx, drafter{}, o.Answers, opts)
+	}
+	if errors.Is(err, tui.ErrUnwritten) {
+		fmt.Fprintln(out, "Nothing was written, and nothing was changed on any server.")
+		if a.From != "" {
+			fmt.Fprintf(out, "The same answers again: %s\n", again(a))
+		}
+		return exit(exitInterrupted)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Wrote %s. Next, in this order:\n", a.File)
+	for _, n := range tui.NextSteps(remote.Quote(a.File)) {
+		fmt.Fprintf(out, "  %-50s  %s\n", n[0], n[1])
+	}
+	return nil
+}
+
+// again is the command that drafts the same plan without asking.
+func again(a tui.Answers) string {
+	words := []string{"belay", "init", "--from", a.From}
+	add := func(flag, value string, there bool) {
+		if there {
+			words = append(words, flag, value)
+		}
+	}
+	add("--to", a.To, a.To != "")
+	for _, key := range a.Move {
+		words = append(words, "--move", key)
+	}
+	add("--freeze", draft.Length(a.Freeze), a.Freeze > 0)
+	add("--clients", a.Clients, a.To != "" && a.Clients != "" && a.Clients != "dns")
+	add("--window", a.Opens.Format("2006-01-02T15:04Z07:00")+"/"+draft.Length(cmp.Or(a.Length, time.Hour)), !a.Opens.IsZero())
+	add("--approvers", fmt.Sprint(a.Approvers), a.Approvers > 1)
+	add("--who", a.Approve, a.Approve != "")
+	add("--soak", draft.Length(a.Soak), a.Soak > 0 && a.Soak != 15*time.Minute)
+	add("--errors", a.Errors, a.Errors != "" && a.Errors != "5%")
+	add("--bad-for", draft.Length(a.BadFor), a.BadFor > 0 && a.BadFor != 2*time.Minute)
+	add("--out", a.File, a.File != "")
+	if a.Sudo {
+		words = append(words, "--sudo")
+	}
+	return remote.Quote(words...)
+}
+
+// drafter is what the interview needs of the world.
+type drafter struct{}
+
+func (drafter) Look(ctx context.Context, a tui.Answers, by tui.Onlooker) (old, now *inspect.Host, err error) {
+	return lookAtEnds(ctx, a, by)
+}
+
+func (drafter) Write(file string, text []byte, replace bool) error {
+	if !replace {
+		return writeNew(file, text)
+	}
+	// Beside it first: what was there is not lost before the new one is whole.
+	f, err := os.CreateTemp(filepath.Dir(file), ".belay-init-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
 }
 
 func listShipped(out io.Writer) {
@@ -93,26 +217,21 @@ func (o initFlags) writeExample(out io.Writer) error {
 	if err != nil {
 		return usageError{fmt.Errorf("%w; nothing was written", err)}
 	}
-	if o.out == "" {
-		o.out = o.example + ".yaml"
-	}
-	if o.out == "-" {
+	file := cmp.Or(o.File, o.example+".yaml")
+	if file == "-" {
 		_, err := out.Write(src)
 		return err
 	}
-	if err := writeNew(o.out, src); err != nil {
-		return err
+	if err := writeNew(file, src); err != nil {
+		return isThere(file, err)
 	}
-	fmt.Fprintf(out, "Wrote %s. Fit its hosts and vars to yours, then: belay check %s\n", o.out, o.out)
+	fmt.Fprintf(out, "Wrote %s. Fit its hosts and vars to yours, then: belay check %s\n", file, file)
 	return nil
 }
 
 // writeNew makes a file that is not there yet.
 func writeNew(path string, src []byte) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if errors.Is(err, os.ErrExist) {
-		return usageError{fmt.Errorf("%s is there already and was left as it is; name another file with --out", path)}
-	}
 	if err != nil {
 		return err
 	}
@@ -122,13 +241,26 @@ func writeNew(path string, src []byte) error {
 	return f.Close()
 }
 
-// lookAtEnds inspects the hosts that o names; now is nil without --to.
-func lookAtEnds(ctx context.Context, o initFlags) (old, now *inspect.Host, err error) {
-	names := []string{o.from}
-	if o.to != "" && o.to != o.from {
-		names = append(names, o.to)
+// isThere says what writeNew's refusal means for a command line.
+func isThere(path string, err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return usageError{fmt.Errorf("%s is there already and was left as it is; name another file with --out", path)}
 	}
-	w, names, err := inspectFlags{sudo: o.sudo}.open(ctx, names)
+	return err
+}
+
+// lookAtEnds inspects the hosts that a names; now is nil where everything stays
+// on one. Without an onlooker it asks on the terminal.
+func lookAtEnds(ctx context.Context, a tui.Answers, by tui.Onlooker) (old, now *inspect.Host, err error) {
+	names := []string{a.From}
+	if a.To != "" && a.To != a.From {
+		names = append(names, a.To)
+	}
+	f := inspectFlags{sudo: a.Sudo}
+	if by != nil {
+		f.ask, f.light = by.Ask, by.Light
+	}
+	w, names, err := f.open(ctx, names)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -148,63 +280,32 @@ func lookAtEnds(ctx context.Context, o initFlags) (old, now *inspect.Host, err e
 	return found.Hosts[0], now, nil
 }
 
-// end is how the plan names and reaches a host that was typed as USER@HOST or
-// by a name of ~/.ssh/config.
-func (o initFlags) end(typed string) draft.End {
-	user, host, ok := strings.Cut(typed, "@")
-	if !ok {
-		user, host = "", typed
-	}
-	name := strings.Map(func(r rune) rune {
-		if r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
-			return r
-		}
-		return '-'
-	}, host)
-	e := draft.End{Name: name, User: user, Sudo: o.sudo}
-	if name != host {
-		e.Address = host
-	}
-	return e
-}
-
 // write drafts the plan and writes it, once it is known to be one.
 func (o initFlags) write(out io.Writer, old, now *inspect.Host) error {
-	w := draft.Wish{Old: o.end(o.from), Move: o.move, Freeze: o.freeze, Clients: o.clients, Name: o.name}
-	if now != nil {
-		to := o.end(o.to)
-		w.New = &to
-	}
-	if w.Name == "" {
-		if w.Name = "upgrade-" + w.Old.Name; w.New != nil {
-			w.Name = w.Old.Name + "-to-" + w.New.Name
-		}
-	}
-	if err := known(old, o.move); err != nil {
+	w := o.Wished()
+	if err := known(old, o.Move); err != nil {
 		return err
 	}
 	text := draft.Plan(w, old, now)
-	if o.out == "-" {
+	if o.File == "-" {
 		_, err := out.Write(text)
 		return err
 	}
-	if o.out == "" {
-		o.out = w.Name + ".yaml"
-	}
-	p, problems := plan.Load(o.out, text, plan.All())
-	if err := writeNew(o.out, text); err != nil {
-		return err
+	file := cmp.Or(o.File, w.Name+".yaml")
+	p, problems := plan.Load(file, text, plan.All())
+	if err := writeNew(file, text); err != nil {
+		return isThere(file, err)
 	}
 	if problems != nil {
-		return fmt.Errorf("%w\n%s was written all the same: mend these by hand, then: belay check %s", problems, o.out, o.out)
+		return fmt.Errorf("%w\n%s was written all the same: mend these by hand, then: belay check %s", problems, file, file)
 	}
-	fmt.Fprintf(out, "Wrote %s: %d steps, no problems.\n", o.out, len(p.Steps()))
+	fmt.Fprintf(out, "Wrote %s: %d steps, no problems.\n", file, len(p.Steps()))
 	for _, h := range []*inspect.Host{old, now} {
 		if h != nil && len(h.Gaps) > 0 {
 			fmt.Fprintf(out, "On %s belay did not understand %s: belay inspect %s\n", h.Name, count(len(h.Gaps), "thing"), h.Name)
 		}
 	}
-	fmt.Fprintf(out, "Read it. Then see what it would do, without changing anything: belay plan %s\n", o.out)
+	fmt.Fprintf(out, "Read it. Then see what it would do, without changing anything: belay plan %s\n", file)
 	return nil
 }
 
@@ -215,11 +316,7 @@ func known(old *inspect.Host, move []string) error {
 		have = append(have, it.Key())
 	}
 	for _, m := range move {
-		found := false
-		for _, h := range have {
-			found = found || h == m
-		}
-		if !found {
+		if !slices.Contains(have, m) {
 			return usageError{fmt.Errorf("there is no %q on %s; there are: %s; nothing was written", m, old.Name, strings.Join(have, "; "))}
 		}
 	}

@@ -30,6 +30,9 @@ type inspectFlags struct {
 	local, sudo  bool
 	sudoPassword bool
 	json         bool
+
+	ask   asker // nil: on the terminal
+	light func(string, remote.Light, string)
 }
 
 func newInspect() *cobra.Command {
@@ -108,7 +111,7 @@ func (o inspectFlags) open(ctx context.Context, args []string) (w *wiring, names
 		for _, h := range p.Hosts {
 			names, own[h.Name] = append(names, h.Name), h.Sudo != nil
 		}
-	} else if w, names, err = openNamed(args, red); err != nil {
+	} else if w, names, err = o.openNamed(args, red); err != nil {
 		return nil, nil, err
 	}
 	if o.local {
@@ -128,8 +131,11 @@ func (o inspectFlags) open(ctx context.Context, args []string) (w *wiring, names
 }
 
 // openNamed opens hosts as the SSH configuration knows them.
-func openNamed(args []string, red *secret.Redactor) (*wiring, []string, error) {
-	network := ssh.NewNetwork(sshOptions(red, onTerminal(), nil))
+func (o inspectFlags) openNamed(args []string, red *secret.Redactor) (*wiring, []string, error) {
+	if o.ask == nil {
+		o.ask = onTerminal()
+	}
+	network := ssh.NewNetwork(sshOptions(red, o.ask, o.light))
 	w := &wiring{red: red, hosts: remote.Hosts{}, close: func() { _ = network.Close() }}
 	var names []string
 	for _, name := range args {

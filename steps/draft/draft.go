@@ -22,12 +22,51 @@ type End struct {
 
 // Wish is what people want.
 type Wish struct {
-	Name    string // of the plan
+	Name    string // of the plan; "": see Called
 	Old     End
 	New     *End     // nil: everything stays on Old, and is upgraded there
 	Move    []string // keys of items; nil: the advised ones
 	Freeze  time.Duration
 	Clients string // how clients find the new host: "dns", "proxy", or "none" where that is not of this plan
+
+	Opens     time.Time     // of the maintenance window; zero: none yet
+	Length    time.Duration // of the window
+	Approvers int           // how many people must sign; 0: one
+	Approve   string        // who they are, for the readers of the plan
+	Soak      time.Duration // how long the new side is watched; 0: 15 minutes
+	Errors    string        // what of them is too much, such as "5%"; "": that
+	BadFor    time.Duration // and for how long; 0: 2 minutes
+}
+
+// EndOf is how a plan names and reaches a host that was typed as USER@HOST or
+// as a name that ~/.ssh/config knows.
+func EndOf(typed string, sudo bool) End {
+	user, host, ok := strings.Cut(typed, "@")
+	if !ok {
+		user, host = "", typed
+	}
+	name := strings.Map(func(r rune) rune {
+		if r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
+			return r
+		}
+		return '-'
+	}, host)
+	e := End{Name: name, User: user, Sudo: sudo}
+	if name != host {
+		e.Address = host
+	}
+	return e
+}
+
+// Called is the name of the plan: what was wished, else where it leads.
+func (w Wish) Called() string {
+	switch {
+	case w.Name != "":
+		return w.Name
+	case w.New == nil:
+		return "upgrade-" + w.Old.Name
+	}
+	return w.Old.Name + "-to-" + w.New.Name
 }
 
 // draft is a plan under way: each item adds to every stage.
@@ -41,14 +80,18 @@ type draft struct {
 	pairs                                                            page // of compare
 	ports                                                            []int
 	brought                                                          []string // directories, files and images
-	jobs                                                             []string // files of cron that move
+	named                                                            []string // files that jobs name
+	jobs                                                             []string // files of cron and timers that move
 }
 
 // Plan writes the plan. new is nil when everything stays on one host.
 func Plan(w Wish, old, new *inspect.Host) []byte {
 	d := &draft{Wish: w, old: old, new: new}
 	for _, it := range Items(old) {
-		if slices.Contains(w.Move, it.Key()) || w.Move == nil && it.Advised {
+		if w.New == nil && !it.Stays() {
+			continue
+		}
+		if it.Among(w.Move) {
 			d.items = append(d.items, it)
 		} else {
 			d.left = append(d.left, it)
@@ -70,18 +113,18 @@ func (d *draft) text() string {
 		p.note("", text)
 	}
 	p.raw("belay: 1\n")
-	p.line("name: %s", d.Name)
+	p.line("name: %s", d.Called())
 	p.line("about: %s", d.about())
-	p.raw("environment: production\n# window: {start: 2026-12-01T22:00Z, length: 1h}\n# rehearsal: required     # then try it first: belay rehearse PLAN --with staging.yaml\n\nhosts:\n")
+	p.raw("environment: production\n" + d.window() + "# rehearsal: required     # then try it first: belay rehearse PLAN --with staging.yaml\n" + d.approvers() + "\nhosts:\n")
 	p.raw(d.Old.yaml("as it is"))
 	if d.New != nil {
 		p.raw(d.New.yaml("where it goes"))
 	}
-	p.raw("\nvars:\n  soak: 15m          # how long the new side is watched\n  look_every: 5s\n")
+	p.raw(fmt.Sprintf("\nvars:\n  %-18s # how long the new side is watched\n  look_every: 5s\n", "soak: "+Length(cmp.Or(d.Soak, 15*time.Minute))))
 	if d.New != nil {
 		p.raw("  compare_every: 1m\n")
 	}
-	p.raw("  bad_for: 2m        # how long errors last before a rollback is proposed\n")
+	p.raw(fmt.Sprintf("  %-18s # how long errors last before a rollback is proposed\n", "bad_for: "+Length(cmp.Or(d.BadFor, 2*time.Minute))))
 	p.section("secrets", &d.secrets)
 	p.section("assess", &d.assess)
 	p.section("prepare", &d.prepare)
@@ -90,32 +133,71 @@ func (d *draft) text() string {
 	p.section("cutover", &d.stops)
 	p.raw("\nsoak:\n  for: ${{ soak }}\n  watch:\n")
 	p.raw(d.soak.String())
-	p.raw("  rollback_when: {error_rate: 5%, for: \"${{ bad_for }}\"}\n")
+	p.raw("  rollback_when: {error_rate: " + cmp.Or(d.Errors, "5%") + ", for: \"${{ bad_for }}\"}\n")
 	p.section("close", &d.closing)
 	return p.String()
+}
+
+// window is when it happens, or how that would be said.
+func (d *draft) window() string {
+	if d.Opens.IsZero() {
+		return "# window: {start: 2026-12-01T22:00Z, length: 1h}\n"
+	}
+	return fmt.Sprintf("window: {start: %s, length: %s}\n", quote(d.Opens.Format("2006-01-02T15:04Z07:00")), Length(cmp.Or(d.Length, time.Hour)))
+}
+
+// approvers are who must sign before the cutover; one person needs no word.
+func (d *draft) approvers() string {
+	who := strings.Join(strings.Fields(d.Approve), " ")
+	if d.Approvers < 2 && who == "" {
+		return ""
+	}
+	var p page
+	if who != "" {
+		p.note("", "Who signs: "+who)
+	}
+	p.raw(fmt.Sprintf("approvers: %d\n", max(1, d.Approvers)))
+	return p.String()
+}
+
+// Length writes a time as people do: 1h30m, not 1h30m0s.
+func Length(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // copyRate is what a copy of a database moves in a second on small servers,
 // indexes and all: a guess, on the safe side.
 const copyRate = 10 << 20
 
-// enough says whether the databases can be copied in the time that people can
-// be without them; "" when nobody said how long.
-func (d *draft) enough() string {
-	var n int64
-	for _, it := range d.items {
+// Guess is how much there is in the databases among the items, and how long a
+// copy of it may take.
+func Guess(items []Item) (bytes int64, took time.Duration) {
+	for _, it := range items {
 		if it.Kind == Database {
 			for _, db := range it.names() {
-				n += max(0, db.Bytes)
+				bytes += max(0, db.Bytes)
 			}
 		}
 	}
+	return bytes, max(time.Duration(bytes/copyRate)*time.Second, time.Second)
+}
+
+// enough says whether the databases can be copied in the time that people can
+// be without them; "" when nobody said how long.
+func (d *draft) enough() string {
+	n, took := Guess(d.items)
 	if d.Freeze == 0 || n == 0 {
 		return ""
 	}
-	took := time.Duration(n/copyRate) * time.Second
 	text := fmt.Sprintf("People can be without it for %s. The databases have %s: a guess is %s for their copies; a rehearsal will know.",
-		d.Freeze, remote.FormatBytes(n), max(took, time.Second))
+		Length(d.Freeze), remote.FormatBytes(n), Length(took))
 	if took > d.Freeze {
 		text += " That is too long: postgres.replicate, mysql.replicate and redis.copy by replication keep the new side close before the cutover, which then takes seconds."
 	}
@@ -166,10 +248,17 @@ func (d *draft) move() {
 			d.moveUnit(it)
 		case Database:
 			d.moveDatabase(it)
+		case Files:
+			d.bring(it.Name)
+		case Cron:
+			d.moveCron(it)
+		case Timer:
+			d.moveTimer(it)
 		default:
 			d.moveByHand(it)
 		}
 	}
+	d.asksNamed()
 	d.nothingForgotten()
 	d.compare()
 	d.starts()
@@ -193,17 +282,19 @@ func (d *draft) users() {
 		d.prepare.line("  - step: %s", "Make the login "+u.Name)
 		d.prepare.line("    on: %s", d.New.Name)
 		d.prepare.raw("    run:\n")
-		d.prepare.line("      script: %s", fmt.Sprintf("useradd --uid %d --no-create-home --home-dir '%s' --shell '%s' '%s'", u.UID, shellSafe(u.Home), shellSafe(u.Shell), u.Name))
-		d.prepare.line("      pending: %s", fmt.Sprintf("id -u '%s' >/dev/null 2>&1 || echo 'make the login %s'", u.Name, u.Name))
-		d.prepare.line("      verify: %s", fmt.Sprintf("[ \"$(id -u '%s')\" = %d ]", u.Name, u.UID))
-		d.prepare.line("      undo: %s", fmt.Sprintf("! id -u '%s' >/dev/null 2>&1 || userdel '%s'", u.Name, u.Name))
+		name := remote.Quote(u.Name)
+		d.prepare.line("      script: %s", fmt.Sprintf("useradd --uid %d --no-create-home --home-dir %s --shell %s %s", u.UID, remote.Quote(u.Home), remote.Quote(u.Shell), name))
+		d.prepare.line("      pending: %s", fmt.Sprintf("id -u %s >/dev/null 2>&1 || echo 'make the login %s'", name, u.Name))
+		d.prepare.line("      verify: %s", fmt.Sprintf("[ \"$(id -u %s)\" = %d ]", name, u.UID))
+		d.prepare.line("      undo: %s", fmt.Sprintf("! id -u %s >/dev/null 2>&1 || userdel %s", name, name))
 	}
 }
 
-func shellSafe(s string) string { return strings.ReplaceAll(s, "'", "") }
-
 func (d *draft) runsAs(user string) bool {
 	for _, it := range d.items {
+		if it.Kind == Cron && slices.ContainsFunc(it.Jobs, func(j inspect.Job) bool { return j.User == user }) {
+			return true
+		}
 		for _, p := range it.Programs {
 			if it.Kind == Unit && slices.ContainsFunc(p.Processes, func(pr inspect.Process) bool { return pr.User == user }) {
 				return true
@@ -230,10 +321,15 @@ func (d *draft) nothingForgotten() {
 	}
 	for _, j := range d.old.Jobs {
 		if slices.Contains(d.jobs, j.Where) {
-			add("job", fmt.Sprintf("%s: %s %s", j.User, j.When, j.Command), "it comes with the cutover")
+			add("job", jobKey(j), "it comes with the cutover")
 		}
 	}
 	for _, it := range d.left {
+		for _, j := range it.Jobs {
+			if !slices.Contains(d.jobs, j.Where) {
+				add("job", jobKey(j), "it stays where it is")
+			}
+		}
 		for _, l := range it.ports() {
 			add("port", fmt.Sprintf("%s %d", l.Proto, l.Port), it.Name+" stays where it is")
 		}

@@ -45,8 +45,15 @@ func oldHost() *inspect.Host {
 			{Kind: inspect.KindTmux, Name: "chat: on*", Listens: tcp(8088), Processes: []inspect.Process{{User: "root", Dir: "/root/chat", Args: "./chat --port 8088 # \"quoted\"\n"}}},
 			{Kind: inspect.KindProcess, Name: "sshd", Listens: tcp(22)},
 		},
-		Jobs:  []inspect.Job{{Kind: "cron", User: "api", Where: "/etc/cron.d/api", When: "* * * * *", Command: "true"}},
-		Users: []inspect.User{{Name: "root"}, {Name: "api", UID: 999, Home: "/var/lib/api", Shell: "/usr/sbin/nologin"}},
+		Jobs: []inspect.Job{
+			{Kind: "cron", User: "api", Where: "/etc/cron.d/api", When: "* * * * *", Command: "true"},
+			{Kind: "cron", User: "root", Where: "/etc/cron.d/e2scrub_all", When: "30 3 * * 0", Command: "/usr/sbin/e2scrub_all"},
+			{Kind: "cron", User: "ada", Where: "/var/spool/cron/crontabs/ada", When: "@daily", Command: "/opt/tidy/bin/it's --all /opt/shop/x /srv/other"},
+			{Kind: "timer", Where: "backup.timer", When: "*-*-* 06:00:00", Command: "backup.service: /usr/local/bin/backup /data/backups",
+				Units: []string{"/etc/systemd/system/backup.timer", "/etc/systemd/system/backup.service"}},
+			{Kind: "timer", Where: "apt-daily.timer", When: "*-*-* 06:00:00", Command: "apt-daily.service", Units: []string{"/lib/systemd/system/apt-daily.timer", "/lib/systemd/system/apt-daily.service"}},
+		},
+		Users: []inspect.User{{Name: "root"}, {Name: "ada", UID: 1000, Home: "/home/ada's", Shell: "/bin/sh"}, {Name: "api", UID: 999, Home: "/var/lib/api", Shell: "/usr/sbin/nologin"}},
 	}
 }
 
@@ -87,7 +94,8 @@ func keys(h *inspect.Host) (all []string) {
 }
 
 func TestItems(t *testing.T) {
-	want := []string{"compose shop", "database mysql 3306", "database postgresql 5432", "database redis 6379", "unit api.service", "by hand tmux chat: on*"}
+	want := []string{"compose shop", "cron crontab of ada", "database mysql 3306", "database postgresql 5432", "database redis 6379", "timer backup.timer", "unit api.service",
+		"by hand tmux chat: on*", "cron /etc/cron.d/api", "files /root/chat"}
 	if d := cmp.Diff(want, keys(oldHost())); d != "" {
 		t.Error(d)
 	}

@@ -15,6 +15,9 @@ const (
 	Compose  = "compose"  // a project of Docker Compose
 	Unit     = "unit"     // a systemd unit of the host's own
 	Database = "database" // a database server that no Compose project has
+	Files    = "files"    // a directory that a web server shows, or that a program started by hand works in
+	Cron     = "cron"     // a user's crontab, or a file of /etc/cron.d
+	Timer    = "timer"    // a systemd timer of the host's own, and what it starts
 	ByHand   = "by hand"  // whatever else serves: people have to say how it starts
 )
 
@@ -26,7 +29,8 @@ type Item struct {
 
 	Programs []*inspect.Program
 	Database *inspect.Database
-	Advised  bool // moved unless people say otherwise
+	Jobs     []inspect.Job // of Cron and Timer
+	Advised  bool          // moved unless people say otherwise
 }
 
 // Key names an item the same on every look: "compose shop".
@@ -35,6 +39,12 @@ func (i Item) Key() string {
 		return fmt.Sprintf("%s %s %d", i.Kind, i.Name, i.Database.Port)
 	}
 	return i.Kind + " " + i.Name
+}
+
+// Among tells whether the item is one of those with these keys; nil stands for
+// the advised ones.
+func (i Item) Among(keys []string) bool {
+	return slices.Contains(keys, i.Key()) || keys == nil && i.Advised
 }
 
 // ports are those that the item serves.
@@ -51,9 +61,12 @@ func (i Item) ports() (all []inspect.Listen) {
 	return all
 }
 
+// Stays tells what can be upgraded where it is; the rest can only move.
+func (i Item) Stays() bool { return i.Kind != Files && i.Kind != Cron && i.Kind != Timer }
+
 // Items lists what could be moved from a host, the advised ones first.
 func Items(h *inspect.Host) []Item {
-	projects, all := map[string]*Item{}, []*Item{}
+	projects, all := map[string]*Item{}, jobItems(h)
 	for _, p := range h.Programs {
 		if c := p.Container; c != nil && c.Project != "" && c.Dir != "" {
 			it := projects[c.Project]
@@ -69,6 +82,7 @@ func Items(h *inspect.Host) []Item {
 			continue
 		}
 		switch {
+		case p.Kind == inspect.KindUnit && timed(h, p): // it goes with its timer
 		case p.Kind == inspect.KindUnit && own(p):
 			all = append(all, &Item{Kind: Unit, Name: p.Name, Programs: []*inspect.Program{p}, Advised: true})
 		case p.Kind == inspect.KindUnit, system(p):
@@ -76,6 +90,7 @@ func Items(h *inspect.Host) []Item {
 			all = append(all, &Item{Kind: ByHand, Name: p.Kind + " " + p.Name, Programs: []*inspect.Program{p}})
 		}
 	}
+	all = append(all, fileItems(h)...)
 	items := make([]Item, 0, len(all))
 	for _, it := range all {
 		it.Says = it.says()
@@ -138,6 +153,10 @@ func (i Item) says() string {
 		return fmt.Sprintf("Compose project %s: %d containers%s", i.Name, len(i.Programs), at)
 	case Unit:
 		return fmt.Sprintf("systemd unit %s%s", i.Name, at)
+	case Files:
+		return "directory " + i.Name
+	case Cron, Timer:
+		return i.jobSays()
 	case Database:
 		var names []string
 		for _, n := range i.names() {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"belay/checks/inspect"
+	"belay/remote"
 )
 
 // moveCompose brings a project's directory, images, binds and volumes.
@@ -155,24 +156,7 @@ func (d *draft) moveUnit(it Item) {
 	}
 	d.prepare.line("  - step: %s", "Make systemd read "+it.Name)
 	d.prepare.line("    on: %s", to)
-	d.prepare.line("    run: {script: systemctl daemon-reload, verify: %s, undo: systemctl daemon-reload}", "systemctl cat "+it.Name+" >/dev/null")
-}
-
-// moveJob takes a file of cron away from the old host, and copies it to the new
-// one, both in the cutover: it must not run on both.
-func (d *draft) moveJob(f string) {
-	if slices.Contains(d.brought, f) {
-		return
-	}
-	d.brought, d.jobs = append(d.brought, f), append(d.jobs, f)
-	aside := f + ".belay" // cron passes over names with a dot
-	here, there := "'"+shellSafe(f)+"'", "'"+shellSafe(aside)+"'"
-	d.stops.line("  - step: %s", fmt.Sprintf("Take %s away on %s", f, d.Old.Name))
-	d.stops.line("    on: %s", d.Old.Name)
-	d.stops.line("    run: {script: %s, verify: %s, undo: %s}", "mv "+here+" "+there, "[ ! -e "+here+" ] && [ -e "+there+" ]", "[ ! -e "+there+" ] || mv "+there+" "+here)
-	d.cutover.line("  - step: %s", "Copy "+f)
-	d.cutover.line("    on: %s", d.New.Name)
-	d.cutover.line("    files.copy: {host: %s, from: %s, to: %s}", d.Old.Name, aside, f)
+	d.prepare.line("    run: {script: systemctl daemon-reload, verify: %s, undo: systemctl daemon-reload}", "systemctl cat "+remote.Quote(it.Name)+" >/dev/null")
 }
 
 // moveDatabase copies a server's databases into the server of the same engine
@@ -280,8 +264,13 @@ func (d *draft) starts() {
 			d.cutover.line("  - step: %s", fmt.Sprintf("Start %s on %s", it.Name, to))
 			d.cutover.line("    manual: %s", fmt.Sprintf("Start %s on %s.", it.Name, to))
 			d.cutover.line("    undo: {manual: %s}", fmt.Sprintf("Stop %s on %s.", it.Name, to))
+		case Timer:
+			d.cutover.line("  - step: %s", fmt.Sprintf("Start %s on %s", it.Name, to))
+			d.cutover.line("    on: %s", to)
+			d.cutover.line("    service: {name: %s, enabled: %s}", it.Name, raw("true"))
+			continue
 		default:
-			continue // the server runs already
+			continue // the server runs already, or nothing is started
 		}
 		d.watchPorts(it)
 	}
@@ -319,7 +308,7 @@ func (d *draft) inPlace() {
 			d.cutover.line("    docker.volume: {volume: %s, archive: %s}", v, archive)
 			// A step of its own: an archive that broke off is never restored.
 			d.cutover.line("  - step: %s", "From here on the way back of "+v+" is its archive")
-			d.cutover.line("    run: {script: %s, repeatable: %s}", fmt.Sprintf("test -s '%s'", shellSafe(archive)), raw("true"))
+			d.cutover.line("    run: {script: %s, repeatable: %s}", "test -s "+remote.Quote(archive), raw("true"))
 			d.cutover.line("    undo: {docker.volume: {volume: %s, restore: %s, replace: %s}}", v, archive, raw("true"))
 		}
 		d.cutover.note("  ", "Name the new version in the compose file: a files.edit step before this one does it, and takes it back.")

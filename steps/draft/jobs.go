@@ -1,0 +1,216 @@
+package draft
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"belay/checks/inspect"
+	"belay/remote"
+)
+
+// jobItems are the crontabs, files of /etc/cron.d and timers that are people's
+// own.
+func jobItems(h *inspect.Host) (all []*Item) {
+	byFile := map[string]*Item{}
+	for _, j := range h.Jobs {
+		it := &Item{Kind: Cron, Name: j.Where}
+		switch {
+		case j.Kind == "timer" && len(ownUnits(j)) > 0:
+			it = &Item{Kind: Timer, Name: j.Where, Advised: true}
+		case j.Kind == "timer", j.Where == "/etc/crontab":
+			continue
+		case !strings.HasPrefix(j.Where, "/etc/cron.d/"):
+			if !loginText.MatchString(j.User) {
+				continue
+			}
+			it.Name, it.Advised = "crontab of "+j.User, true
+		case systemJob(j):
+			continue
+		}
+		key := it.Kind + " " + it.Name
+		if byFile[key] == nil {
+			byFile[key], all = it, append(all, it)
+		}
+		byFile[key].Jobs = append(byFile[key].Jobs, j)
+	}
+	return all
+}
+
+// systemJob tells the files that packages of the system put into /etc/cron.d.
+func systemJob(j inspect.Job) bool {
+	switch path.Base(j.Where) {
+	case "e2scrub_all", "sysstat", "php", "mdadm", "popularity-contest", "anacron", "zfsutils-linux", "certbot", "debsecan", "ntpsec", "atop":
+		return true
+	}
+	return false
+}
+
+// ownUnits are the files of a timer and what it starts that somebody wrote for
+// this host; none for a timer that came with a package.
+func ownUnits(j inspect.Job) (all []string) {
+	for i, f := range j.Units {
+		if strings.HasPrefix(f, "/etc/systemd/system/") {
+			all = append(all, f)
+		} else if i == 0 {
+			return nil
+		}
+	}
+	return all
+}
+
+// timed tells a unit that a timer of the host's own starts.
+func timed(h *inspect.Host, p *inspect.Program) bool {
+	return slices.ContainsFunc(h.Jobs, func(j inspect.Job) bool {
+		return j.Kind == "timer" && slices.Contains(p.Triggers, j.Where) && len(ownUnits(j)) > 0
+	})
+}
+
+// fileItems are directories that programs show or work in, but that no item
+// that can be moved whole has.
+func fileItems(h *inspect.Host) (all []*Item) {
+	add := func(dir string, advised bool) {
+		if dir = under(dir); dir != "" && path.Ext(dir) == "" && !slices.ContainsFunc(all, func(it *Item) bool { return it.Name == dir }) {
+			all = append(all, &Item{Kind: Files, Name: dir, Advised: advised})
+		}
+	}
+	for _, p := range h.Programs {
+		for _, s := range p.Sites {
+			add(s.Root, true)
+		}
+		if p.Kind == inspect.KindTmux || p.Kind == inspect.KindProcess && serves(p) && !system(p) {
+			for _, pr := range p.Processes {
+				add(pr.Dir, false)
+			}
+		}
+	}
+	return all
+}
+
+func (i Item) jobSays() string {
+	if i.Kind == Timer {
+		return fmt.Sprintf("timer %s: %s", i.Name, i.Jobs[0].When)
+	}
+	n := "1 line"
+	if len(i.Jobs) > 1 {
+		n = fmt.Sprintf("%d lines", len(i.Jobs))
+	}
+	return i.Name + ", " + n
+}
+
+// jobKey is how inspect.Diff names a job.
+func jobKey(j inspect.Job) string {
+	if j.Kind == "timer" {
+		return "timer " + j.Where
+	}
+	return fmt.Sprintf("%s: %s %s", j.User, j.When, j.Command)
+}
+
+// moveCron takes jobs away from the old host and gives them to the new one,
+// both in the cutover: they must not run on both.
+func (d *draft) moveCron(it Item) {
+	for _, j := range it.Jobs {
+		d.bringCalled(j.Command)
+	}
+	if where := it.Jobs[0].Where; strings.HasPrefix(where, "/etc/cron.d/") {
+		d.moveJob(where)
+	} else {
+		d.moveCrontab(it.Jobs[0].User, where)
+	}
+}
+
+// moveJob moves a file of cron.
+func (d *draft) moveJob(f string) {
+	if slices.Contains(d.brought, f) {
+		return
+	}
+	d.brought, d.jobs = append(d.brought, f), append(d.jobs, f)
+	aside := f + ".belay" // cron passes over names with a dot
+	here, there := remote.Quote(f), remote.Quote(aside)
+	d.stops.line("  - step: %s", fmt.Sprintf("Take %s away on %s", f, d.Old.Name))
+	d.stops.line("    on: %s", d.Old.Name)
+	d.stops.line("    run: {script: %s, verify: %s, undo: %s}", "mv "+here+" "+there, "[ ! -e "+here+" ] && [ -e "+there+" ]", "[ ! -e "+there+" ] || mv "+there+" "+here)
+	d.cutover.line("  - step: %s", "Copy "+f)
+	d.cutover.line("    on: %s", d.New.Name)
+	d.cutover.line("    files.copy: {host: %s, from: %s, to: %s}", d.Old.Name, aside, f)
+}
+
+// moveCrontab moves the crontab of a user. It is kept in a file on both hosts;
+// what the new host had is kept, too, and put back by the way back.
+func (d *draft) moveCrontab(user, where string) {
+	from, to := d.Old.Name, d.New.Name
+	d.jobs = append(d.jobs, where)
+	kept := "/var/backups/crontab." + user + ".belay"
+	u, f := remote.Quote(user), remote.Quote(kept)
+	if slices.ContainsFunc(d.new.Jobs, func(j inspect.Job) bool {
+		return j.Kind == "cron" && j.User == user && !strings.HasPrefix(j.Where, "/etc/cron.d/") && j.Where != "/etc/crontab"
+	}) {
+		d.cutover.note("  ", fmt.Sprintf("%s has a crontab on %s already: it is replaced. Merge both beforehand if that is not meant.", user, to))
+	}
+	d.stops.line("  - step: %s", fmt.Sprintf("Take the crontab of %s away on %s", user, from))
+	d.stops.line("    on: %s", from)
+	d.stops.raw("    run:\n")
+	d.stops.line("      script: %s", "umask 077; mkdir -p /var/backups && crontab -u "+u+" -l >"+f+".new && mv "+f+".new "+f+" && crontab -u "+u+" -r")
+	d.stops.line("      pending: %s", "! crontab -u "+u+" -l >/dev/null 2>&1 || echo "+remote.Quote("take the crontab of "+user+" away"))
+	d.stops.line("      verify: %s", "[ -s "+f+" ] && ! crontab -u "+u+" -l 2>/dev/null | grep -q .")
+	d.stops.line("      undo: %s", "[ ! -s "+f+" ] || crontab -u "+u+" "+f)
+	d.cutover.line("  - step: %s", fmt.Sprintf("Copy the crontab of %s", user))
+	d.cutover.line("    on: %s", to)
+	d.cutover.line("    files.copy: {host: %s, from: %s, to: %s}", from, kept, kept)
+	was := remote.Quote(kept + ".before")
+	d.cutover.line("  - step: %s", fmt.Sprintf("Install the crontab of %s on %s", user, to))
+	d.cutover.line("    on: %s", to)
+	d.cutover.raw("    run:\n")
+	d.cutover.line("      script: %s", "umask 077; [ -e "+was+" ] || { crontab -u "+u+" -l >"+was+".new 2>/dev/null || :; mv "+was+".new "+was+"; }; crontab -u "+u+" "+f)
+	d.cutover.line("      verify: %s", "[ \"$(crontab -u "+u+" -l)\" = \"$(cat "+f+")\" ]")
+	d.cutover.line("      undo: %s", "[ ! -e "+was+" ] || { if [ -s "+was+" ]; then crontab -u "+u+" "+was+"; else crontab -u "+u+" -r 2>/dev/null || :; fi; rm -f "+was+"; }")
+}
+
+// moveTimer copies a timer and what it starts while the old one still runs; the
+// cutover stops the old one before it starts the new one.
+func (d *draft) moveTimer(it Item) {
+	j := it.Jobs[0]
+	from, to := d.Old.Name, d.New.Name
+	d.jobs = append(d.jobs, j.Where)
+	d.stops.line("  - step: %s", fmt.Sprintf("Stop %s on %s", it.Name, from))
+	d.stops.line("    on: %s", from)
+	d.stops.line("    service: {name: %s, state: stopped, enabled: %s}", it.Name, raw("false"))
+	if _, command, ok := strings.Cut(j.Command, ": "); ok {
+		d.bringCalled(command)
+	}
+	for _, f := range ownUnits(j) {
+		d.bringFile(&d.prepare, f)
+	}
+	d.prepare.line("  - step: %s", "Make systemd read "+it.Name)
+	d.prepare.line("    on: %s", to)
+	d.prepare.line("    run: {script: systemctl daemon-reload, verify: %s, undo: systemctl daemon-reload}", "systemctl cat "+remote.Quote(it.Name)+" >/dev/null")
+}
+
+// bringCalled brings the program that a job calls, where it is people's own,
+// and asks people about other files that it names.
+func (d *draft) bringCalled(command string) {
+	for i, w := range strings.Fields(command) {
+		w = strings.Trim(w, `"';`)
+		own := path.IsAbs(w) && (under(w) != "" || strings.HasPrefix(w, "/usr/local/"))
+		switch dir := under(w); {
+		case !own:
+		case i > 0:
+			d.named = append(d.named, w)
+		case dir != "" && dir != path.Clean(w):
+			d.bring(dir)
+		default:
+			d.bringFile(&d.prepare, path.Clean(w))
+		}
+	}
+}
+
+// asksNamed tells people at the sign-off of files that jobs name and that no
+// step brings.
+func (d *draft) asksNamed() {
+	for _, w := range once(d.named) {
+		if !slices.ContainsFunc(d.brought, func(b string) bool { return w == b || strings.HasPrefix(w, b+"/") }) {
+			d.signoff.line("  - %s", fmt.Sprintf("%s, which a job names, is on %s or will not be missed there", w, d.New.Name))
+		}
+	}
+}

@@ -1,0 +1,287 @@
+package tui
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	tea "charm.land/bubbletea/v2"
+
+	"belay/steps/draft"
+	"belay/steps/plan"
+	"belay/tui/widget"
+)
+
+// answersPage lists what was answered; each answer can be changed.
+type answersPage struct {
+	question
+	cursor int // the number of questions: go on
+}
+
+func newAnswersPage() *answersPage {
+	return &answersPage{question: question{name: "answers", title: always("Is this right?")}, cursor: -1}
+}
+
+func (p *answersPage) place() place { return inChoice }
+
+func (p *answersPage) enter(iv *interview) tea.Cmd {
+	iv.detour = false
+	p.cursor = len(iv.answered())
+	return nil
+}
+
+// answered are the pages that have an answer.
+func (iv *interview) answered() (at []int) {
+	for i, p := range iv.pages {
+		if q := p.about(); q.said != nil && q.wanted(iv) {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+func (p *answersPage) press(iv *interview, do action, _ tea.Msg) tea.Cmd {
+	all := iv.answered()
+	switch do {
+	case "enter":
+		if p.cursor == len(all) {
+			return iv.forward()
+		}
+		cmd := iv.turn(all[p.cursor])
+		iv.detour = true
+		return cmd
+	case "back":
+		return iv.back()
+	default:
+		p.cursor = moved(do, p.cursor, len(all)+1, 5)
+	}
+	return nil
+}
+
+func (p *answersPage) view(iv *interview, w, _ int) ([]string, point) {
+	th, lines, at := iv.th, []string{""}, nowhere
+	all := iv.answered()
+	for n, i := range append(all, -1) {
+		lead, role := "  ", widget.Text
+		if n == p.cursor {
+			lead, role, at = th.Paint(widget.Accent, "▌ "), widget.Strong, rowAt(len(lines))
+		}
+		if i < 0 {
+			lines = append(lines, "")
+			if n == p.cursor {
+				at.y++
+			}
+			lines = append(lines, lead+th.Paint(role, "It is right: show the plan"))
+			continue
+		}
+		q := iv.pages[i].about()
+		said := q.said(&iv.a)
+		if q.name == "what" {
+			said = movingText(iv.moving())
+		}
+		for j, text := range widget.Wrap(oneLine(said), min(w, 110)-16) {
+			if j > 1 {
+				break
+			}
+			name := q.name
+			if j > 0 {
+				lead, name = "  ", ""
+			}
+			lines = append(lines, lead+th.Paint(widget.Dim, widget.Fit(name, 10))+"  "+th.Paint(role, text))
+		}
+	}
+	return lines, at
+}
+
+func movingText(items []draft.Item) string {
+	var names []string
+	for _, it := range items {
+		names = append(names, it.Name)
+	}
+	if len(names) == 0 {
+		return "nothing"
+	}
+	return strings.Join(names, ", ")
+}
+
+// previewPage shows the plan before it is written.
+type previewPage struct {
+	question
+	text     []byte
+	lines    []string
+	steps    int
+	problems error
+	scroll   int
+}
+
+func newPreviewPage() *previewPage {
+	return &previewPage{question: question{name: "plan", title: func(iv *interview) string { return "The plan, not written yet: " + oneLine(iv.a.file()) }}}
+}
+
+func (p *previewPage) place() place { return inPreview }
+
+func (p *previewPage) enter(iv *interview) tea.Cmd {
+	w := iv.a.Wished()
+	w.Move = []string{}
+	for _, it := range iv.moving() {
+		w.Move = append(w.Move, it.Key())
+	}
+	p.text, p.scroll = draft.Plan(w, iv.old, iv.now), 0
+	p.lines = strings.Split(strings.TrimRight(clean(string(p.text)), "\n"), "\n")
+	read, err := plan.Load(iv.a.file(), p.text, plan.All())
+	if p.problems = err; err == nil {
+		p.steps = len(read.Steps())
+	}
+	return nil
+}
+
+func (p *previewPage) press(iv *interview, do action, _ tea.Msg) tea.Cmd {
+	switch do {
+	case "send":
+		return iv.write(p.text, false)
+	case "back":
+		return iv.back()
+	case "details":
+		if p.problems != nil {
+			iv.top = &readOver{name: "problems of the draft", lines: func(w int) []string { return widget.Wrap(clean(p.problems.Error()), w-2) }}
+		}
+	default:
+		p.scroll = moved(do, p.scroll, len(p.lines), 15)
+	}
+	return nil
+}
+
+func (p *previewPage) view(iv *interview, w, h int) ([]string, point) {
+	th := iv.th
+	head := fmt.Sprintf("  %s, %s; no problems", plural(p.steps, "step"), plural(len(p.lines), "line"))
+	role := widget.OK
+	if p.problems != nil {
+		head, role = "  The draft has problems that have to be mended by hand (d shows them); it can be written all the same", widget.Warn
+	}
+	var out []string
+	for _, l := range p.lines {
+		text, note := l, ""
+		if i := strings.Index(l, "# "); i == 0 || i > 0 && l[i-1] == ' ' {
+			text, note = l[:i], l[i:]
+		}
+		out = append(out, widget.Cut(" "+paintKey(th, text)+th.Paint(widget.Dim, note), w))
+	}
+	return append([]string{th.Paint(role, widget.Cut(head, w))}, scrolled(th, out, &p.scroll, w, h-1)...), rowAt(1)
+}
+
+// paintKey shows the sections of a plan, and where a step begins.
+func paintKey(th widget.Theme, l string) string {
+	trimmed := strings.TrimLeft(l, " ")
+	switch {
+	case trimmed == l && strings.Contains(l, ":"):
+		key, rest, _ := strings.Cut(l, ":")
+		return th.Paint(widget.Accent, key+":") + rest
+	case strings.HasPrefix(trimmed, "- step:"):
+		return th.Paint(widget.Strong, l)
+	}
+	return l
+}
+
+// wrote says how writing went.
+type wrote struct {
+	file string
+	text []byte
+	err  error
+}
+
+func (iv *interview) write(text []byte, replace bool) tea.Cmd {
+	file := iv.a.file()
+	return func() tea.Msg { return wrote{file, text, iv.d.Write(file, text, replace)} }
+}
+
+func (iv *interview) wrote(msg wrote) {
+	switch {
+	case errors.Is(msg.err, fs.ErrExist):
+		f := newField("type", "Its name")
+		f.want = oneLine(filepath.Base(msg.file))
+		r := &replacing{text: msg.text}
+		r.form.add(f)
+		iv.top = r
+	case msg.err != nil:
+		iv.said = "not written: " + msg.err.Error()
+	default:
+		iv.written, iv.top = true, nil
+		iv.a.File = msg.file
+		iv.show("written")
+	}
+}
+
+// replacing asks whether a file that is there may go.
+type replacing struct {
+	form form
+	text []byte
+	say  string
+}
+
+func (r *replacing) title() string { return "there is such a file already" }
+func (r *replacing) place() place  { return inForm }
+func (r *replacing) press(iv *interview, do action, msg tea.Msg) tea.Cmd {
+	switch do {
+	case "send":
+		if r.say = r.form.problem(); r.say == "" {
+			return iv.write(r.text, true)
+		}
+		r.say = "It has to be typed exactly; nothing was written."
+	case "back":
+		iv.top = nil
+		cmd := iv.show("file")
+		iv.detour = true
+		return cmd
+	case "":
+		r.say = ""
+		r.form.update(msg)
+	}
+	return nil
+}
+
+func (r *replacing) view(iv *interview, w, _ int) ([]string, point) {
+	th := iv.th
+	lines := []string{""}
+	for _, l := range widget.Wrap(oneLine(iv.a.file())+" is there already and was left as it is. To replace it by the new plan, type its name without directories; what it holds is lost then. Or esc, and name another file.", w-4) {
+		lines = append(lines, "  "+l)
+	}
+	fields, at := r.form.lines(th, w)
+	lines = append(lines, "")
+	at.y += len(lines)
+	lines = append(append(lines, fields...), "")
+	if r.say != "" {
+		lines = append(lines, "  "+th.Paint(widget.Warn, r.say))
+	}
+	return lines, at
+}
+
+// writtenPage says what to do next.
+type writtenPage struct{ question }
+
+func newWrittenPage() *writtenPage {
+	return &writtenPage{question{name: "written", title: always("Written"), asked: func(iv *interview) bool { return iv.written }}}
+}
+
+func (p *writtenPage) place() place                              { return inWritten }
+func (p *writtenPage) enter(*interview) tea.Cmd                  { return nil }
+func (p *writtenPage) press(*interview, action, tea.Msg) tea.Cmd { return nil }
+func (p *writtenPage) view(iv *interview, w, _ int) ([]string, point) {
+	lines := []string{"", "  " + iv.th.Paint(widget.OK, "✓") + " " + widget.Cut(oneLine(iv.a.file())+" is written. Next, in this order:", w-4), ""}
+	pairs := []widget.Pair{}
+	for _, n := range NextSteps(oneLine(iv.a.file())) {
+		pairs = append(pairs, widget.Pair{Label: n[0], Value: n[1], Max: 3})
+	}
+	return append(lines, widget.Pairs(iv.th, pairs, min(w, 110))...), nowhere
+}
+
+// NextSteps are the commands that come after a draft, and what each is for.
+func NextSteps(file string) [][2]string {
+	return [][2]string{
+		{"belay check " + file, "is it a plan? contacts nobody"},
+		{"belay plan " + file, "what would it do? asks the servers, changes nothing"},
+		{"belay rehearse " + file + " --with staging.yaml", "try it on other hosts, there and back"},
+		{"belay run " + file, "carry it out"},
+	}
+}

@@ -1,0 +1,268 @@
+package tui
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strconv"
+	"strings"
+
+	"belay/steps/draft"
+)
+
+// PlainInterview is Interview line by line: the same questions, on any
+// terminal. What a look needs to know for a login it asks there by itself.
+func PlainInterview(ctx context.Context, d Drafter, a Answers, in io.Reader, out io.Writer) (Answers, error) {
+	iv := newInterview(ctx, d, a, Options{Input: in, Output: out}.filled(""))
+	p := &plainInterview{iv: iv, lines: bufio.NewScanner(in), out: out}
+	p.say("belay drafts a plan from what your servers show. It only looks: nothing is changed on them,")
+	p.say("and nothing is written here before the end. < goes back to the question before, Ctrl-C leaves.")
+	for !iv.written {
+		if err := p.turn(ctx); err != nil {
+			if errors.Is(err, errNobody) && ctx.Err() == nil {
+				err = ErrUnwritten
+			}
+			return iv.a, err
+		}
+	}
+	return iv.a, nil
+}
+
+// What a line can be besides an answer.
+var (
+	errNobody = errors.New("nobody answers any more")
+	errBack   = errors.New("back")
+)
+
+type plainInterview struct {
+	iv    *interview
+	lines *bufio.Scanner
+	out   io.Writer
+}
+
+func (p *plainInterview) say(format string, a ...any) { fmt.Fprintf(p.out, format+"\n", a...) }
+
+// turn asks one page, and goes to the next or the one before.
+func (p *plainInterview) turn(ctx context.Context) error {
+	iv, err := p.iv, error(nil)
+	switch q := iv.page().(type) {
+	case *typing:
+		err = p.typing(q)
+	case *lookPage:
+		err = p.look(ctx)
+	case *foundPage:
+		err = p.found(q)
+	case *choosing:
+		err = p.choosing(q)
+	case *previewPage:
+		return p.preview(q)
+	}
+	switch {
+	case errors.Is(err, errBack):
+		for i := iv.at - 1; i >= 0; i-- {
+			if q := iv.pages[i].about(); q.wanted(iv) && q.name != "look" {
+				iv.at = i
+				break
+			}
+		}
+		return nil
+	case err != nil:
+		return err
+	}
+	for iv.at++; !iv.page().about().wanted(iv); iv.at++ {
+	}
+	return nil
+}
+
+// ask returns what was typed, without spaces around it.
+func (p *plainInterview) ask(prompt string) (string, error) {
+	fmt.Fprint(p.out, prompt+"> ")
+	if !p.lines.Scan() {
+		p.say("")
+		return "", errors.Join(p.lines.Err(), errNobody)
+	}
+	text := clean(strings.TrimSpace(p.lines.Text()))
+	if text == "<" {
+		return "", errBack
+	}
+	return text, nil
+}
+
+func (p *plainInterview) head(q *question) {
+	p.say("\n%s", q.title(p.iv))
+	if q.more != nil {
+		p.say("  %s", q.more(p.iv))
+	}
+}
+
+func (p *plainInterview) typing(t *typing) error {
+	p.head(&t.question)
+	a := p.iv.a
+	for i := 0; i < len(t.blanks); {
+		b := t.blanks[i]
+		now := b.get(&a)
+		label := b.label
+		if now != "" {
+			label += " [" + now + "]"
+		}
+		text, err := p.ask(label)
+		switch {
+		case err != nil:
+			return err
+		case text == "":
+			text = now
+		case text == "-" && b.optional:
+			text = ""
+		}
+		problem := "An answer is needed here."
+		if text != "" || b.optional {
+			problem = b.set(&a, text)
+		}
+		if problem != "" {
+			p.say("%s", problem)
+			continue
+		}
+		i++
+	}
+	p.iv.a = a
+	return nil
+}
+
+func (p *plainInterview) look(ctx context.Context) error {
+	iv := p.iv
+	if iv.fresh() {
+		return nil
+	}
+	p.say("\nLooking, a minute at most …")
+	old, now, err := iv.d.Look(ctx, iv.a, nil)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		p.say("%s", clean(err.Error()))
+		return errBack
+	}
+	iv.old, iv.now, iv.seen, iv.a.Move = old, now, iv.a, nil
+	return nil
+}
+
+// found lets people choose by numbers.
+func (p *plainInterview) found(q *foundPage) error {
+	p.head(&q.question)
+	items := p.iv.items()
+	for i, it := range items {
+		mark := " "
+		if it.Among(p.iv.a.Move) {
+			mark = "*"
+		}
+		p.say("  %2d %s %s", i+1, mark, oneLine(it.Says))
+	}
+	for _, r := range foundRows(items, p.iv.old, p.iv.now) {
+		switch {
+		case r.head != "" && !strings.HasPrefix(r.head, "not understood") && !strings.HasPrefix(r.head, "also on"):
+		case r.head != "":
+			p.say("  %s:", clean(r.head))
+		case r.text != "":
+			p.say("     %s %s", oneLine(r.text), oneLine(r.more))
+		}
+	}
+	for {
+		text, err := p.ask("Numbers, such as 1 3; 0 for nothing; or just Enter: those with a *")
+		if err != nil || text == "" {
+			return err
+		}
+		keys, err := chosenBy(items, text)
+		if err == nil {
+			p.iv.a.Move = keys
+			return nil
+		}
+		p.say("%v", err)
+	}
+}
+
+func chosenBy(items []draft.Item, text string) ([]string, error) {
+	keys := []string{}
+	for _, f := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' }) {
+		n, err := strconv.Atoi(f)
+		if n == 0 && err == nil {
+			continue
+		}
+		if err != nil || n < 1 || n > len(items) {
+			return nil, fmt.Errorf("%q is no number from 1 to %d", f, len(items))
+		}
+		keys = append(keys, items[n-1].Key())
+	}
+	return keys, nil
+}
+
+func (p *plainInterview) choosing(c *choosing) error {
+	p.head(&c.question)
+	now := 1
+	for i, o := range c.choices {
+		p.say("  %d  %s. %s", i+1, o.label, o.note)
+		if o.value == c.get(&p.iv.a) {
+			now = i + 1
+		}
+	}
+	for {
+		text, err := p.ask(fmt.Sprintf("A number [%d]", now))
+		if err != nil {
+			return err
+		}
+		if text == "" {
+			text = strconv.Itoa(now)
+		}
+		if n, err := strconv.Atoi(text); err == nil && n >= 1 && n <= len(c.choices) {
+			c.set(&p.iv.a, c.choices[n-1].value)
+			return nil
+		}
+		p.say("%q is no number from 1 to %d", text, len(c.choices))
+	}
+}
+
+// preview shows the plan when somebody wants to see it, and writes it.
+func (p *plainInterview) preview(v *previewPage) error {
+	iv := p.iv
+	v.enter(iv)
+	p.say("\nThe plan is ready: %s, %s.", plural(v.steps, "step"), plural(len(v.lines), "line"))
+	if v.problems != nil {
+		p.say("It has problems that have to be mended by hand:\n%s", clean(v.problems.Error()))
+	}
+	text, err := p.ask("Type write (it goes to " + iv.a.file() + "), show, or another file name")
+	switch {
+	case errors.Is(err, errBack):
+		iv.show("file")
+		return nil
+	case err != nil:
+		return err
+	case text == "":
+		return nil
+	case text == "show":
+		p.say("%s", strings.Join(v.lines, "\n"))
+		return nil
+	case text != "write":
+		iv.a.File = text
+		return nil
+	}
+	err = iv.d.Write(iv.a.file(), v.text, false)
+	if errors.Is(err, fs.ErrExist) {
+		p.say("%s is there already and was left as it is. Its name, typed, replaces it; what it holds is lost then.", iv.a.file())
+		again, asked := p.ask("Its name, or just Enter: it stays")
+		if asked != nil && !errors.Is(asked, errBack) {
+			return asked
+		}
+		if again != iv.a.file() {
+			return nil
+		}
+		err = iv.d.Write(iv.a.file(), v.text, true)
+	}
+	if err != nil {
+		p.say("not written: %s", clean(err.Error()))
+		return nil
+	}
+	iv.a.File, iv.written = iv.a.file(), true
+	return nil
+}
