@@ -35,7 +35,7 @@ func newAsk(q journal.Question, item string, tail []string) *ask {
 // means one thing here and its opposite there.
 var usual = map[string]string{
 	"retry": "r", "mend": "m", "recheck": "c", "skip": "s", "on": "g", "rollback": "b", "stop": "x", "go": "g", "no-go": "n",
-	"extend": "k", "close": "l", "back": "n", "cancel": "e", "sign": "i", "done": "o", "accept": "a", "keep": "k",
+	"extend": "k", "close": "l", "back": "n", "cancel": "e", "sign": "i", "done": "o", "accept": "a", "keep": "k", "break-glass": "t",
 }
 
 // letters gives every option a key of its own.
@@ -139,6 +139,16 @@ func (a *ask) choose(sc *scene, i int) {
 	if strings.Contains(o.Needs, "reason") {
 		a.form.add(newField("reason", "Reason"))
 	}
+	if strings.Contains(o.Needs, "role") {
+		f := newField("role", "For the role")
+		f.optional = true // one that can be for one role only needs none
+		by := sc.opt.Author
+		by.Name = sc.name
+		if role, err := sc.plan.RoleFor(sc.st, by, ""); err == nil {
+			f.in.SetValue(role)
+		}
+		a.form.add(f)
+	}
 	signs := strings.Contains(o.Needs, "name")
 	if signs || !a.free && sc.name == "" && (o.Needs != "" || o.Type != "" || o.Danger) {
 		f := newField("name", "Your name")
@@ -163,6 +173,10 @@ func (a *ask) off(sc *scene, i int) string {
 		return sc.inTheWay()
 	case a.q.Kind == journal.AskSignoff && c == "go":
 		return sc.unsigned()
+	case a.q.Kind == journal.AskCutover && c == "go":
+		by := sc.opt.Author
+		by.Name = sc.name
+		return sc.plan.Alone(sc.st, by)
 	case a.q.Kind == journal.AskSignoff && c == "sign" && !sc.signable(a.item):
 		return "choose a person's item first: esc, then ↓"
 	}
@@ -198,7 +212,7 @@ func (a *ask) send(m *model) tea.Cmd {
 	a.sent = true
 	return m.answer(journal.Answer{
 		Question: a.q.ID, Choice: o.Choice, Item: a.itemFor(o.Choice), Text: text,
-		Reason: a.form.value("reason"), By: by, Time: m.o.Now(),
+		Reason: a.form.value("reason"), Role: a.form.value("role"), By: by, Time: m.o.Now(),
 	}, o.Label)
 }
 
@@ -296,9 +310,9 @@ func (a *ask) options(sc *scene, w int) []string {
 		if o.Type != "" {
 			needs = append(needs, "the word “"+oneLine(o.Type)+"”")
 		}
-		for _, n := range []string{"reason", "text", "name"} {
+		for _, n := range []string{"reason", "text", "name", "role"} {
 			if strings.Contains(o.Needs, n) {
-				needs = append(needs, map[string]string{"reason": "a reason", "text": "evidence", "name": "your name"}[n])
+				needs = append(needs, map[string]string{"reason": "a reason", "text": "evidence", "name": "your name", "role": "your role"}[n])
 			}
 		}
 		if len(needs) > 0 {

@@ -79,6 +79,11 @@ func (m *model) details() {
 			st := l[s.cursor]
 			m.top = &detail{name: oneLine(st.Title), lines: func(sc *scene, w int) []string { return sc.detail(st, w) }}
 		}
+	case *signoffScreen:
+		if l := sc.plan.Signoff; len(l) > 0 {
+			it := l[s.cursor]
+			m.top = &detail{name: "sign-off item", lines: func(sc *scene, w int) []string { return sc.itemCard(it, w) }}
+		}
 	case *assessScreen:
 		if fs := sc.findings(); len(fs) > 0 {
 			f := fs[s.cursor]

@@ -140,7 +140,7 @@ func chatPlan() *plan.Plan {
 	retire := st(journal.Close, "run", "retire", "Remove the old files", "Disk space.", oneway{})
 	p := &plan.Plan{Path: "stoat-to-fluxer.yaml", Hash: "9f2c51d07ab3e6690f11", Name: "stoat-to-fluxer", About: "Replace Stoat Chat with Fluxer.",
 		Environment: "production", Window: &plan.Window{Start: noon.Add(-14 * time.Minute), Length: 45 * time.Minute, Margin: 270 * time.Second},
-		Hosts: []plan.Host{{Name: "chat"}, {Name: "db"}}, Approvers: 1,
+		Hosts: []plan.Host{{Name: "chat"}, {Name: "db"}}, Approvers: plan.Approvers{Count: 1},
 		Prepare: append(one(archive, checkout), plan.Group{Title: "builds", Lanes: []plan.Lane{{Steps: []*plan.Step{frontend}}, {Steps: []*plan.Step{migrate}}}}),
 		Signoff: []plan.Item{{ID: "prepared", Text: "Everything is prepared", Stage: journal.Prepare}, {ID: "team", Text: "The team knows that chat is down for five minutes"},
 			{ID: "backup", Text: "Somebody has looked into the archive"}},

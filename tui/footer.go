@@ -149,6 +149,9 @@ func (m *model) off() map[action]bool {
 			off["accept"] = true
 		}
 	}
+	if s, ok := m.screen().(*signoffScreen); ok && m.top == nil && s.page.Of < 2 {
+		off["page-down"] = true
+	}
 	if a, ok := m.top.(*ask); ok && len(a.form.fields) < 2 {
 		off["down"] = true
 	}

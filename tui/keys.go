@@ -19,7 +19,8 @@ const (
 	anywhere place = "everywhere"
 	inSteps  place = "steps and logs"
 	inAssess place = "assessment"
-	inList   place = "sign-off, cutover, soak, rollback, report"
+	inSigns  place = "sign-off"
+	inList   place = "cutover, soak, rollback, report"
 	inAsk    place = "question: choosing"
 	inForm   place = "question: typing"
 	inPrompt place = "secret or host key"
@@ -42,7 +43,7 @@ const (
 func (p place) interview() bool { return strings.HasPrefix(string(p), "belay init") }
 
 // places in the order of the manual.
-var places = []place{anywhere, inSteps, inAssess, inList, inAsk, inForm, inPrompt, inDetail, inPage, inHelp, inQuit, inSearch,
+var places = []place{anywhere, inSteps, inAssess, inSigns, inList, inAsk, inForm, inPrompt, inDetail, inPage, inHelp, inQuit, inSearch,
 	inTyping, inChoice, inLooking, inFound, inPreview, inWritten, inLeaving}
 
 // binding is one line of the one list of keys.
@@ -101,6 +102,10 @@ var bindings = []binding{
 
 	{inAssess, on("r"), "", "recheck", "check again", "read all hosts and judge again"},
 	{inAssess, on("a"), "", "accept", "accept", "accept the chosen warning, with a reason"},
+
+	{inSigns, on("1", "2", "3", "4", "5", "6", "7", "8", "9"), "1–9", "nth", "choose", "the item of that number on this page; enter answers, d tells all of it"},
+	{inSigns, on("right"), "→", "page-down", "page", "the next items, nine a page at most; pgdn does so, too"},
+	{inSigns, on("left"), "←", "page-up", "", "the items before"},
 
 	{inAsk, on("esc"), "", "back", "not now", "leave the question open"},
 	{inAsk, on("down"), "↓", "down", "", "scroll the text"},
@@ -228,7 +233,7 @@ var bindings = []binding{
 
 // shadows tells whether keys that work everywhere are out of reach at p:
 // a dialog takes all keys.
-func (p place) shadows() bool { return p != inSteps && p != inAssess && p != inList }
+func (p place) shadows() bool { return p != inSteps && p != inAssess && p != inSigns && p != inList }
 
 // lookup says what a key means at a place.
 func lookup(p place, key string) action {

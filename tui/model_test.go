@@ -123,7 +123,7 @@ func TestRemarksPassAndHideNoQuestion(t *testing.T) {
 
 func TestSignoffShowsWhoSaidGo(t *testing.T) {
 	f := signoffMoment()
-	f.plan.Approvers = 2
+	f.plan.Approvers.Count = 2
 	f.st.Items[journal.GoItem] = &journal.ItemState{ID: journal.GoItem, Signed: []journal.Answer{{By: journal.Author{Name: "Vish", Login: "vish"}, Time: noon}}}
 	drive(t, f, 80, 24, Options{}).shows("go from Vish (vish) at 22:14 · waits for 1 person more")
 }

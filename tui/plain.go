@@ -125,6 +125,7 @@ func (p *plainView) look() {
 	}
 	p.clock()
 	p.soak()
+	p.signatures()
 	for _, n := range sc.st.Notes {
 		p.once("note "+n.Time.String()+n.Text, "note: "+oneLine(n.Text))
 	}
@@ -175,6 +176,24 @@ func (p *plainView) clock() {
 	}
 	if text, role := sc.safe(); role == widget.Fail {
 		p.once("safe", text)
+	}
+}
+
+// signatures says who said go, who is missing, and which signature is void.
+func (p *plainView) signatures() {
+	sc := &p.sc
+	if it := sc.st.Items[journal.GoItem]; it == nil {
+		return
+	}
+	for _, l := range sc.approvals() {
+		p.once("go "+l, "sign-off: "+l)
+	}
+	for _, it := range sc.plan.Signoff {
+		if st := sc.st.Items[it.ID]; st != nil {
+			for _, d := range st.Voided {
+				p.once(fmt.Sprint("void ", it.ID, d.Seq), fmt.Sprintf("void: what %s signed, %s: %s", d.By.Who(), oneLine(it.Text), oneLine(d.Why)))
+			}
+		}
 	}
 }
 

@@ -225,7 +225,7 @@ func (p *plainView) fill(ctx context.Context, q journal.Question, o journal.Opti
 			return nil, nil
 		}
 	}
-	a.Text, a.Reason, a.Time = dlg.form.value("text"), dlg.form.value("reason"), p.o.Now()
+	a.Text, a.Reason, a.Role, a.Time = dlg.form.value("text"), dlg.form.value("reason"), dlg.form.value("role"), p.o.Now()
 	if o.Type != "" {
 		a.Text = dlg.form.value("type")
 	}

@@ -95,7 +95,7 @@ func (e *Engine) Judge(q journal.Question, a journal.Answer) error {
 		return e.judgeSign(s, a)
 	case q.Kind == journal.AskSignoff && a.Choice == "go":
 		return e.judgeGo(s, a)
-	case q.Kind == journal.AskCutover && a.Choice == "go":
+	case q.Kind == journal.AskCutover && (a.Choice == "go" || a.Choice == breakGlass):
 		return e.judgeCutover(s, a)
 	}
 	return nil

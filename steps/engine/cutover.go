@@ -14,7 +14,7 @@ func (e *Engine) cutover(ctx context.Context) error {
 		return nil
 	}
 	if !e.begun(e.Plan.Cutover) {
-		if err := e.held(ctx); err != nil {
+		if err := e.signed(ctx); err != nil {
 			return err
 		}
 	}
@@ -41,6 +41,9 @@ func (e *Engine) begun(groups []plan.Group) bool {
 func (e *Engine) judgeCutover(s *journal.State, a journal.Answer) error {
 	if outside := e.against(); outside != "" && strings.TrimSpace(a.Reason) == "" {
 		return journal.Refuse("%s To cut over all the same wants a reason", outside)
+	}
+	if err := e.judgeStarter(s, a); err != nil {
+		return err
 	}
 	return e.judgeProofs(s)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 	"time"
 
@@ -79,7 +80,8 @@ type Engine struct {
 	halts   halting
 	running cancels // the attempts that run now
 	holding holding
-	filling sync.Mutex // of the checklist
+	filling sync.Mutex  // of the checklist
+	anew    func(error) // has the cutover's question asked anew; nil while it is not asked; under filling
 
 	deciding sync.Mutex // whether a step may begin after the last safe moment
 
@@ -191,12 +193,31 @@ func (e *Engine) open() error {
 		if e.Practice {
 			opened.Rehearsal = e.Plan.Parts
 		}
-		return e.append(journal.Event{Type: journal.RunOpened}, opened)
+		if err := e.append(journal.Event{Type: journal.RunOpened}, opened); err != nil {
+			return err
+		}
+		return e.locate()
 	} else if s.PlanHash != e.Plan.Hash {
 		return fmt.Errorf("run %s was opened with another plan (hash %.12s, this one has %.12s); nothing was done: resume with the plan of the run directory",
 			s.Run, s.PlanHash, e.Plan.Hash)
 	}
-	return e.append(journal.Event{Type: journal.RunResumed}, e.Author)
+	if err := e.append(journal.Event{Type: journal.RunResumed}, e.Author); err != nil {
+		return err
+	}
+	return e.locate()
+}
+
+// locate records where the hosts are, when that is not what is on record: what
+// people sign is about those machines.
+func (e *Engine) locate() error {
+	places := map[string]string{}
+	for _, name := range e.hostNames() {
+		places[name] = e.Hosts[name].Addr
+	}
+	if maps.Equal(places, e.Log.State().Places) {
+		return nil
+	}
+	return e.append(journal.Event{Type: journal.Located}, places)
 }
 
 // stages goes through the stages that are not done yet.

@@ -151,7 +151,7 @@ type operator struct {
 	t      testing.TB
 	engine *Engine
 	mu     sync.Mutex
-	script []string // "failed/step=retry", "sign-off=sign:item", "sign-off=go@Ada"
+	script []string // "failed/step=retry", "sign-off=sign:item", "sign-off=go@Ada", "sign-off=go@Ada/login for role"
 	asked  []string
 	check  func(journal.Question) // looks at each question as it is asked; nil: nobody does
 	quiet  bool                   // an unanswered question stops the run, and is no fault of the test
@@ -189,10 +189,15 @@ func (o *operator) Ask(ctx context.Context, q journal.Question) (journal.Answer,
 	}
 	said, name, _ := strings.Cut(said, "@")
 	choice, item, _ := strings.Cut(said, ":")
+	name, role, _ := strings.Cut(name, " for ")
+	name, login, _ := strings.Cut(name, "/")
 	if name == "" {
 		name = "Ada"
 	}
-	a := journal.Answer{Choice: choice, Item: item, Reason: "because", Text: "T-1", By: journal.Author{Name: name, Login: "ada"}}
+	if login == "" {
+		login = strings.ToLower(strings.TrimSpace(name))
+	}
+	a := journal.Answer{Choice: choice, Item: item, Reason: "because", Text: "T-1", Role: role, By: journal.Author{Name: name, Login: login}}
 	if opt, ok := q.Option(choice); ok && opt.Type != "" {
 		a.Text = opt.Type
 	}

@@ -25,7 +25,7 @@ func (e *Engine) held(ctx context.Context) error {
 				return err
 			}
 		}
-		within, stop := e.tillEdge()
+		within, stop := e.tillVoided(e.tillEdge())
 		a, err := e.askWithin(within, q)
 		stop()
 		switch {
@@ -33,6 +33,17 @@ func (e *Engine) held(ctx context.Context) error {
 			continue
 		case err != nil:
 			return err
+		}
+		if a.Choice == "go" || a.Choice == breakGlass {
+			if err := e.evidence(); err != nil {
+				return err
+			}
+			if e.missing(e.Log.State()) != "" {
+				return errUnsigned
+			}
+			if err := e.Judge(q, a); err != nil {
+				continue // things changed since it was given
+			}
 		}
 		if err := e.decided(q, a); err != nil {
 			return err
@@ -65,7 +76,7 @@ func (e *Engine) cutoverQuestion() journal.Question {
 	if len(e.proofs()) > 0 {
 		q.Options = append(q.Options[:1:1], append([]journal.Option{{Choice: "recheck", Label: "prove the checklist again now"}}, q.Options[1:]...)...)
 	}
-	return q
+	return e.secondPerson(q)
 }
 
 // tillEdge is the halt, or the moment in which the window begins or ends, or in

@@ -26,10 +26,10 @@ func (e *Engine) signoff(ctx context.Context) error {
 		q := journal.Question{
 			Kind:  journal.AskSignoff,
 			Title: "Go or no-go?",
-			Text:  fmt.Sprintf("Plan %.12s. %s", e.Plan.Hash, approvals(e.Plan.Approvers)),
+			Text:  fmt.Sprintf("Plan %.12s. %s", e.Plan.Hash, e.Plan.Approvers.Need()),
 			Options: []journal.Option{
 				{Choice: "sign", Label: "sign an item", Needs: "name"},
-				{Choice: "go", Label: "go", Needs: "name"},
+				{Choice: "go", Label: "go", Needs: e.goNeeds()},
 				{Choice: "recheck", Label: "look again at the machine's items"},
 				{Choice: "no-go", Label: "no-go", Needs: "reason"},
 				optRollback, optStop,
@@ -51,17 +51,11 @@ func (e *Engine) signoff(ctx context.Context) error {
 	}
 }
 
-func approvals(n int) string {
-	if n > 1 {
-		return fmt.Sprintf("%d different people must say go.", n)
-	}
-	return "One go is needed."
-}
-
 // takeSignoff records one answer at the gate.
 func (e *Engine) takeSignoff(ctx context.Context, q journal.Question, a journal.Answer) error {
 	switch a.Choice {
 	case "sign":
+		a.Bound = e.Log.State().Basis(false)
 		return e.append(journal.Event{Type: journal.Signed, Key: a.Item}, a)
 	case "recheck":
 		if err := e.proveAll(ctx); err != nil {
@@ -69,7 +63,7 @@ func (e *Engine) takeSignoff(ctx context.Context, q journal.Question, a journal.
 		}
 		return e.look(ctx)
 	case "go":
-		return e.append(journal.Event{Type: journal.Signed, Key: journal.GoItem}, a)
+		return e.takeGo(a)
 	}
 	if err := e.closeQuestion(q, a); err != nil {
 		return err
@@ -77,11 +71,10 @@ func (e *Engine) takeSignoff(ctx context.Context, q journal.Question, a journal.
 	return map[string]error{"no-go": errNoGo, "rollback": errRollback, "stop": errStop}[a.Choice]
 }
 
-// enough tells whether the gate is open: every item holds, and as many
-// different people as the plan wants have said go.
+// enough tells whether the gate is open: every item holds, and the people that
+// the plan wants have said go to what there is now.
 func (e *Engine) enough(s *journal.State) bool {
-	it := s.Items[journal.GoItem]
-	return it != nil && len(it.Signed) >= e.Plan.Approvers && e.judgeItems(s) == nil && e.judgeProofs(s) == nil
+	return len(plan.Missing(e.Plan.Seats(s))) == 0 && e.unshaken(s) && e.judgeItems(s) == nil && e.judgeProofs(s) == nil
 }
 
 // closeSigned closes the gate's question with the go that opened it.
@@ -116,7 +109,7 @@ func (e *Engine) evidence() error {
 			return err
 		}
 	}
-	return nil
+	return e.voidShaken()
 }
 
 // judgeItem tells whether a machine's item holds, and what was seen.
@@ -213,17 +206,5 @@ func (e *Engine) judgeGo(s *journal.State, a journal.Answer) error {
 	if err := e.judgeProofs(s); err != nil {
 		return err
 	}
-	if it := s.Items[journal.GoItem]; it != nil {
-		for _, before := range it.Signed {
-			if sameName(before.By.Name, a.By.Name) {
-				return journal.Refuse("%s has said go already; %s", before.By.Name, approvals(e.Plan.Approvers))
-			}
-		}
-	}
-	return nil
-}
-
-func sameName(a, b string) bool {
-	fold := func(s string) string { return strings.Join(strings.Fields(strings.ToLower(s)), " ") }
-	return fold(a) == fold(b)
+	return e.judgePerson(s, a)
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 )
 
@@ -46,6 +47,8 @@ const (
 	Answered  Type = "answered"   // Answer, question id in Key
 	Evidence  Type = "evidence"   // ItemState of a machine's sign-off item in Key
 	Signed    Type = "signed"     // Answer, for the sign-off item in Key
+	Voided    Type = "voided"     // Void: signatures of the item in Key that count no more
+	Located   Type = "located"    // where each host is: addresses by name
 	SoakBegun Type = "soak-begun" // Soak
 	Probed    Type = "probed"     // Tally of probe Key, at most one every few seconds
 	Verdict   Type = "verdict"    // Soak's verdict in Key, reason in Err
@@ -135,6 +138,13 @@ type Author struct {
 	Name  string `json:"name,omitempty"`
 	Login string `json:"login"`
 	From  string `json:"from,omitempty"` // SSH origin address; empty on the console
+	Key   string `json:"key,omitempty"`  // fingerprint of the SSH key of that login, where sshd tells it
+}
+
+// Person is the login that somebody came by: "ada" of "ada as root", too.
+func (a Author) Person() string {
+	who, _, _ := strings.Cut(a.Login, " as ")
+	return who
 }
 
 // Who names the author for people: the typed name, else the login.
@@ -250,8 +260,14 @@ type Answer struct {
 	Item     string    `json:"item,omitempty"` // sign-off item or finding that it is about
 	Text     string    `json:"text,omitempty"` // evidence, or what had to be typed
 	Reason   string    `json:"reason,omitempty"`
+	Role     string    `json:"role,omitempty"` // that somebody says go for
 	By       Author    `json:"by"`
 	Time     time.Time `json:"time"`
+
+	// Bound is what a signature was given upon; nil in answers that are none.
+	Bound *Bound `json:"bound,omitempty"`
+	// Seq is that of the event which recorded a signature; only in a State.
+	Seq uint64 `json:"-"`
 }
 
 // Debt is what could not be undone yet.
@@ -271,6 +287,7 @@ type ItemState struct {
 	Evidence string    `json:"evidence,omitempty"` // what the machine saw
 	Time     time.Time `json:"time"`               // of the evidence
 	Signed   []Answer  `json:"signed,omitempty"`
+	Voided   []Dropped `json:"voided,omitempty"` // were signatures, and count no more
 }
 
 // GoItem is the id of the checklist's last line, which every approver signs by

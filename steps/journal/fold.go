@@ -26,8 +26,13 @@ func (s *State) Apply(e Event) {
 	case RunOpened:
 		_ = json.Unmarshal(e.Data, &s.Opened)
 		s.Begun = e.Time
+		s.prepared(s.By)
 	case RunResumed:
 		s.ended = ""
+		var by Author
+		if json.Unmarshal(e.Data, &by) == nil {
+			s.prepared(by)
+		}
 		s.note(e.Time, "resumed")
 	case StageEntered:
 		s.enter(Stage(e.Key), e.Time)
@@ -39,8 +44,12 @@ func (s *State) Apply(e Event) {
 		s.AssessedAt = e.Time
 	case Accepted:
 		s.Accepted[e.Key] = answerOf(e)
+		s.prepared(s.Accepted[e.Key].By)
 	case Sized:
 		_ = json.Unmarshal(e.Data, &s.Sizes) // adds to what is known
+	case Located:
+		s.Places = nil
+		_ = json.Unmarshal(e.Data, &s.Places)
 	case Noted:
 		s.note(e.Time, e.Key)
 	case RollbackBegun:
@@ -53,7 +62,7 @@ func (s *State) Apply(e Event) {
 		if json.Unmarshal(e.Data, &d) == nil && e.Step != "" {
 			s.Losses[e.Step] = d
 		}
-	case Asked, Answered, Evidence, Signed:
+	case Asked, Answered, Evidence, Signed, Voided:
 		s.applyGate(e)
 	case SoakBegun, Probed, Verdict:
 		s.applySoak(e)
@@ -71,6 +80,13 @@ func (s *State) enter(stage Stage, at time.Time) {
 	s.base = map[Stage]Status{
 		Assess: Assessing, Prepare: Preparing, Signoff: Held, Cutover: CuttingOver, Soak: Soaking, Close: Closing,
 	}[stage]
+}
+
+// prepared remembers who had a hand in the run until prepare was done.
+func (s *State) prepared(by Author) {
+	if s.Done[Prepare].IsZero() && by != (Author{}) && !slices.Contains(s.Prepared, by) {
+		s.Prepared = append(s.Prepared, by)
+	}
 }
 
 func (s *State) note(at time.Time, text string) { s.Notes = append(s.Notes, Note{at, text}) }
@@ -182,15 +198,20 @@ func (s *State) applyGate(e Event) {
 		s.PastClose = s.PastClose || a.Choice == "close"
 		s.passSafe(e.Key, a)
 		s.Questions = slices.DeleteFunc(s.Questions, func(q Question) bool { return q.ID == e.Key })
+		s.prepared(a.By)
+		s.applyVoid(e)
+	case Voided:
+		s.applyVoid(e)
 	case Evidence:
 		var it ItemState
 		_ = json.Unmarshal(e.Data, &it)
 		if old := s.Items[it.ID]; old != nil {
-			it.Signed = old.Signed
+			it.Signed, it.Voided = old.Signed, old.Voided
 		}
 		s.Items[it.ID] = &it
 	case Signed:
 		a := answerOf(e)
+		a.Seq = e.Seq
 		s.Answers = append(s.Answers, a)
 		it := s.Items[e.Key]
 		if it == nil {
@@ -268,6 +289,7 @@ func (s *State) Clone() *State {
 	c.Findings, c.Accepted = slices.Clone(s.Findings), maps.Clone(s.Accepted)
 	c.Questions, c.Answers = slices.Clone(s.Questions), slices.Clone(s.Answers)
 	c.Debts, c.Notes = slices.Clone(s.Debts), slices.Clone(s.Notes)
+	c.Places, c.Prepared = maps.Clone(s.Places), slices.Clone(s.Prepared)
 	c.Soak.Probes, c.Losses = maps.Clone(s.Soak.Probes), maps.Clone(s.Losses)
 	c.Steps = make(map[string]*StepState, len(s.Steps))
 	for id, st := range s.Steps {
@@ -282,7 +304,7 @@ func (s *State) Clone() *State {
 	c.Items = make(map[string]*ItemState, len(s.Items))
 	for id, it := range s.Items {
 		d := *it
-		d.Signed = slices.Clone(it.Signed)
+		d.Signed, d.Voided = slices.Clone(it.Signed), slices.Clone(it.Voided)
 		c.Items[id] = &d
 	}
 	return &c

@@ -27,6 +27,8 @@ type State struct {
 	Questions []Question            // open ones, oldest first
 	Answers   []Answer              // all given, in order
 	Items     map[string]*ItemState // sign-off checklist, by item id
+	Places    map[string]string     // where each host is, by name, as last recorded
+	Prepared  []Author              // who began the run, took it up or answered it, until prepare was done
 
 	// PastSafe is when somebody last decided, with a reason where one was due, to
 	// go on with the cutover: every last safe moment up to then is answered.

@@ -27,7 +27,7 @@ type planFields struct {
 	Prepare     *node            `yaml:"prepare" doc:"steps while the old service stays up"`
 	Signoff     *node            `yaml:"signoff" doc:"the checklist before cutover: a text for people, {check: …} for the machine"`
 	Rehearsal   *rehearsalFields `yaml:"rehearsal" doc:"required: a run wants a rehearsal before it (belay rehearse)"`
-	Approvers   int              `yaml:"approvers" default:"1" doc:"how many distinct people must sign"`
+	Approvers   *node            `yaml:"approvers" doc:"who must say go: how many distinct people (1 when left out), a list of roles, or both; belay kinds approvers"`
 	Cutover     *node            `yaml:"cutover" doc:"steps that switch from the old service to the new one"`
 	Soak        *soakFields      `yaml:"soak" doc:"what is watched afterwards, and for how long"`
 	Close       *node            `yaml:"close" doc:"steps after which nobody goes back"`

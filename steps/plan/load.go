@@ -90,12 +90,10 @@ func (b *builder) build(root *node) {
 	var f planFields
 	b.structure(b.head(root), reflect.ValueOf(&f).Elem(), in{what: "the plan"}, nil)
 	p := b.plan
-	p.Name, p.About, p.Environment, p.Approvers = f.Name, f.About, f.Environment, f.Approvers
+	p.Name, p.About, p.Environment = f.Name, f.About, f.Environment
 	b.title(root, "name", f.Name)
 	b.title(root, "environment", f.Environment)
-	if at := root.get("approvers"); at != nil && (f.Approvers < 1 || f.Approvers > 20) && isNumber(at.text) {
-		b.c.add(at, "approvers is between 1 and 20")
-	}
+	b.approvers(f.Approvers)
 	if f.Rehearsal != nil {
 		p.Rehearsal = &Rehearsal{MaxAge: time.Duration(f.Rehearsal.MaxAge)}
 	}

@@ -17,7 +17,7 @@ import (
 // Manual returns the manual of the kind of step or check of that name; of
 // both, if both are called so. The error says what it might have meant.
 // The name "step" stands for what every step may say around its kind,
-// "rollback" for the ways back of a plan.
+// "rollback" for the ways back of a plan, "approvers" for whose go it wants.
 func Manual(kinds Kinds, name string) (string, error) {
 	var all []string
 	switch name {
@@ -25,6 +25,8 @@ func Manual(kinds Kinds, name string) (string, error) {
 		return stepFieldsManual(), nil
 	case "rollback":
 		return waysManual(), nil
+	case "approvers":
+		return approversManual(), nil
 	}
 	if k, ok := kinds.Steps[name]; ok {
 		all = append(all, StepManual(k))

@@ -29,7 +29,7 @@ type Plan struct {
 	Assess    []Check
 	Prepare   []Group
 	Signoff   []Item
-	Approvers int // distinct people; at least 1
+	Approvers Approvers
 	Cutover   []Group
 	Soak      *Soak // nil: nothing is watched
 	Close     []Group

@@ -37,6 +37,7 @@ func Schema(kinds Kinds) []byte {
 	replace("secrets", names(fieldDoc("secrets"), object{"$ref": "#/$defs/secret"}))
 	replace("assess", nullable(object{"type": "array", "items": object{"$ref": "#/$defs/assess"}}))
 	replace("signoff", nullable(object{"type": "array", "items": w.value(reflect.TypeFor[itemFields](), nil)}))
+	replace("approvers", w.approvers())
 	for _, stage := range []string{"prepare", "cutover", "close"} {
 		replace(stage, groupList())
 	}
@@ -57,6 +58,13 @@ func fieldDoc(name string) string { return shapeOf(reflect.TypeFor[planFields]()
 // groupList is a list of steps and of those that run together.
 func groupList() object {
 	return nullable(object{"type": "array", "items": object{"anyOf": []object{{"$ref": "#/$defs/step"}, {"$ref": "#/$defs/together"}}}})
+}
+
+// approvers are a number, a list of roles, or both with more.
+func (w schemaWriter) approvers() object {
+	long := w.structure(reflect.TypeFor[approverFields]())
+	roles := object{"type": "array", "minItems": 1, "items": w.structure(reflect.TypeFor[Role]())}
+	return object{"anyOf": []object{w.value(reflect.TypeFor[int](), nil), roles, long, {"type": "null"}}}
 }
 
 func (w schemaWriter) way() object {

@@ -124,7 +124,7 @@ type wayFields struct {
 // question may have.
 var (
 	wayForm  = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,39}$`)
-	wayTaken = []string{"go", "back", "stop", "close", "rollback", "no-go", "withdrawn", "skip", "retry", "undo", "done", "accept", "sign"}
+	wayTaken = []string{"go", "back", "stop", "close", "rollback", "no-go", "withdrawn", "skip", "retry", "undo", "done", "accept", "sign", "break-glass"}
 )
 
 // ways reads the ways back.

@@ -3,10 +3,12 @@ package report
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
 	"belay/steps/journal"
+	"belay/steps/plan"
 )
 
 func (b *builder) gateEvent(i int, e journal.Event) {
@@ -94,7 +96,7 @@ func (b *builder) saying(i int, e journal.Event) said {
 }
 
 func (b *builder) fromAnswer(a journal.Answer) Saying {
-	return Saying{Choice: a.Choice, Item: a.Item, Text: a.Text, Reason: a.Reason, By: a.By, Time: utc(a.Time)}
+	return Saying{Choice: a.Choice, Item: a.Item, Text: a.Text, Reason: a.Reason, By: a.By, Time: utc(a.Time), Role: a.Role, Bound: bound(a.Bound)}
 }
 
 // finishFindings takes the last assessment, and who accepted what of it.
@@ -123,7 +125,10 @@ func (b *builder) finishSignoff() {
 	s := &Signoff{Items: []Item{}, Go: []Saying{}, Decided: b.verdict}
 	left := maps.Clone(b.state.Items)
 	if b.plan != nil {
-		s.Approvers = b.plan.Approvers
+		s.Approvers = b.plan.Approvers.Count
+		for _, seat := range plan.Missing(b.plan.Seats(b.state)) {
+			s.Missing = append(s.Missing, seat.Wants())
+		}
 		for _, it := range b.plan.Signoff {
 			now := left[it.ID]
 			if now == nil {
@@ -143,7 +148,41 @@ func (b *builder) finishSignoff() {
 			s.Go = append(s.Go, b.fromAnswer(a))
 		}
 	}
+	b.finishVoided(s)
 	b.r.Signoff = s
+}
+
+// finishVoided tells which signatures counted for a while, and who did without
+// a second person.
+func (b *builder) finishVoided(s *Signoff) {
+	for _, id := range slices.Sorted(maps.Keys(b.state.Items)) {
+		it := b.state.Items[id]
+		text := cmp.Or(it.Text, id)
+		if id == journal.GoItem {
+			text = "go"
+		}
+		for _, d := range it.Voided {
+			s.Voided = append(s.Voided, Voided{b.fromAnswer(d.Answer), text, d.Why, utc(d.At)})
+		}
+	}
+	slices.SortStableFunc(s.Voided, func(x, y Voided) int { return x.At.Compare(y.At) })
+	for _, a := range b.state.Answers {
+		if a.Choice == "break-glass" {
+			s.Alone = append(s.Alone, b.fromAnswer(a))
+		}
+	}
+}
+
+// bound says what a signature was given upon.
+func bound(b *journal.Bound) string {
+	if b == nil {
+		return ""
+	}
+	text := fmt.Sprintf("plan %.12s, %s", b.Plan, plural(len(b.Hosts), "host"))
+	if b.Go {
+		text += ", " + plural(len(b.Findings), "finding") + " that did not pass"
+	}
+	return text
 }
 
 func (b *builder) item(id, text string, now *journal.ItemState) Item {

@@ -108,11 +108,44 @@ func (r *Report) signoff(p *page) {
 		}
 	}
 	for _, a := range s.Go {
-		p.line("- go: %s by %s%s", moment(a.Time), inline(who(a.By)), a.words())
+		p.line("- go%s: %s by %s%s%s", a.forRole(), moment(a.Time), inline(who(a.By)), a.words(), a.upon())
 	}
 	if n := s.Approvers; n > 0 {
-		p.line("- %d of %d said go", len(s.Go), n)
+		p.line("- %d of %d said go", n-len(s.Missing), n)
 	}
+	for _, m := range s.Missing {
+		p.line("- missing: %s", inline(m))
+	}
+	s.voided(p)
+}
+
+// voided lists what counts no more, and who did without a second person.
+func (s *Signoff) voided(p *page) {
+	if len(s.Voided) > 0 {
+		p.line("\nVoided: these signatures counted for a while, and were asked for anew.\n")
+	}
+	for _, v := range s.Voided {
+		p.line("- %s%s: %s by %s%s%s", inline(v.Item), v.forRole(), moment(v.Time), inline(who(v.By)), v.words(), v.upon())
+		p.line("  - voided %s: %s", moment(v.At), inline(v.Why))
+	}
+	for _, a := range s.Alone {
+		p.line("\n**Break-glass**: %s cut over without a second person, %s%s", inline(who(a.By)), moment(a.Time), a.words())
+	}
+}
+
+// forRole and upon are the role and the basis of a go.
+func (a Saying) forRole() string {
+	if a.Role == "" {
+		return ""
+	}
+	return " for " + inline(a.Role)
+}
+
+func (a Saying) upon() string {
+	if a.Bound == "" {
+		return ""
+	}
+	return "; upon " + inline(a.Bound)
 }
 
 // row tells an item and how old its evidence was at the decision.

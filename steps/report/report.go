@@ -190,14 +190,27 @@ type Saying struct {
 	By     journal.Author `json:"by"`
 	Time   time.Time      `json:"time,omitzero"`
 	Label  string         `json:"label,omitempty"` // the choice, as the question worded it
+	Role   string         `json:"role,omitempty"`  // that a go was said for
+	Bound  string         `json:"bound,omitempty"` // what a signature was given upon, in words
+}
+
+// Voided is a signature that counted for a while, and why it does no more.
+type Voided struct {
+	Saying
+	Item string    `json:"of"` // the item's text; "go" for a go
+	Why  string    `json:"why"`
+	At   time.Time `json:"at"`
 }
 
 // Signoff is the checklist as it stood in the end.
 type Signoff struct {
 	Items     []Item   `json:"items"`
-	Go        []Saying `json:"go"`        // everybody who said go
-	Approvers int      `json:"approvers"` // how many different people it takes; 0: the plan is not known
-	Decided   string   `json:"decided"`   // go, no-go or "" while it is open
+	Go        []Saying `json:"go"`                    // everybody who said go
+	Approvers int      `json:"approvers"`             // how many different people it takes; 0: the plan is not known
+	Decided   string   `json:"decided"`               // go, no-go or "" while it is open
+	Missing   []string `json:"missing,omitempty"`     // whose go is missing
+	Voided    []Voided `json:"voided,omitempty"`      // oldest first
+	Alone     []Saying `json:"break_glass,omitempty"` // who cut over without the second person that the plan wants
 }
 
 // Item is one line of the checklist.

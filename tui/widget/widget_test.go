@@ -156,9 +156,37 @@ func TestMarksAreOneCellAndHaveASCIITwins(t *testing.T) {
 
 func TestChecklist(t *testing.T) {
 	items := []Item{{Text: "one", State: "passed", Note: "seen"}, {Text: "two", State: "waiting for you", Note: "waits", Role: Warn}}
-	lines, at := Checklist(Dark, items, 1, 40, 10)
-	if want := "  ✓ one\n    seen\n▌ ◆ two\n▌   waits"; bare(lines) != want || at != 2 {
-		t.Errorf("at %d:\n%s", at, bare(lines))
+	lines, at, page := Checklist(Dark, items, 1, 40, 10)
+	if want := " 1 ✓ one\n     seen\n▌2 ◆ two\n▌    waits"; bare(lines) != want || at != 2 || page != (ListPage{0, 2, 1, 1}) {
+		t.Errorf("at %d, %+v:\n%s", at, page, bare(lines))
+	}
+	// A note stands beside its text where the page is short of lines.
+	if lines, _, _ := Checklist(Dark, items, 0, 40, 3); bare(lines) != "▌1 ✓ one  seen\n 2 ◆ two  waits" {
+		t.Errorf("short of lines:\n%s", bare(lines))
+	}
+	// Nine items a page at most; long ones are wrapped, and none is lost.
+	var many []Item
+	for i := range 20 {
+		many = append(many, Item{Text: fmt.Sprintf("item %d %s", i, strings.Repeat("long ", i)), State: "passed", Note: "seen 3 min ago"})
+	}
+	for _, h := range []int{1, 5, 14, 100} {
+		seen := 0
+		for cursor := 0; cursor < len(many); {
+			lines, at, page := Checklist(Dark, many, cursor, 60, h)
+			if page.First != cursor || page.Last-page.First > PageItems || at != 0 || len(lines) > h {
+				t.Fatalf("height %d, cursor %d: at %d, %d lines, %+v", h, cursor, at, len(lines), page)
+			}
+			for i := page.First; i < page.Last && h > 5; i++ {
+				if !strings.Contains(strings.Join(strings.Fields(strings.ReplaceAll(bare(lines), "▌", " ")), " "), strings.TrimSpace(many[i].Text)) {
+					t.Errorf("height %d: item %d is not whole:\n%s", h, i, bare(lines))
+				}
+			}
+			seen += page.Last - page.First
+			cursor = page.Last
+		}
+		if seen != len(many) {
+			t.Errorf("height %d: %d of %d items shown", h, seen, len(many))
+		}
 	}
 }
 
