@@ -164,7 +164,7 @@ func TestInterview(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Name != "old-to-new" || p.Approvers != 3 || p.Window == nil || p.Window.Length != 90*time.Minute || p.Soak.For != time.Hour || p.Hosts[0].User != "ada" || p.Hosts[0].Sudo == nil {
+	if p.Name != "old-to-new" || p.Approvers.Count != 3 || p.Window == nil || p.Window.Length != 90*time.Minute || p.Soak.For != time.Hour || p.Hosts[0].User != "ada" || p.Hosts[0].Sudo == nil {
 		t.Errorf("%+v window %+v soak %+v", p, p.Window, p.Soak)
 	}
 }
@@ -253,7 +253,7 @@ func TestPlainInterview(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Name != "old.example.org-to-new" || len(p.Hosts) != 2 || p.Hosts[0].User != "ada" || p.Approvers != 2 || p.Window == nil {
+	if p.Name != "old.example.org-to-new" || len(p.Hosts) != 2 || p.Hosts[0].User != "ada" || p.Approvers.Count != 2 || p.Window == nil {
 		t.Errorf("%+v", p)
 	}
 	var kinds []string
