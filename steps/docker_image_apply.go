@@ -105,9 +105,7 @@ func (c *dockerImage) bring(ctx context.Context, e Env, eng *docker.Engine, rec 
 	if err != nil {
 		return err
 	}
-	s := docker.Shipment{From: from, To: e.Host, Image: src.ID, Name: "image." + e.ID, Log: e.Log, Say: func(n int64) {
-		e.Say(Progress{Done: n, Total: max(src.Size, n), Unit: "B", Text: "image " + c.Image + " from " + c.From})
-	}}
+	s := docker.Shipment{From: from, To: e.Host, Image: src.ID, Name: "image." + e.ID, Layers: src.RootFS.Layers, Log: e.Log}
 	if c.Pack != "auto" {
 		s.Pack = c.Pack
 	}
@@ -117,8 +115,15 @@ func (c *dockerImage) bring(ctx context.Context, e Env, eng *docker.Engine, rec 
 		if _, err := c.room(ctx, eng, e.Host, src); err != nil {
 			return err
 		}
-		if s.Proven, err = dockerOwnStores(ctx, there, eng); err != nil {
+		if err := c.sparing(ctx, e, &s, there, eng); err != nil {
 			return err
+		}
+		s.Say = func(n int64) {
+			p := Progress{Done: n, Unit: "B", Text: "image " + c.Image + " from " + c.From}
+			if s.Shared == 0 {
+				p.Total = max(src.Size, n)
+			}
+			e.Say(p)
 		}
 		rec.New = src.ID
 		if err := e.Memory.Put(dockerImageKey, rec); err != nil {
@@ -141,13 +146,19 @@ func (c *dockerImage) bring(ctx context.Context, e Env, eng *docker.Engine, rec 
 	return s.Done(ctx)
 }
 
-func dockerOwnStores(ctx context.Context, engines ...*docker.Engine) (bool, error) {
-	for _, e := range engines {
-		if own, err := e.OwnStore(ctx); err != nil || !own {
-			return false, err
+// sparing finds what need not be sent, or not be proven by belay.
+func (c *dockerImage) sparing(ctx context.Context, e Env, s *docker.Shipment, there, here *docker.Engine) error {
+	for _, eng := range []*docker.Engine{there, here} {
+		if own, err := eng.OwnStore(ctx); err != nil || !own {
+			return err
 		}
 	}
-	return true, nil
+	s.Proven = true
+	var err error
+	if s.Shared, err = here.Shared(ctx, s.Layers); err == nil && s.Shared > 0 {
+		fmt.Fprintf(e.Log, "of its %d layers %d are here already\n", len(s.Layers), s.Shared)
+	}
+	return err
 }
 
 // name gives the image its name, unless somebody else moved that meanwhile.

@@ -172,6 +172,7 @@ func TestDockerImageShip(t *testing.T) {
 		})
 	})
 	t.Run("resume", func(t *testing.T) { dockerImageResume(t, b, from, step()) })
+	t.Run("shared layers", func(t *testing.T) { dockerImageShared(t, b, far, from) })
 	t.Run("somebody else", func(t *testing.T) {
 		s, e := step(), dockerEnv(b, from)
 		e.apply(t, s)
@@ -228,6 +229,57 @@ func dockerImageResume(t *testing.T, b *dockerBox, from remote.Host, s Step) {
 			t.Errorf("left behind: %v", left)
 		}
 		e.undo(t, s)
+	}
+}
+
+// dockerImageShared brings an image of which the host has all layers but the
+// highest: only that one goes over, and the image is the same.
+func dockerImageShared(t *testing.T, b *dockerBox, far *remotetest.Dockerd, from remote.Host) {
+	base := far.Busybox("base", filesRandom(4<<20))
+	out, err := exec.Command("sh", "-c", `docker -H "$1" save base | docker -H "$2" load`, "sh", "unix://"+far.Sock, "unix://"+b.d.Sock).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	layer := t.TempDir() + "/layer"
+	fileWrite(t, layer, filesRandom(100<<10), 0o644)
+	top := func(image, from string) string {
+		id := far.Docker("create", "--network", "none", from)
+		far.Docker("cp", layer, id+":/"+image)
+		defer far.Docker("rm", id)
+		return far.Docker("commit", id, image)
+	}
+	top("middle", "base")
+	want := top("upper", "middle")
+	s := &dockerImage{Image: "upper", From: from.Name, Pack: "auto"}
+	e := dockerEnv(b, from)
+	var sent int64
+	count := &sentRunner{Runner: from.Runner}
+	from.Runner = count
+	e.Hosts[from.Name] = from
+	e.apply(t, s)
+	e.verify(t, s)
+	if sent = count.n.Load(); sent == 0 || sent > 1<<20 {
+		t.Errorf("%d bytes were sent", sent)
+	}
+	if !strings.Contains(e.log.String(), "of its 3 layers 1 are here already") {
+		t.Errorf("log:\n%s", e.log.String())
+	}
+	if got := dockerID(b.d, "upper"); got != want {
+		t.Errorf("upper is %s, want %s", got, want)
+	}
+	sum := func(d *remotetest.Dockerd) string {
+		out, err := exec.Command("sh", "-c", `docker -H "$1" save "$2" | sha256sum`, "sh", "unix://"+d.Sock, want).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	if a, z := sum(far), sum(b.d); a != z {
+		t.Errorf("saved again it has the sum %s, not %s", z, a)
+	}
+	e.undo(t, s)
+	if got := dockerID(b.d, "base"); got != base {
+		t.Errorf("base is %s, want %s", got, base)
 	}
 }
 

@@ -57,6 +57,8 @@ send() {
 	trap 'rm -rf "$dir"' EXIT
 	trap 'exit 1' HUP INT TERM PIPE
 	: >"$dir/since"
+	# The clock of file times goes by steps of up to 10 ms.
+	sleep 0.02 2>/dev/null || sleep 1
 	set -- "$1" "$2" --sparse --checkpoint=500 --checkpoint-action=echo=belay_%u
 	how=$1 by=$2
 	shift 2
@@ -106,7 +108,11 @@ take)
 	else
 		accept || exit 1
 	fi
-	unpack "$how" | tar --numeric-owner --same-owner -p --xattrs --xattrs-include='*' --acls --delay-directory-restore -C "$new" -xf - || exit 1
+	extract() { tar --numeric-owner --same-owner -p --xattrs --xattrs-include='*' --acls --delay-directory-restore -C "$new" -xf -; }
+	case $how in
+	none) extract || exit 1 ;;
+	*) unpack "$how" | extract || exit 1 ;;
+	esac
 	;;
 sum) sum "$data" "$1" ;;
 sumnew)

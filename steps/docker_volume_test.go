@@ -1,9 +1,13 @@
 package steps
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -271,6 +275,76 @@ func dockerVolumeLarge(t *testing.T, b, far *dockerBox) {
 		t.Error("no progress was told")
 	}
 	e.undo(t, s)
+}
+
+// TestDockerVolumeSum compares the sum that is taken while the data passes with
+// the one that a directory is read for.
+func TestDockerVolumeSum(t *testing.T) {
+	remotetest.Need(t, "b2sum", "zstd")
+	if os.Getuid() != 0 {
+		t.Skip("needs root, for owners")
+	}
+	dir := t.TempDir()
+	dockerTree(t, dir)
+	fileWrite(t, dir+"/last", filesRandom(3<<20), 0o600)
+	script := func(verb string, args ...string) *exec.Cmd {
+		c := (&dockerVolume{}).verb(verb, dir, "-", args...)
+		return exec.Command(c.Argv[0], c.Argv[1:]...)
+	}
+	told := func(by string, meanwhile func()) string {
+		t.Helper()
+		c := script("send", "none", by)
+		out, err := c.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var said bytes.Buffer
+		c.Stderr = &said
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		// The first of it is there; the last file does not fit into any pipe.
+		if _, err := io.CopyN(io.Discard, out, 64<<10); err != nil {
+			t.Fatal(err)
+		}
+		meanwhile()
+		_, _ = io.Copy(io.Discard, out)
+		if err := c.Wait(); err != nil {
+			t.Fatalf("%v: %s", err, said.String())
+		}
+		for line := range strings.Lines(said.String()) {
+			if sum, ok := strings.CutPrefix(line, "belay-sum "); ok {
+				return strings.TrimSpace(sum)
+			}
+		}
+		return ""
+	}
+	nothing := func() {}
+	for _, by := range []string{"b2sum", "sha256sum"} {
+		want, err := script("sum", by).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := told(by, nothing); got != strings.TrimSpace(string(want)) || len(got) < 64 || dockerVolumeMaker(got) != by {
+			t.Errorf("%s: told %q, read %q", by, got, want)
+		}
+	}
+	if got := told("", nothing); got != "" {
+		t.Errorf("nobody asked: %q", got)
+	}
+	if got := told("b2sum", func() { fileWrite(t, dir+"/-rf", "DASH", 0o600) }); got != dockerVolumeUntold {
+		t.Errorf("written to meanwhile: %q", got)
+	}
+	f, err := os.Create(dir + "/sparse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(1<<20), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := told("b2sum", nothing); got != dockerVolumeUntold {
+		t.Errorf("with holes: %q", got)
+	}
 }
 
 func TestDockerVolumeValidate(t *testing.T) {

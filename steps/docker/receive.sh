@@ -18,15 +18,21 @@ if [ "$3" != load ]; then
 	unpack "$how" >>"$part"
 	exit
 fi
+copied() {
+	case $how in
+	none) tee -a "$part" "$@" ;;
+	*) unpack "$how" | tee -a "$part" "$@" ;;
+	esac
+}
 if [ -z "$4" ]; then
-	unpack "$how" | tee -a "$part" | docker load
+	copied | docker load
 	exit
 fi
 dir=$(mktemp -d) || exit 1
 mkfifo "$dir/all" || exit 1
 "$4" <"$dir/all" >"$dir/sum" &
 sums=$!
-unpack "$how" | tee -a "$part" "$dir/all" | docker load || exit 1
+copied "$dir/all" | docker load || exit 1
 wait "$sums" || exit 1
 read -r sum rest <"$dir/sum"
 echo "belay-got $sum" >&2

@@ -1,25 +1,35 @@
 # Writes image $1 to stdout as `docker save` does, without the first $2 bytes,
 # packed as $3 says (see offer). Where $4 is a program that sums up, it says
-# "belay-sum SUM" of all of it on stderr.
+# "belay-sum SUM" of all of it on stderr. What follows are files to be left out.
 set -u
+image=$1 have=$2 how=$3 by=$4
+shift 4
 dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM PIPE
+whole() { docker save "$image" || : >"$dir/bad"; }
+if [ $# -gt 0 ] && tar --version 2>/dev/null | grep -q 'GNU tar'; then
+	# tar is not content with files that are not there. If anything else was
+	# wrong, it does not load.
+	saved() { whole | tar --delete -f - "$@" 2>/dev/null; }
+else
+	saved() { whole; }
+fi
 rest() {
-	case $1 in
+	case $have in
 	0) cat ;;
-	*) tail -c "+$(($1 + 1))" ;;
+	*) tail -c "+$((have + 1))" ;;
 	esac
 }
-if [ -z "$4" ]; then
-	{ docker save "$1" || : >"$dir/bad"; } | offer "$3" "$dir" || exit 1
+if [ -z "$by" ]; then
+	saved "$@" | offer "$how" "$dir" || exit 1
 	[ ! -e "$dir/bad" ]
 	exit
 fi
 mkfifo "$dir/all" || exit 1
-"$4" <"$dir/all" >"$dir/sum" &
+"$by" <"$dir/all" >"$dir/sum" &
 sums=$!
-{ docker save "$1" || : >"$dir/bad"; } | tee "$dir/all" | rest "$2" | offer "$3" "$dir" || exit 1
+saved "$@" | tee "$dir/all" | rest | offer "$how" "$dir" || exit 1
 [ ! -e "$dir/bad" ] || exit 1
 wait "$sums" || exit 1
 read -r sum rest <"$dir/sum"

@@ -31,6 +31,8 @@ type Shipment struct {
 	Name     string           // of the file, the same on every attempt: [A-Za-z0-9._-]
 	Pack     string           // zstd, gzip or none; "" chooses what both hosts have, and that only if it pays
 	Proven   bool             // both engines keep images in their own store: see Engine.OwnStore
+	Layers   []string         // of the image: their SHA-256, the lowest first
+	Shared   int              // so many of them To has already, and they are not sent: see Engine.Shared. Only if Proven
 	Say      func(done int64) // bytes that have arrived, unpacked
 	Log      io.Writer
 
@@ -156,7 +158,8 @@ type moved struct{ sent, got, id string }
 // move sends all but the first have bytes. do is "load" or "keep".
 func (s Shipment) move(ctx context.Context, have int64, do string) (m moved, err error) {
 	from := strconv.FormatInt(have, 10)
-	send := remote.Sh(PackScript+saveScript, s.Image, from, s.Pack, s.sum)
+	args := append([]string{s.Image, from, s.Pack, s.sum}, layerFiles(s.Layers, s.Shared)...)
+	send := remote.Sh(PackScript+saveScript, args...)
 	send.Pure = true // it only reads
 	sends := &Marked{Mark: "belay-sum ", Rest: s.Log, Tell: func(v string) { m.sent = v }}
 	send.Stderr = sends
