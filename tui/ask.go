@@ -160,7 +160,7 @@ func (a *ask) choose(sc *scene, i int) {
 		f.optional = true
 		a.form.add(f)
 	}
-	a.form.focus(0)
+	a.form.focus(a.form.empty())
 }
 
 // off says why an option cannot be chosen now.
@@ -235,7 +235,7 @@ func (a *ask) failed(err error, stale bool) {
 
 func (a *ask) title() string {
 	if a.free {
-		return "ask the engine"
+		return "ask belay"
 	}
 	return "belay waits for YOU"
 }
@@ -297,7 +297,11 @@ func (a *ask) bottom(sc *scene, w int) ([]string, point) {
 	case a.say != "":
 		lines = append(lines, widget.Pairs(th, []widget.Pair{{Label: "✗", Value: a.say, Role: widget.Fail, Max: 4}}, w)...)
 	default:
-		lines = append(lines, "  "+th.Paint(widget.Accent, "ctrl-y")+" sends this answer as "+sc.signature(a.form.value("name")))
+		as := " sends this answer as " + sc.signature(a.form.value("name"))
+		if a.form.lacks("name") {
+			as = " sends this answer, signed with your name (" + clean(sc.opt.Author.Login) + ")"
+		}
+		lines = append(lines, "  "+th.Paint(widget.Accent, "ctrl-y")+as)
 	}
 	return lines, at
 }

@@ -143,6 +143,7 @@ func (sc *scene) penWord() string {
 func (m *model) off() map[action]bool {
 	off := map[action]bool{"answer": len(m.sc.st.Questions) == 0 || m.sc.live.Ended}
 	off["intervene"] = m.sc.live.Ended || m.sc.readOnly() != ""
+	off["recheck"] = m.sc.live.Ended
 	if a, ok := m.screen().(*assessScreen); ok {
 		fs := m.sc.findings()
 		if m.sc.question(journal.AskFindings) == nil || len(fs) == 0 || !m.sc.acceptable(fs[a.cursor].ID) {

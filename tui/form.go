@@ -38,6 +38,26 @@ func (f *form) focus(i int) {
 	f.at = (i + len(f.fields)) % len(f.fields)
 }
 
+// empty is the first field that nobody has filled in; 0 when there is none.
+func (f *form) empty() int {
+	for i, fd := range f.fields {
+		if strings.TrimSpace(fd.in.Value()) == "" {
+			return i
+		}
+	}
+	return 0
+}
+
+// lacks tells whether there is such a field, and nothing in it.
+func (f *form) lacks(id string) bool {
+	for _, fd := range f.fields {
+		if fd.id == id {
+			return strings.TrimSpace(fd.in.Value()) == ""
+		}
+	}
+	return false
+}
+
 // update gives a key or a paste to the focused field.
 func (f *form) update(msg tea.Msg) {
 	if len(f.fields) == 0 {

@@ -162,7 +162,7 @@ func (sc *scene) keysIn(line string) string {
 }
 
 // signCols is the room for a sign and its word.
-const signCols = 18
+const signCols = 19
 
 func (sc *scene) signLines(l pageLine, w int) []string {
 	mk := widget.MarkOf(l.word)

@@ -34,9 +34,9 @@ func (quit) view(sc *scene, w, _ int) ([]string, point) {
 	th := sc.th
 	lines := []string{""}
 	lines = append(lines, widget.Pairs(th, []widget.Pair{
-		{Label: "d  detach", Value: clean(sc.opt.Detach), Max: 3},
+		{Label: "d    detach", Value: clean(sc.opt.Detach), Max: 3},
 		{Label: "", Value: "Come back with: " + clean(sc.opt.Resume), Role: widget.Accent, Max: 3},
-		{Label: "s  stop", Value: "belay stops after the step that runs now. Nothing is undone; resume goes on from there.", Max: 3},
+		{Label: "s    stop", Value: "belay stops after the step that runs now. Nothing is undone; resume goes on from there.", Max: 3},
 		{Label: "esc  stay", Value: "Nothing happens."},
 	}, w)...)
 	return lines, nowhere

@@ -35,9 +35,9 @@ func (sc *scene) readiness() []widget.Pair {
 	}
 	out := []widget.Pair{{Label: "ready", Value: "✓ nothing stands against it", Role: widget.OK}}
 	if items > 0 {
-		out[0].Value = fmt.Sprintf("✓ %s of the checklist hold, the oldest seen %s", plural(items, "machine's item"), widget.Ago(oldest))
+		out[0].Value = fmt.Sprintf("✓ belay's %d items of the checklist hold, the oldest seen %s", items, widget.Ago(oldest))
 		if items == 1 {
-			out[0].Value = "✓ the machine's item of the checklist holds, seen " + widget.Ago(oldest)
+			out[0].Value = "✓ belay's item of the checklist holds, seen " + widget.Ago(oldest)
 		}
 	}
 	if len(against) > 0 {

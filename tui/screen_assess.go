@@ -116,7 +116,7 @@ func (s *assessScreen) view(m *model, w, h int) ([]string, point) {
 	rows, at := tb.Lines(sc.th, w, h-len(lines)-len(card)-1)
 	rows = widget.Fill(rows, h-len(lines)-len(card)-1)
 	at += len(lines)
-	lines = append(append(lines, rows...), widget.Rule(sc.th, "finding", "", w))
+	lines = append(append(lines, rows...), widget.Rule(sc.th, "finding", sc.th.Paint(widget.Dim, fmt.Sprintf("%d of %d", s.cursor+1, len(fs))), w))
 	return append(lines, card...), rowAt(at)
 }
 
@@ -153,15 +153,16 @@ func (sc *scene) inTheWay() string {
 		n[sc.level(f)]++
 	}
 	var parts []string
-	for _, l := range []string{"block", "unknown", "warn"} {
-		if n[l] > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", n[l], l))
-		}
+	if n["block"] > 0 {
+		parts = append(parts, plural(n["block"], "block")+" to mend")
+	}
+	if open := n["unknown"] + n["warn"]; open > 0 {
+		parts = append(parts, fmt.Sprintf("%d to mend or accept", open))
 	}
 	if len(parts) == 0 {
 		return ""
 	}
-	return "not yet: " + strings.Join(parts, ", ") + " to mend or accept"
+	return "not yet: " + strings.Join(parts, ", ")
 }
 
 // findingCard is one finding with what to do about it and its evidence.

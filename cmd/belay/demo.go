@@ -43,7 +43,7 @@ is left behind. With --fail something breaks, so that you can practise a rollbac
 		RunE: func(cmd *cobra.Command, _ []string) error { return demo(cmd.Context(), f, fail) },
 	}
 	f.add(c)
-	c.Flags().StringVar(&fail, "fail", "", "break something: cutover or soak")
+	c.Flags().StringVar(&fail, "fail", "", "break something: `cutover` or soak")
 	c.Flags().BoolVar(&f.auto, "auto", false, "on the screen, answer every question by itself after a moment: just watch")
 	return c
 }
@@ -99,7 +99,7 @@ func demoRun(ctx context.Context, p *plan.Plan, f driveFlags) error {
 	if err != nil {
 		return err
 	}
-	f.why = "run"
+	f.why, f.gone = "run", true
 	return drive(ctx, r, p, red, said, f, (*engine.Engine).Walk)
 }
 

@@ -165,7 +165,10 @@ func newAttach() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "attach [RUN]",
 		Short: "Look at a run that is going on, and answer it",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `Look at a run that is going on, and answer it: after a link has dropped, or as a second
+person. Looking disturbs nothing. Where several people look on, who holds the pen answers;
+p takes it. A run that nobody drives any more is taken up with resume.`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return attach(cmd.Context(), f.journal, first(args), f)
 		},

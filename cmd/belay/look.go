@@ -71,7 +71,7 @@ func newAssess() *cobra.Command {
 			return code.orNil()
 		},
 	}
-	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file`")
+	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file` that replaces hosts, vars, secrets, window or environment")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the findings as JSON")
 	return c
 }
@@ -118,7 +118,10 @@ func newPlan() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plan PLAN",
 		Short: "Dry run: ask every step on the real hosts what it would change",
-		Args:  cobra.ExactArgs(1),
+		Long: `Dry run: ask every step on the real hosts what it would change, and print it: commands,
+differences of files, how much there is to copy. Nothing is changed: whatever would write
+is refused while steps are asked.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, e, done, err := looker(args[0], with)
 			if err != nil {
@@ -137,6 +140,6 @@ func newPlan() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file`")
+	c.Flags().StringArrayVar(&with, "with", nil, "overlay `file` that replaces hosts, vars, secrets, window or environment")
 	return c
 }

@@ -86,6 +86,14 @@ func newRoot() *cobra.Command {
 prepares while the old service stays up, has people sign off, cuts over,
 watches, and at every moment knows the way back.
 
+Here for the first time?
+  belay demo          moves a pretend chat between pretend servers: try it
+  belay init          writes a plan from what your servers show
+  belay check PLAN    reads it and tells every problem; contacts nothing
+  belay plan PLAN     tells what each step would change; changes nothing
+  belay run PLAN      carries it out, and asks before it switches anything
+While it runs, ? explains what you see and what each answer does.
+
 Exit codes: 0 closed, 1 failed, 2 bad plan or flags, 3 no-go, 4 rolled back,
 5 rollback incomplete, 6 interrupted (resumable).`,
 		Version:       version(),

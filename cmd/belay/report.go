@@ -21,7 +21,12 @@ func newReport() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "report [RUN]",
 		Short: "Tell what a run did, from its journal",
-		Args:  cobra.MaximumNArgs(1),
+		Long: `Tell what a run did, from its journal: Markdown for a change ticket, one HTML page
+for a browser, or JSON for programs. It works at any time, also after a crash; without
+RUN it tells of the newest. It contacts no server.
+
+  belay report --format html > report.html`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rec, err := findRecord(cmd.Context(), where, first(args))
 			if err != nil {
@@ -70,14 +75,14 @@ func newReport() *cobra.Command {
 			return err
 		},
 	}
-	c.Flags().StringVar(&format, "format", "md", "md, html (one page that needs nothing else) or json")
+	c.Flags().StringVar(&format, "format", "md", "`md`, html (one page that needs nothing else) or json")
 	where.add(c)
-	c.Flags().BoolVar(&verify, "verify", false, "prove the journal's hash chain instead")
+	c.Flags().BoolVar(&verify, "verify", false, "prove instead that nobody has altered the journal, by its hash chain")
 	return c
 }
 
 // expected is what the runs that were begun before this one tell of how long
-// its steps take; nil where there were none.
+// its steps take; what was never measured is a guess, where the plan has one.
 func expected(p *plan.Plan, rec record, events []journal.Event) *report.Expected {
 	st := journal.NewState()
 	for _, e := range events {
@@ -85,12 +90,9 @@ func expected(p *plan.Plan, rec record, events []journal.Event) *report.Expected
 	}
 	past := slices.DeleteFunc(pastRuns(p, rec.dir), func(s *journal.State) bool { return !s.Begun.Before(st.Begun) })
 	e := estimate.From(p, past[:min(len(past), 20)])
-	if e.Runs == 0 {
-		return nil
-	}
 	x := &report.Expected{Steps: map[string]report.Estimate{}, Back: map[string]report.Estimate{}, Stage: map[journal.Stage]report.Estimate{}}
 	for _, s := range p.Steps() {
-		x.Steps[s.ID], x.Back[s.ID] = took(e.Forward[s.ID]), took(e.Back[s.ID])
+		x.Steps[s.ID], x.Back[s.ID] = forward(e, s, st), took(e.Back[s.ID])
 	}
 	for _, stage := range journal.Stages {
 		x.Stage[stage] = total(e.Ahead(p, stage, journal.NewState()), e.Runs)
@@ -99,15 +101,31 @@ func expected(p *plan.Plan, rec record, events []journal.Event) *report.Expected
 	return x
 }
 
+// forward is how long a step was expected to take, with as much to move as the
+// run had.
+func forward(e estimate.Estimates, s *plan.Step, st *journal.State) report.Estimate {
+	size := st.Step(s.ID).Size
+	if size == (journal.Size{}) {
+		size = st.Sizes[s.ID]
+	}
+	t, far := e.Forward[s.ID].With(size)
+	x := took(t)
+	x.Rough = far
+	if t.Runs == 0 {
+		x.Median, x.Worst = s.Takes.Seconds(), s.Takes.Seconds()
+	}
+	return x
+}
+
 func took(t estimate.Took) report.Estimate {
 	return report.Estimate{Runs: t.Runs, Median: t.Median.Seconds(), Worst: t.Worst.Seconds()}
 }
 
 func total(t estimate.Total, runs int) report.Estimate {
-	if t.Steps == t.Unknown {
+	if !t.Told() {
 		return report.Estimate{}
 	}
-	return report.Estimate{Runs: runs, Median: t.Median.Seconds(), Worst: t.Worst.Seconds(), Unknown: t.Unknown}
+	return report.Estimate{Runs: runs, Rough: t.Guessed > 0, Median: t.Median.Seconds(), Worst: t.Worst.Seconds(), Unknown: t.Unknown}
 }
 
 // findAny is run.Find, but without a name the newest run will do, over or not.

@@ -32,6 +32,7 @@ type driveFlags struct {
 	guide    bool
 	theme    string
 	answers  string
+	gone     bool   // a demo: nothing of the run is left behind it
 	auto     bool   // of the demo: the answers are given while a screen looks on
 	shown    uint64 // events that a headless run need not print
 
@@ -66,7 +67,7 @@ func (f *driveFlags) addScreen(c *cobra.Command) {
 	c.Flags().BoolVar(&f.plain, "plain", false, "line by line, for screen readers and pipes")
 	c.Flags().BoolVar(&f.slow, "slow", false, "refresh half as often, for very slow links")
 	c.Flags().BoolVar(&f.guide, "guide", false, "explain every screen in a sentence")
-	c.Flags().StringVar(&f.theme, "theme", "auto", "dark, light or auto")
+	c.Flags().StringVar(&f.theme, "theme", "auto", "`dark`, light or auto")
 }
 
 func newRun() *cobra.Command {
@@ -156,12 +157,23 @@ func newRollback() *cobra.Command {
 	return newReopen("rollback", "Undo what a run has done, last first; or take up its debts")
 }
 
+// reopens explains the commands that take up an existing run.
+var reopens = map[string]string{
+	"resume": `Take up a run that stopped or broke off, from wherever it was: what passed stays passed,
+and what was left running on the servers is taken up. A step that began and was not seen to
+end is never simply done again. Without RUN it is the newest that is not over.`,
+	"rollback": `Undo what a run has done, last first; or take up its debts, which are what could not be
+undone before. The list is shown first and nothing is undone before you have agreed to it.
+Without RUN it is the newest that is not over.`,
+}
+
 // newReopen is a command that takes up an existing run by the walk of its name.
 func newReopen(walk, short string) *cobra.Command {
 	var f driveFlags
 	c := &cobra.Command{
 		Use:   walk + " [RUN]",
 		Short: short,
+		Long:  reopens[walk],
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return reopen(cmd.Context(), args, walk, f)
@@ -273,7 +285,11 @@ func show(ctx context.Context, r *run.Run, said *answers, f driveFlags) (*journa
 		auto := &headless{run: r, answers: said, author: author(), out: io.Discard}
 		go auto.answerSlowly(ctx, 1500*time.Millisecond)
 	}
-	err := screen(ctx, r, f, "belay resume "+r.ID(), "This run ends with its screen: what runs now is ended at a safe point.")
+	resume, detach := "belay resume "+r.ID(), "This run ends with its screen: what runs now is ended at a safe point."
+	if f.gone {
+		resume, detach = "belay demo, which begins anew", "The demo ends with its screen, and its pretend servers are taken away."
+	}
+	err := screen(ctx, r, f, resume, detach)
 	if left(err) {
 		err = nil
 	}
@@ -316,6 +332,10 @@ func outcome(p *plan.Plan, s *journal.State, dir string, unanswered *journal.Que
 			at = " on " + d.Host
 		}
 		fmt.Printf("Not undone yet: %s%s: %s\n", d.Step, at, d.Why)
+	}
+	if f.gone {
+		fmt.Printf("Run %s: %s.\n", id, s.Status)
+		return exitFor(p, s, unanswered).orNil()
 	}
 	fmt.Printf("Run %s: %s. Record: %s\n", id, s.Status, dir)
 	if s.HasEnded() && len(s.Rehearsal) > 0 {

@@ -21,8 +21,11 @@ func newRuns() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "runs",
 		Short: "List the runs of this machine, and of a shared journal, newest first",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return listRuns(cmd, where, open) },
+		Long: `List the runs of this machine, and of a shared journal, newest first: how each stands,
+and whether somebody drives it now. attach, resume, rollback and report take the name of
+a run, or a part of it that only one has; without a name, the newest that fits.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return listRuns(cmd, where, open) },
 	}
 	c.Flags().BoolVar(&open, "open", false, "only those that are not over")
 	where.add(c)

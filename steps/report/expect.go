@@ -21,7 +21,8 @@ type Expected struct {
 // Estimate is how long something was expected to take. The zero value: nobody
 // knows.
 type Estimate struct {
-	Runs   int     `json:"runs"` // that it was measured in; 0: it is a guess
+	Runs   int     `json:"runs"`            // that it was measured in; 0: it is a guess
+	Rough  bool    `json:"rough,omitempty"` // measured, but with far less data, or not all of it
 	Median float64 `json:"median_seconds"`
 	Worst  float64 `json:"worst_seconds"`
 	// Unknown counts parts of it that nobody knows anything of; they count as
@@ -33,7 +34,7 @@ type Estimate struct {
 func (e *Estimate) Known() bool { return e != nil && (e.Median > 0 || e.Worst > 0 || e.Runs > 0) }
 
 // Guess tells whether it was not measured as it stands.
-func (e *Estimate) Guess() bool { return e.Runs == 0 || e.Unknown > 0 }
+func (e *Estimate) Guess() bool { return e.Runs == 0 || e.Unknown > 0 || e.Rough }
 
 // Words say the estimate: "3m 00s, at worst 5m 00s (3 runs)"; a guess has a
 // tilde, as on the screens.
@@ -48,7 +49,7 @@ func (e *Estimate) Words() string {
 	switch {
 	case e.Unknown > 0:
 		return fmt.Sprintf("~%s or more, a guess: %s never measured", text, plural(e.Unknown, "step"))
-	case e.Runs == 0:
+	case e.Guess():
 		return "~" + text + ", a guess"
 	}
 	return text + " (" + plural(e.Runs, "run") + ")"

@@ -9,11 +9,14 @@ type Choice struct {
 	Off    bool // cannot be chosen now; Note says why
 }
 
-// Choices draws the answers one under the other, keys in a column of their own.
+// Choices draws the answers one under the other, keys in a column of their own;
+// notes stand in another, behind the longest label that has one.
 func Choices(t Theme, cs []Choice, w int) []string {
 	label := 0
 	for _, c := range cs {
-		label = max(label, Width(c.Label))
+		if c.Note != "" {
+			label = max(label, Width(c.Label))
+		}
 	}
 	label = min(label, max(w-12, 8))
 	var out []string
@@ -25,7 +28,11 @@ func Choices(t Theme, cs []Choice, w int) []string {
 		case c.Danger:
 			role, note = Fail, t.Paint(Warn, c.Note)
 		}
-		out = append(out, Cut("  "+key+"  "+t.Paint(role, Fit(c.Label, label))+"   "+note, w))
+		text := c.Label
+		if c.Note != "" {
+			text = Fit(text, label)
+		}
+		out = append(out, Cut("  "+key+"  "+t.Paint(role, text)+"   "+note, w))
 	}
 	return out
 }
