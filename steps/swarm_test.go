@@ -375,7 +375,18 @@ func TestSwarmJoin(t *testing.T) {
 			t.Fatalf("after leaving: %s, was %s", now, alone)
 		}
 	}
-	s, pe := second("manager"), dockerEnv(peer, boss.host)
+	// Undone before anybody knew which node it became.
+	s, pe := second("worker"), dockerEnv(peer, boss.host)
+	peer.heal(1, true)
+	if err := s.Apply(t.Context(), pe.Env); err == nil {
+		t.Error("the cut was not seen")
+	}
+	peer.heal(0, false)
+	pe.undo(t, s)
+	if now := state(); now != alone {
+		t.Fatalf("after a join that broke off: %s, was %s", now, alone)
+	}
+	s, pe = second("manager"), dockerEnv(peer, boss.host)
 	pe.apply(t, s)
 	pe.verify(t, s)
 	pe.undo(t, s)
