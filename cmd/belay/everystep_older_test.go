@@ -3,7 +3,6 @@ package main
 import (
 	"os"
 	"regexp"
-	"strings"
 	"testing"
 
 	"belay/remote/lab/dockerlab"
@@ -35,9 +34,8 @@ docker ps -aq; docker network ls --format '{{.Name}}' | LC_ALL=C sort`)
 func TestFailEveryStepOfSupabase(t *testing.T) {
 	s := supabase(t)
 	s.Exec("vps", ": >/etc/api-flags")
-	overlay := strings.Replace(s.overlay, "soak: 15s", "soak: 3s", 1)
 	failEveryStep(t, everyStep{
-		plan: shippedText(t, "supabase-to-postgres"), overlay: overlay, host: "vps", tries: 2,
+		plan: shippedText(t, "supabase-to-postgres"), overlay: s.overlay, host: "vps", tries: 2,
 		answers: []string{"  - {question: manual, choice: done}"},
 		env:     append([]string{"BELAY_SSH_CONFIG=" + s.SSHConfig()}, supabaseSecrets...),
 		world: func(t *testing.T) string {
@@ -63,9 +61,8 @@ pgrep -x api || :; ls /root /opt /var/lib/postgresql | grep -v after-`)
 // host.
 func TestFailEveryStepOfDatabases(t *testing.T) {
 	l := nine(t)
-	overlay := strings.Replace(nineOverlay, "kept: 15s", "kept: 3s", 1)
 	failEveryStep(t, everyStep{
-		plan: shippedText(t, "databases-to-one-host"), overlay: overlay, host: "apps", tries: 2,
+		plan: shippedText(t, "databases-to-one-host"), overlay: nineOverlay, host: "apps", tries: 2,
 		env:   append([]string{"BELAY_SSH_CONFIG=" + l.SSHConfig()}, nineSecrets...),
 		world: func(t *testing.T) string { return l.Exec("apps", nineWorld) + l.Exec("db", nineNew) },
 	})
