@@ -56,9 +56,12 @@ for f do case $f in */grows) echo more >>"$f" ;; esac; done
 	time.Sleep(2500 * time.Millisecond) // so that the copy begins after all that, as a stamp tells
 	s := filesSyncStep(dir+"/a", dir+"/b")
 	s.Live = true
-	e := filesSyncEnv(from, from)
+	e := filesSyncEnv(from, []string{"dash"})
 	e.apply(t, s)
 	e.verify(t, s)
+	if got := content(t, dir+"/a/grows"); !strings.Contains(got, "more\nmore\n") || !strings.Contains(e.log.String(), "1 entry changed at the source since") {
+		t.Errorf("nothing was written while it was read: %q, %s", got, e.log.String())
+	}
 	for _, err := range []error{
 		os.Rename(dir+"/new", dir+"/a/new"),
 		os.Rename(dir+"/a/sub", dir+"/former"),
