@@ -66,6 +66,7 @@ func (d *mysqlDump) script() runScript {
 	return runScript{Secrets: []string{mysqlOptions}, Script: `umask 077
 to=` + quoted(d.To) + `
 if [ -e "$to" ] || [ -L "$to" ]; then echo "$to is there already: move it away, or name another file; nothing was dumped" >&2; exit 3; fi
+dir=${to%/*}; if [ ! -d "${dir:-/}" ]; then echo "the directory $dir is not there: make it first, or name another file; nothing was dumped" >&2; exit 3; fi
 ` + mysqlPipe(dump, "{ "+mysqlSandbox+"; } | { "+mysqlPacker(d.packer())+`; } >"$to.partial"`) + d.whole(`"$to.partial"`) + `
 sum=$(sha256sum <"$to.partial") && printf '%s  %s\n' "${sum%% *}" "${to##*/}" >"$to.sha256.partial"
 sync "$to.partial" 2>/dev/null || sync

@@ -73,6 +73,12 @@ func TestMySQLDumpRestore(t *testing.T) {
 	if err := d.Validate(); err != nil {
 		t.Fatal(err)
 	}
+	// A directory that is not there is named before anything is dumped.
+	lost, far := e, *d
+	lost.ID, lost.Memory, far.To = "move-1.dump.lost", MapMemory{}, filepath.Join(dir, "gone", "shop.sql")
+	if err := far.Apply(t.Context(), lost); err == nil || !strings.Contains(err.Error(), "the directory "+filepath.Join(dir, "gone")+" is not there: make it first") {
+		t.Errorf("into a directory that is not there: %v", err)
+	}
 	if todo, err := d.Pending(t.Context(), e); err != nil || len(todo) != 1 {
 		t.Fatalf("pending: %v, %v", todo, err)
 	}

@@ -106,7 +106,7 @@ func meaning(s run.Spec, r *run.Run, f driveFlags) run.Spec {
 	bastion, _ := os.Hostname()
 	s.Hold = &hold.Record{Run: r.ID(), Plan: r.Plan().Name, Login: s.Author.Login, From: s.Author.From, Bastion: bastion, Why: f.why}
 	s.BreakLock, s.Way = f.breakLock, f.way
-	s.Practice = f.why == rehearse
+	s.Practice = f.why == rehearse || f.why != "rollback" && r.State().Run == "" && markedRehearsal(r.Dir())
 	est, p := estimates(r.Plan(), r.Dir()), r.Plan()
 	s.Copies = est.Copies()
 	s.LastSafe = func(st *journal.State) time.Time {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -106,6 +107,23 @@ func rehearsed(p *plan.Plan, dir string) func(map[string]journal.Size) journal.F
 		}
 		return f
 	}
+}
+
+// practiceFile says in a run directory that the run is a rehearsal, until its
+// journal does: a keeper may die before it has written a word.
+const practiceFile = "is-a-rehearsal"
+
+func markRehearsal(dir string) error {
+	f, err := os.OpenFile(filepath.Join(dir, practiceFile), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func markedRehearsal(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, practiceFile))
+	return err == nil
 }
 
 // pastRuns are the runs of the plan that this machine knows, and those in the

@@ -118,6 +118,11 @@ func create(p *plan.Plan, f driveFlags) (*run.Run, *secret.Redactor, *answers, e
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("run directory: %w; nothing was contacted or changed", err)
 	}
+	if f.why == rehearse {
+		if err := markRehearsal(r.Dir()); err != nil {
+			return nil, nil, nil, errors.Join(fmt.Errorf("run directory: %w; nothing was contacted or changed", err), r.Close())
+		}
+	}
 	return r, red, said, nil
 }
 
