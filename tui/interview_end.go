@@ -98,7 +98,7 @@ func (p *answersPage) view(iv *interview, w, _ int) ([]string, point) {
 func movingText(items []draft.Item) string {
 	var names []string
 	for _, it := range items {
-		names = append(names, it.Name)
+		names = append(names, it.Title())
 	}
 	if len(names) == 0 {
 		return "nothing"

@@ -227,7 +227,7 @@ func (e End) yaml(says string) string {
 func (d *draft) about() string {
 	var names []string
 	for _, it := range d.items {
-		names = append(names, it.Name)
+		names = append(names, it.Title())
 	}
 	what := cmp.Or(strings.Join(names, ", "), "nothing yet")
 	if d.New == nil {

@@ -120,7 +120,9 @@ func TestMoveOnlyTheAdvised(t *testing.T) {
 }
 
 func TestInPlace(t *testing.T) {
-	golden(t, "inplace.yaml", Plan(Wish{Name: "upgrade", Old: End{Name: "old"}}, oldHost(), nil))
+	old := oldHost()
+	old.Programs = append(old.Programs, &inspect.Program{Kind: inspect.KindUnit, Name: "mariadb@two.service", Databases: []inspect.Database{{Kind: "mariadb", Port: 3307}}})
+	golden(t, "inplace.yaml", Plan(Wish{Name: "upgrade", Old: End{Name: "old"}}, old, nil))
 }
 
 // Nothing that a host is called or has can make a draft that is no plan.

@@ -41,6 +41,14 @@ func (i Item) Key() string {
 	return i.Kind + " " + i.Name
 }
 
+// Title names the item for people; a host may have several servers of one engine.
+func (i Item) Title() string {
+	if i.Database != nil {
+		return fmt.Sprintf("%s on port %d", i.Name, i.Database.Port)
+	}
+	return i.Name
+}
+
 // Among tells whether the item is one of those with these keys; nil stands for
 // the advised ones.
 func (i Item) Among(keys []string) bool {

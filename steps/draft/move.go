@@ -281,11 +281,11 @@ func (d *draft) inPlace() {
 	at := d.Old.Name
 	for _, it := range d.items {
 		if it.Kind != Compose {
-			d.prepare.line("  - step: %s", "Keep what "+it.Name+" is made of")
-			d.prepare.line("    manual: %s", fmt.Sprintf("Make a backup of %s on %s, and try to restore it. Replace this step by what you did.", it.Name, at))
-			d.cutover.line("  - step: %s", "Upgrade "+it.Name)
-			d.cutover.line("    manual: %s", fmt.Sprintf("Upgrade %s on %s.", it.Name, at))
-			d.cutover.line("    undo: {manual: %s}", fmt.Sprintf("Take %s on %s back to what it was.", it.Name, at))
+			d.prepare.line("  - step: %s", "Keep what "+it.Title()+" is made of")
+			d.prepare.line("    manual: %s", fmt.Sprintf("Make a backup of %s on %s, and try to restore it. Replace this step by what you did.", it.Title(), at))
+			d.cutover.line("  - step: %s", "Upgrade "+it.Title())
+			d.cutover.line("    manual: %s", fmt.Sprintf("Upgrade %s on %s.", it.Title(), at))
+			d.cutover.line("    undo: {manual: %s}", fmt.Sprintf("Take %s on %s back to what it was.", it.Title(), at))
 			continue
 		}
 		c := it.Programs[0].Container
