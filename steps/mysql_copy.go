@@ -138,7 +138,7 @@ func (c *mysqlCopy) Pending(ctx context.Context, e Env) ([]Change, error) {
 				others++
 			}
 		}
-		ch.Text = fmt.Sprintf("copy database %q: %d tables, %d views, routines, triggers, events; about %d rows, %s", d, tables, others, ch.Rows, remote.FormatBytes(ch.Bytes))
+		ch.Text = fmt.Sprintf("copy database %q: %s, %d views, routines, triggers, events; about %d rows, %s", d, tablesCount(tables), others, ch.Rows, remote.FormatBytes(ch.Bytes))
 		all = append(all, ch)
 	}
 	for _, a := range s.Accounts {
@@ -149,6 +149,13 @@ func (c *mysqlCopy) Pending(ctx context.Context, e Env) ([]Change, error) {
 		all = append(all, Change{Text: text})
 	}
 	return all, nil
+}
+
+func tablesCount(n int) string {
+	if n == 1 {
+		return "1 table"
+	}
+	return fmt.Sprintf("%d tables", n)
 }
 
 // Apply copies, or goes on with a copying that was cut off.

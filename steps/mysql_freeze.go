@@ -88,7 +88,7 @@ func (f *mysqlThaw) HostNames() []string { return fileOn(f.Host) }
 
 // Needs a login that may do it.
 func (f *mysqlFreeze) Needs(on string) []checks.Check {
-	return []checks.Check{&mysqlLogin{f.mysqlStore, on, "freeze"}}
+	return []checks.Check{&mysqlLogin{f.mysqlStore, on, "freeze"}, &mysqlUnstopped{f, on}}
 }
 
 // Needs a login that may do it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -269,9 +270,36 @@ func (n *mysqlReverseNeed) Assess(ctx context.Context, w checks.World) ([]checks
 	if err != nil {
 		return nil, err
 	}
+	if err := n.stopped(ctx, j, b); err != nil {
+		return nil, err
+	}
 	j.say("strict", !a.MariaDB || s["gtid_strict_mode"] != "ON" || v["log_slave_updates"] == "ON", checks.Block,
 		"gtid_strict_mode of the old server is "+s["gtid_strict_mode"]+", log_slave_updates of the new one "+v["log_slave_updates"], "set log_slave_updates on the new server, so that its numbers go on from the old one's")
 	return j.all, nil
+}
+
+// stopped names those whom read_only will not keep from writing while a
+// rollback brings all back: what they write on the new server then may not
+// arrive. The accounts of the old server count, for they may come along.
+func (n *mysqlReverseNeed) stopped(ctx context.Context, j *mysqlJudge, b *mysqlBoth) error {
+	var all []string
+	for _, db := range []*mysql.DB{b.source, b.target} {
+		some, err := db.Unstopped(ctx)
+		if err != nil {
+			return err
+		}
+		for _, name := range some {
+			if !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+	}
+	text := "read_only stops every account but the servers' own and belay's while a rollback brings all back"
+	if len(all) > 0 {
+		text = "read_only does not stop these accounts (READ ONLY ADMIN, or SUPER) while a rollback brings all back: " + strings.Join(all, ", ")
+	}
+	j.say("read_only", len(all) == 0, checks.Warn, text, "REVOKE READ ONLY ADMIN, SUPER ON *.* FROM them for the time of the move, or keep who uses them from writing then")
+	return nil
 }
 
 // mysqlPart ends what mysql.switch with reverse left.

@@ -75,14 +75,19 @@ func pgLagBad(l postgres.Lag, before int64) error {
 }
 
 func pgLagText(l postgres.Lag) string {
-	return fmt.Sprintf("%d of %d tables copied, %s and %.1f s behind; the source keeps %s of log for it", l.Ready, l.Tables,
-		remote.FormatBytes(max(0, l.Bytes)), l.Seconds, remote.FormatBytes(max(0, l.Retained)))
+	return fmt.Sprintf("%d of %d tables copied, %s", l.Ready, l.Tables, pgBehind(l))
+}
+
+// pgBehind is how far a target is that has all of its tables.
+func pgBehind(l postgres.Lag) string {
+	return fmt.Sprintf("%s and %.1f s behind; the source keeps %s of log for it", remote.FormatBytes(max(0, l.Bytes)), l.Seconds, remote.FormatBytes(max(0, l.Retained)))
 }
 
 func pgSayLag(e Env, l postgres.Lag) {
-	text := pgLagText(l)
-	if l.Copied > 0 {
-		text += fmt.Sprintf("; under way: %s", remote.FormatBytes(l.Copied))
+	// The bar counts the tables. The lag means nothing before they are there.
+	text := "first copy: " + remote.FormatBytes(l.Copied) + " of those under way; the source keeps " + remote.FormatBytes(max(0, l.Retained)) + " of log for it"
+	if l.Ready == l.Tables {
+		text = pgBehind(l)
 	}
 	e.Say(Progress{Done: int64(l.Ready), Total: int64(l.Tables), Unit: "tables", Text: text})
 }

@@ -75,6 +75,15 @@ func pgSwitchedOf(e Env) (at pgSwitched, err error) {
 	return at, err
 }
 
+// side names a database as people tell it from the other, which may have the
+// same name.
+func (s *postgresSwitch) side(of postgresStore) string {
+	if of.Host == "" || s.From.Host == s.To.Host {
+		return of.Database + " at " + of.Addr
+	}
+	return of.Database + " on " + of.Host
+}
+
 // Pending lists the parts of the switch that are still to do.
 func (s *postgresSwitch) Pending(_ context.Context, e Env) ([]Change, error) {
 	at, err := pgSwitchedOf(e)
@@ -84,13 +93,13 @@ func (s *postgresSwitch) Pending(_ context.Context, e Env) ([]Change, error) {
 	var todo []Change
 	if !at.Drained {
 		todo = []Change{
-			{Text: fmt.Sprintf("wait until %s has every change that %s has", s.To.Database, s.From.Database)},
+			{Text: fmt.Sprintf("wait until the target (%s) has every change that the source (%s) has", s.side(s.To), s.side(s.From))},
 			{Text: fmt.Sprintf("move the sequences of the target %d steps beyond the source's", s.Margin)},
 		}
 	}
 	todo = append(todo, Change{Text: "drop the subscription on the target, and slot and publication on the source"})
 	if s.Reverse != nil {
-		todo = append(todo, Change{Text: fmt.Sprintf("freeze %s for a moment, and replicate it back to %s from then on: a publication and a slot on the target, a subscription on the source", s.To.Database, s.From.Database)})
+		todo = append(todo, Change{Text: "freeze the target for a moment, and replicate it back to the source from then on: a publication and a slot on the target, a subscription on the source"})
 	}
 	return todo, nil
 }

@@ -116,7 +116,10 @@ func (s *rollbackScreen) view(m *model, w, h int) ([]string, point) {
 // ways there are.
 func (sc *scene) backHead(w, h int) []string {
 	r, short := sc.st.Rollback, h < shortRoom+10
-	lost := sc.lossLines(w, short)
+	lost := sc.lossLines(w, false)
+	if len(lost)+len(sc.backList())+6 > h {
+		lost = sc.lossLines(w, short)
+	}
 	if r == nil {
 		lines := append(sc.wayLines(sc.plan.WaysFrom(sc.st), w, short), lost...)
 		lines = lines[:min(len(lines), max(0, h-10))]

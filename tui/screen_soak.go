@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"sort"
+	"strings"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -190,6 +191,7 @@ func (s *soakScreen) view(m *model, w, h int) ([]string, point) {
 		pairs = append(pairs, widget.Pair{Label: "limits", Value: said + " for " + widget.Span(lim.For) + ": belay proposes to roll back", Max: 2})
 	}
 	pairs = append(pairs, widget.Pair{Label: "time", Value: soakTime(sc)})
+	pairs = append(pairs, sc.failedAside()...)
 	lines = append(lines, widget.Pairs(sc.th, pairs, w)...)
 	if !soak.Begun.IsZero() && soak.Until.After(soak.Begun) {
 		lines = append(lines, "           "+widget.Bar(sc.th, int64(sc.now.Sub(soak.Begun)), int64(soak.Until.Sub(soak.Begun)), min(48, w-14)))
@@ -207,6 +209,19 @@ func (s *soakScreen) view(m *model, w, h int) ([]string, point) {
 		}
 	}
 	return append(lines, sc.soakCost(w, h-len(lines))...), rowAt(at)
+}
+
+// failedAside are the steps that may fail and did: the run went on without
+// them, and whoever watches should know.
+func (sc *scene) failedAside() []widget.Pair {
+	var out []widget.Pair
+	for _, s := range sc.steps {
+		if st := sc.st.Step(s.ID); s.Optional && st.Status == journal.FailedStatus {
+			first, _, _ := strings.Cut(st.Err, "\n")
+			out = append(out, widget.Pair{Label: "failed", Value: oneLine(s.Title) + " (optional, so the run went on): " + oneLine(first), Role: widget.Warn, Max: 2})
+		}
+	}
+	return out
 }
 
 // soakCost says how long going back takes and what it loses, as far as there

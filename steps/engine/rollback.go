@@ -97,6 +97,22 @@ func (e *Engine) withdraw() error {
 	return nil
 }
 
+// left says what becomes of what users wrote since the cutover. How much it is
+// is counted while the question stands.
+func (e *Engine) left() string {
+	for id, d := range e.Log.State().Losses {
+		if e.Log.State().Step(id).Status != journal.PassedStatus {
+			continue
+		}
+		for _, l := range d.Of {
+			if l.Synced != "" {
+				return "What users wrote to the new side since the cutover comes along only where it is synced back: see what was written."
+			}
+		}
+	}
+	return "What users wrote to the new side since the cutover does not come along."
+}
+
 func (e *Engine) askRollback(ctx context.Context) error {
 	items, none := e.toUndo()
 	q := journal.Question{
@@ -115,7 +131,7 @@ func (e *Engine) askRollback(ctx context.Context) error {
 	if e.Log.State().PastClose {
 		q.Text += "\nThe migration was being closed: what users did since the cutover, and what close removed, will be lost."
 	} else if !e.Log.State().Reached[journal.Soak].IsZero() {
-		q.Text += "\nWhat users wrote to the new side since the cutover does not come along."
+		q.Text += "\n" + e.left()
 	}
 	leave := e.countLosses(ctx, lossEvery, lossFresh)
 	e.awaitLosses()

@@ -64,7 +64,10 @@ func amount(n int64, unit string) string {
 		for names := []string{"B", "KiB", "MiB", "GiB", "TiB"}; i < len(names)-1 && float64(n)/div >= 1024; i++ {
 			div *= 1024
 		}
-		return fmt.Sprintf("%.4g %s", float64(n)/div, []string{"B", "KiB", "MiB", "GiB", "TiB"}[i])
+		if i == 0 {
+			return fmt.Sprintf("%d B", n)
+		}
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(n)/div), ".0") + []string{" B", " KiB", " MiB", " GiB", " TiB"}[i]
 	}
 	if n == 1 {
 		unit = strings.TrimSuffix(unit, "s")

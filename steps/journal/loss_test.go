@@ -9,6 +9,7 @@ func TestLossWords(t *testing.T) {
 		"something was written, nobody knows how much; nothing syncs it back":        {Count: -1},
 		"1 row written; slot back, 4 KiB behind":                                     {Count: 1, Unit: "rows", Synced: "slot back, 4 KiB behind"},
 		"about 1,234,567 rows written since noon; nothing syncs it back; it is kept": {Count: 1234567, Unit: "rows", About: true, Since: "since noon", Kept: "it is kept"},
+		"6.7 KiB written; nothing syncs it back":                                     {Count: 6824, Unit: "B"},
 		"1.5 KiB written; nothing syncs it back":                                     {Count: 1536, Unit: "B"},
 	} {
 		if got := l.Words(); got != want {

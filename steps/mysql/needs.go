@@ -62,3 +62,30 @@ func (d *DB) Lacks(ctx context.Context, want ...string) ([]string, error) {
 	}
 	return lacks, nil
 }
+
+// Unstopped names the accounts, user@host, that may write while the server is
+// read-only (MariaDB: "READ ONLY ADMIN"; before 10.11 SUPER holds it, too). The
+// server's own and the login that asks are left out. MySQL has super_read_only,
+// which stops everybody.
+func (d *DB) Unstopped(ctx context.Context) ([]string, error) {
+	if !d.Version.MariaDB {
+		return nil, nil
+	}
+	rights := "'READ_ONLY ADMIN', 'READ ONLY ADMIN'"
+	if !d.Version.atLeast(10, 11) {
+		rights += ", 'SUPER'"
+	}
+	rows, err := table(ctx, d, "SELECT DISTINCT grantee, REPLACE(CURRENT_USER(), '@', '''@''') FROM information_schema.user_privileges WHERE privilege_type IN ("+rights+") ORDER BY 1")
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, r := range rows {
+		name := strings.ReplaceAll(strings.Trim(r[0].String, "'"), "'@'", "@")
+		user, _, _ := strings.Cut(name, "@")
+		if r[0].String != "'"+r[1].String+"'" && !slices.Contains(ownAccounts, user) {
+			all = append(all, name)
+		}
+	}
+	return all, nil
+}

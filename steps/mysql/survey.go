@@ -24,7 +24,8 @@ type Survey struct {
 	Users      map[string]bool // accounts of the target, user@host
 	Plugins    []string        // of the target
 	Issues     []Issue
-	NoAccounts string // why the accounts could not be read
+	left       []Account // with rights on the databases, where accounts are not copied
+	NoAccounts string    // why the accounts could not be read
 }
 
 // Issue is something that stands in the way, or that people should know.
@@ -120,7 +121,9 @@ func (s *Survey) source(ctx context.Context, from *DB, c *Copy) (err error) {
 	for _, o := range s.Stored {
 		definers = append(definers, o.Definer)
 	}
-	if c.Accounts {
+	if !c.Accounts { // a login that may not read them cannot be told what is missing
+		s.left, _ = Accounts(ctx, from, s.Databases, nil)
+	} else {
 		if s.Accounts, err = Accounts(ctx, from, s.Databases, definers); Number(err) != 0 {
 			s.NoAccounts, err = err.Error(), nil
 		}
@@ -331,6 +334,15 @@ func (s *Survey) judgeAccounts(c *Copy) {
 		if !a.Role && a.Host != "%" && a.Host != "localhost" {
 			hosts = append(hosts, a.String())
 		}
+	}
+	var left []string
+	for _, a := range s.left {
+		if s.Users != nil && !a.Role && !s.Users[a.String()] {
+			left = append(left, a.String())
+		}
+	}
+	if len(left) > 0 {
+		s.warn("accounts left", "say accounts: copy, or see that they are made before anybody is sent there", "accounts with rights on the databases that the target lacks, and that do not come along: %s", list(left))
 	}
 	if len(hosts) > 0 {
 		s.warn("account hosts", "see that the application comes to the target from an address that they name", "accounts that are only let in from some addresses: %s", list(hosts))

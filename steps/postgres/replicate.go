@@ -217,7 +217,8 @@ func (r Replica) Lag(ctx context.Context, source, target *pgx.Conn) (l Lag, err 
 	}
 	const q = `select count(*) filter (where r.srsubstate = 'r'), count(*),
 			(select coalesce(sum(bytes_processed), 0)::bigint from pg_catalog.pg_stat_progress_copy p where p.datname = current_database() and p.type = 'CALLBACK')
-		from pg_catalog.pg_subscription s join pg_catalog.pg_subscription_rel r on r.srsubid = s.oid where s.subname = $1`
+		from pg_catalog.pg_subscription s join pg_catalog.pg_subscription_rel r on r.srsubid = s.oid
+			where s.subname = $1`
 	if err := target.QueryRow(ctx, q, r.Name).Scan(&l.Ready, &l.Tables, &l.Copied); err != nil {
 		return l, err
 	}
