@@ -112,7 +112,18 @@ func (x *dockerBench) image(i int) {
 	fileWrite(x.b, dir+"/root/blob", filesRandom(size), 0o644)
 	name := fmt.Sprintf("large:%d", i)
 	x.shell(`tar -C "$1" -c . | docker -H "$2" import - "$3"`, dir+"/root", "unix://"+x.old.Sock, name)
+	x.move(name, size)
+	// The next version of it: one small layer more.
+	next := fmt.Sprintf("larger:%d", i)
+	fileWrite(x.b, dir+"/layer", filesRandom(1<<20), 0o644)
+	x.shell(`c=$(docker -H "$1" create --network none "$2" x) && docker -H "$1" cp "$3" "$c:/layer" && docker -H "$1" commit "$c" "$4" && docker -H "$1" rm "$c"`,
+		"unix://"+x.old.Sock, name, dir+"/layer", next)
+	x.move(next, size)
+}
+
+// move times the pipe, takes back what it brought, and times belay.
+func (x *dockerBench) move(name string, bytes int64) {
 	load := x.shell(`docker -H "$1" save "$3" | ssh -F "$4" "$5" docker -H "$2" load`, "unix://"+x.old.Sock, "unix://"+x.now.Sock, name, x.sshd.Config, x.sshd.Name)
 	x.now.Docker("image", "rm", name)
-	x.tell("docker.image", size, x.apply(&dockerImage{Image: name, From: "old", Pack: "auto"}), map[string]time.Duration{"docker save | ssh docker load": load})
+	x.tell("docker.image "+name, bytes, x.apply(&dockerImage{Image: name, From: "old", Pack: "auto"}), map[string]time.Duration{"docker save | ssh docker load": load})
 }

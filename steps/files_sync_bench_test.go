@@ -14,8 +14,8 @@ import (
 )
 
 // BenchmarkDataFiles copies the same trees by files.sync, by each of its roads,
-// through a real sshd on either side, and by rsync over ssh from one host to the
-// other, and prints how long each took and the ratio: 10 000 small files and
+// through a real sshd on either side, and by rsync and tar over ssh from one host
+// to the other, and prints how long each took and the ratio: 10 000 small files and
 // some large ones, whole and then as a delta; a file of 200 MB of which one
 // block changed. Run with BELAY_BENCH_DATA=1.
 func BenchmarkDataFiles(b *testing.B) {
@@ -102,6 +102,12 @@ func (f *filesBench) pass(what, dir string, size int64) {
 		f.b.Fatalf("rsync: %v\n%s", err, out)
 	}
 	theirs := time.Since(begun)
+	begun = time.Now()
+	c = exec.Command("sh", "-c", `rm -rf "$4"; mkdir "$4" && tar -C "$1" -cf - . | ssh -F "$2" "$3" tar -C "$4" -xpf -`, "sh", dir+"/a", f.d.Config, f.d.Name, dir+"/pipe")
+	if out, err := c.CombinedOutput(); err != nil {
+		f.b.Fatalf("tar: %v\n%s", err, out)
+	}
+	f.b.Logf("%s: tar | ssh tar, of all of it, %.2f s", what, time.Since(begun).Seconds())
 	for _, by := range filesBenchRoads {
 		f.sent.n.Store(0)
 		e := f.e.Env
