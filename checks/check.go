@@ -38,6 +38,9 @@ type Finding struct {
 	// Awaits is what is not there yet, of an Unknown that is so for want of it:
 	// "port 5432 of db". A step of the plan may bring it (steps.Bringer).
 	Awaits string
+
+	Took float64 // what a good look measured, for a soak to compare; 0: this check measures nothing
+	Unit string  // of Took: "" is milliseconds
 }
 
 // ID names what was judged, the same over re-checks: "port/chat/8088". Judge
@@ -57,6 +60,9 @@ type World struct {
 	// Prove proves again what a step of the run has proved; nil where there is no
 	// run.
 	Prove func(ctx context.Context, step string) Finding
+	// Memory is what a probe of a soak keeps from look to look; nil elsewhere. The
+	// check may change it, and finds it again after a resume.
+	Memory map[string]string
 }
 
 // Check judges. An error means that it could not: the caller records it as
@@ -70,6 +76,14 @@ type Check interface {
 // again and again (a wait, a soak) gathers anew each time if so; a check that
 // is no FactReader, or says false, looks for itself and needs no facts.
 type FactReader interface{ NeedsFacts() bool }
+
+// Marker is a check that looks at what has come since the cutover. Mark is asked
+// right before that and puts into w.Memory from where on to look; Marks says
+// whether this one wants it.
+type Marker interface {
+	Marks() bool
+	Mark(ctx context.Context, w World) error
+}
 
 // Validator is a check that can refuse its parameters before any host is
 // contacted; errors made with Field point at one of them.

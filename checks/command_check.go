@@ -83,7 +83,7 @@ func (c *CommandCheck) judge(out []byte, err error, took time.Duration, expect *
 	case !expect.Match(out):
 		f = block(fix, "%s; the output does not match %s", saw, c.Expect)
 	default:
-		f = pass("%s", saw)
+		f = pass("%s", saw).took(took)
 	}
 	f.Detail = "$ " + c.Run + "\n" + tailOf(string(out), 4000)
 	if said != "" {

@@ -181,7 +181,7 @@ func (c *HTTPCheck) judge(a answer, contains *regexp.Regexp) Finding {
 		if why := c.judgeJSON(a.body); why != "" {
 			f = block(fix, "%s answers %s, but %s", c.URL, saw, why)
 		} else {
-			return pass("%s answers %s", c.URL, saw)
+			return pass("%s answers %s", c.URL, saw).took(a.took)
 		}
 	}
 	f.Detail = string(a.body[:min(len(a.body), 2000)])

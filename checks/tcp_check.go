@@ -62,7 +62,7 @@ func (c *TCPCheck) Assess(ctx context.Context, w World) ([]Finding, error) {
 		case err != nil:
 			return block("see whether it runs, and what stands between", "%s: %s", c.Addr, plainError(err))
 		}
-		return pass("%s takes connections (%s)", c.Addr, millis(took))
+		return pass("%s takes connections (%s)", c.Addr, millis(took)).took(took)
 	})
 }
 

@@ -6,12 +6,19 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"belay/remote"
 )
 
 func pass(format string, a ...any) Finding {
 	return Finding{Level: Pass, Text: fmt.Sprintf(format, a...)}
+}
+
+// took says how long the answer took.
+func (f Finding) took(d time.Duration) Finding {
+	f.Took = float64(d.Microseconds()) / 1000
+	return f
 }
 
 func warn(fix, format string, a ...any) Finding {

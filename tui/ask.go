@@ -35,7 +35,7 @@ func newAsk(q journal.Question, item string, tail []string) *ask {
 // means one thing here and its opposite there.
 var usual = map[string]string{
 	"retry": "r", "mend": "m", "recheck": "c", "skip": "s", "on": "g", "rollback": "b", "stop": "x", "go": "g", "no-go": "n",
-	"extend": "k", "close": "l", "back": "n", "cancel": "e", "sign": "i", "done": "o", "accept": "a", "keep": "k", "break-glass": "t",
+	"extend": "k", "hold": "h", "close": "l", "back": "n", "cancel": "e", "sign": "i", "done": "o", "accept": "a", "keep": "k", "break-glass": "t",
 }
 
 // letters gives every option a key of its own.

@@ -97,9 +97,10 @@ func (m *model) details() {
 			id := ids[s.cursor]
 			m.top = &detail{name: sc.probeTitle(id), lines: func(sc *scene, w int) []string {
 				t := sc.st.Soak.Probes[id]
-				return widget.Pairs(sc.th, []widget.Pair{
+				return widget.Pairs(sc.th, drop([]widget.Pair{
 					{Label: "good", Value: widget.Thousands(int64(t.Good))}, {Label: "bad", Value: widget.Thousands(int64(t.Bad))},
-					{Label: "unknown", Value: widget.Thousands(int64(t.Unknown))}, {Label: "last answer", Value: clean(t.Last), Max: 40}}, w)
+					{Label: "unknown", Value: widget.Thousands(int64(t.Unknown))}, {Label: "over", Value: clean(t.Over), Role: widget.Fail, Max: 10},
+					{Label: "old server", Value: sc.oldWords(id), Max: 4}, {Label: "last answer", Value: clean(t.Last), Max: 40}}), w)
 			}}
 		}
 	default:

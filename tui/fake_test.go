@@ -145,7 +145,7 @@ func chatPlan() *plan.Plan {
 		Signoff: []plan.Item{{ID: "prepared", Text: "Everything is prepared", Stage: journal.Prepare}, {ID: "team", Text: "The team knows that chat is down for five minutes"},
 			{ID: "backup", Text: "Somebody has looked into the archive"}},
 		Cutover: one(stop, start, mail), Close: one(retire),
-		Soak: &plan.Soak{For: 10 * time.Minute, RollbackWhen: &plan.Trigger{ErrorRate: 0.05, For: 10 * time.Minute},
+		Soak: &plan.Soak{For: 10 * time.Minute, RollbackWhen: []plan.Trigger{{ErrorRate: 0.05, For: 10 * time.Minute}},
 			Watch: []plan.Probe{{ID: "health", Check: plan.Check{Title: "http 127.0.0.1:8088/_health", Do: idle{}}, Every: 2 * time.Second},
 				{ID: "gateway", Check: plan.Check{Title: "tcp gateway:4000", Do: idle{}}, Every: 2 * time.Second}}},
 	}
@@ -275,7 +275,7 @@ func soakMoment() *fakeSession {
 	recent := []float64{12, 14, 13, 12, 15, 40, 16, 13, 12, 12, -1, 18, 13, 12, 14, 12, 13, 12, 55, 13, 12, 12}
 	s.Soak = journal.SoakState{Begun: noon.Add(-4 * time.Minute), Until: noon.Add(6 * time.Minute), Probes: map[string]journal.Tally{
 		"health":  {Probe: "health", Good: 118, Bad: 1, P50: 13, P95: 41, Last: "200 OK in 12 ms", Recent: recent},
-		"gateway": {Probe: "gateway", Good: 101, Bad: 19, P50: 2, P95: 3, Last: "connect: connection refused", Recent: []float64{2, 2, 3, 2, -1, 2, 2, 2, -1, -1, 2, 2, -1}}}}
+		"gateway": {Probe: "gateway", Good: 101, Bad: 19, P50: 2, P95: 3, Last: "connect: connection refused", Over: "16% of the looks failed; limit 5%, for 6m of 10m", Recent: []float64{2, 2, 3, 2, -1, 2, 2, 2, -1, -1, 2, 2, -1}}}}
 	return f
 }
 
@@ -359,10 +359,27 @@ func verdictMoment() *fakeSession {
 		Options: []journal.Option{rollback, {Choice: "extend", Label: "keep watching", Needs: "reason"}, {Choice: "accept", Label: "accept it as it is and end the soak", Needs: "reason", Danger: true}, stopHere}})
 }
 
+// countdownMoment is a soak whose plan lets belay roll back by itself.
+func countdownMoment() *fakeSession {
+	f := verdictMoment()
+	p := *f.plan
+	limits := *p.Soak
+	limits.RollbackWhen = []plan.Trigger{
+		{ErrorRate: 0.05, For: 10 * time.Minute, Then: plan.Automatic, Countdown: time.Minute},
+		{SlowerThan: 1.5, For: 5 * time.Minute}, {Latency: time.Second, For: time.Minute, Then: plan.Tell}}
+	p.Soak, f.plan = &limits, &p
+	q := &f.st.Questions[0]
+	q.Options = append([]journal.Option{{Choice: "hold", Label: "stop the countdown, and decide by hand"}}, q.Options...)
+	f.st.Soak.Verdict, f.st.Soak.Why = "degraded", "The gateway answers: 16% of the looks failed; limit 5%, for 10m"
+	f.st.Soak.Baseline = map[string]journal.Tally{"health": {Good: 240, P50: 11, P95: 30}, "gateway": {Good: 238, Bad: 2, P50: 2, P95: 4}}
+	f.st.Soak.Countdown = &journal.Countdown{Question: q.ID, Until: noon.Add(42 * time.Second), Length: time.Minute}
+	return f
+}
+
 var moments = map[string]func() *fakeSession{
 	"findings": findingsMoment, "prepare": prepareMoment, "failed": failedMoment, "signoff": signoffMoment, "cutover": cutoverMoment,
 	"soak": soakMoment, "rollback": rollbackMoment, "ended": endedMoment, "hostkey": hostKeyMoment,
-	"manual": manualMoment, "unknown": unknownMoment, "close": closeMoment, "askrollback": askRollbackMoment, "verdict": verdictMoment,
+	"manual": manualMoment, "unknown": unknownMoment, "close": closeMoment, "askrollback": askRollbackMoment, "verdict": verdictMoment, "countdown": countdownMoment,
 }
 
 // sharedSession is a run that has another screen too.

@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"belay/steps/journal"
 	"belay/steps/plan"
@@ -30,6 +31,9 @@ func (sc *scene) next() (string, widget.Role) {
 		}
 		return "belay waits for YOU" + more + ": press enter to answer. " + oneLine(q.Title), widget.Warn
 	}
+	if sc.measuring() != "" {
+		return "Nothing to do: " + sc.measuring() + ".", widget.Dim
+	}
 	if sc.live.Assessing {
 		return "Nothing to do: belay is looking at " + plural(len(sc.plan.Hosts), "host") + " and changes nothing.", widget.Dim
 	}
@@ -46,13 +50,19 @@ func (sc *scene) next() (string, widget.Role) {
 		}
 		return fmt.Sprintf("Nothing to do: belay is %s “%s”%s; d: details.", verb, widget.Cut(clean(running[0]), 34), more), widget.Dim
 	case sc.st.Status == journal.Soaking && sc.trouble() != "":
-		return "Look here: " + sc.trouble() + ". x asks to roll back.", widget.Warn
+		return "Look here: " + firstOf(sc.trouble()) + ". x asks to roll back.", widget.Warn
 	case sc.st.Status == journal.Soaking:
 		return "Nothing to do: belay watches " + plural(len(sc.probes()), "probe") + ", " + soakTime(sc) + ".", widget.Dim
 	case sc.st.Rollback != nil:
 		return "Nothing to do: belay is rolling back.", widget.Dim
 	}
 	return "Nothing to do: belay is at work (" + string(sc.headStatus()) + ").", widget.Dim
+}
+
+// firstOf is what comes before the details of a limit.
+func firstOf(s string) string {
+	s, _, _ = strings.Cut(s, ";")
+	return s
 }
 
 // ownRuns tells whether a way back does a step of its own now.
@@ -77,6 +87,12 @@ func (m *model) footer(w int) []string {
 	text, role := sc.next()
 	if m.top != nil {
 		text, role = m.inDialog()
+	}
+	if counts := sc.counting(); counts != "" {
+		text, role = counts, widget.Warn
+		if p := m.place(); p == inForm || p == inPrompt || p == inHelp {
+			text = strings.Replace(text, "press h", "esc, then h,", 1)
+		}
 	}
 	mark := "  "
 	if role == widget.Warn {
@@ -142,6 +158,7 @@ func (sc *scene) penWord() string {
 // off are the actions that make no sense now; the footer leaves them out.
 func (m *model) off() map[action]bool {
 	off := map[action]bool{"answer": len(m.sc.st.Questions) == 0 || m.sc.live.Ended}
+	off["hold"] = m.sc.counting() == "" || m.sc.readOnly() != ""
 	off["intervene"] = m.sc.live.Ended || m.sc.readOnly() != ""
 	off["recheck"] = m.sc.live.Ended
 	if a, ok := m.screen().(*assessScreen); ok {

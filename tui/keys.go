@@ -66,6 +66,7 @@ func (p pressed) String() string { return string(p) }
 // No ctrl-letter that tmux (b), screen (a) or flow control (s, q) eats.
 var bindings = []binding{
 	{anywhere, on("enter"), "", "answer", "answer", "open the question that waits, or the details; never changes anything"},
+	{anywhere, on("h"), "", "hold", "stop the countdown", "stop a rollback that would begin by itself; then belay only asks"},
 	{anywhere, on("down", "j"), "↓ j", "down", "", "next row, or one line down in a log"},
 	{anywhere, on("up", "k"), "↑ k", "up", "", "previous row, or one line up in a log"},
 	{anywhere, on("pgdown", "space"), "pgdn space", "page-down", "", "one page down"},
@@ -112,6 +113,7 @@ var bindings = []binding{
 	{inAsk, on("up"), "↑", "up", "", "scroll the text"},
 	{inAsk, on("pgdown", "space"), "pgdn", "page-down", "", "scroll the text by a page"},
 	{inAsk, on("pgup"), "", "page-up", "", "scroll the text by a page"},
+	{inAsk, on("h"), "", "hold", "stop the countdown", "stop a rollback that would begin by itself"},
 	{inAsk, on("p"), "", "pen", "", "take the pen, when another screen has it"},
 	{inAsk, on("?", "f1"), "", "help", "help", "what this question is, and what each answer does"},
 	{inAsk, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
@@ -141,6 +143,7 @@ var bindings = []binding{
 	{inDetail, on("pgup"), "", "page-up", "", "one page up"},
 	{inDetail, on("g", "home"), "g", "first", "", "to the beginning"},
 	{inDetail, on("G", "end"), "G", "last", "", "to the end"},
+	{inDetail, on("h"), "", "hold", "stop the countdown", "stop a rollback that would begin by itself"},
 	{inDetail, on("y"), "", "copy", "copy", "copy all of it"},
 	{inDetail, on("?", "f1"), "", "help", "help", "what is shown here"},
 	{inDetail, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},

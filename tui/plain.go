@@ -126,6 +126,14 @@ func (p *plainView) look() {
 	p.clock()
 	p.soak()
 	p.signatures()
+	p.countdown()
+	if m := sc.measuring(); m != "" && p.seen["measuring"] == "" {
+		p.seen["measuring"] = m
+		p.say("%s", m)
+	}
+	if m := sc.st.Soak.Manual; m != nil {
+		p.once("manual "+m.Question, "the countdown was stopped by "+oneLine(m.By.Who())+"; belay only asks from now on")
+	}
 	for _, n := range sc.st.Notes {
 		p.once("note "+n.Time.String()+n.Text, "note: "+oneLine(n.Text))
 	}
@@ -209,6 +217,17 @@ func (p *plainView) soak() {
 		p.seen["soak"] = word
 		p.say("soak, %s: %s", soakTime(sc), text)
 	}
+}
+
+// countdown says how long it is until a rollback begins by itself, every ten
+// seconds.
+func (p *plainView) countdown() {
+	c := p.sc.st.Soak.Countdown
+	if c == nil || p.sc.live.Ended {
+		return
+	}
+	left := int(c.Until.Sub(p.sc.now).Seconds())
+	p.once("countdown "+c.Question, fmt.Sprintf("COUNTDOWN: belay rolls back by itself in about %d s. Any answer to the question stops it.", max(0, (left+9)/10*10)))
 }
 
 // end says what the run has come to.

@@ -9,6 +9,8 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"belay/steps/journal"
+	"belay/steps/plan"
+	"belay/steps/soak"
 	"belay/tui/widget"
 )
 
@@ -69,57 +71,53 @@ func (sc *scene) health(t journal.Tally) string {
 	return "passed"
 }
 
-// overLimit says which limit a probe exceeds; "" for none. Without a limit in
-// the plan, failing more often than not is one.
+// overLimit says which limit a probe exceeds, and for how long; "" for none.
+// Without a limit in the plan, failing more often than not is one.
 func (sc *scene) overLimit(t journal.Tally) string {
-	rate := errorRate(t)
-	if sc.plan.Soak == nil || sc.plan.Soak.RollbackWhen == nil {
-		if rate > 0.5 {
-			return "fails more often than not"
-		}
-		return ""
+	if t.Over != "" {
+		return clean(t.Over)
 	}
-	lim := sc.plan.Soak.RollbackWhen
-	switch p95 := time.Duration(t.P95 * float64(time.Millisecond)); {
-	case lim.ErrorRate > 0 && rate > lim.ErrorRate:
-		return fmt.Sprintf("errors %s, limit %s", percent(rate), percent(lim.ErrorRate))
-	case lim.Latency > 0 && p95 > lim.Latency:
-		return fmt.Sprintf("p95 %.0f ms, limit %d ms", t.P95, lim.Latency.Milliseconds())
+	if (sc.plan.Soak == nil || len(sc.plan.Soak.RollbackWhen) == 0) && t.ErrorRate() > 0.5 {
+		return "fails more often than not"
 	}
 	return ""
 }
 
-func errorRate(t journal.Tally) float64 {
-	if t.Good+t.Bad == 0 {
-		return 0
-	}
-	return float64(t.Bad) / float64(t.Good+t.Bad)
-}
+func percent(f float64) string { return soak.Percent(f) }
 
-func percent(f float64) string {
-	if f > 0 && f < 0.1 {
-		return fmt.Sprintf("%.1f%%", f*100)
+// measure writes what a probe measured, without its unit where that is ms.
+func measure(v float64, unit string) string {
+	switch {
+	case v == 0:
+		return "–"
+	case unit != "" || v < 0.95:
+		return fmt.Sprintf("%.2f", v)
 	}
-	return fmt.Sprintf("%.0f%%", f*100)
+	return fmt.Sprintf("%.0f", v)
 }
 
 // soakTable is a line a probe: latency as a curve and in figures, good and bad,
 // error rate. The names come first: the curve takes what they leave.
 func soakTable(sc *scene, cursor, w, h int) ([]string, int) {
-	median, title := 6, 5
+	median, was, title := 6, widget.Hidden, 5
 	if w < 100 {
 		median = widget.Hidden // left to the details
+	}
+	if len(sc.st.Soak.Baseline) > 0 {
+		was = 7
 	}
 	for _, id := range sc.probes() {
 		title = max(title, widget.Width(sc.probeTitle(id)))
 	}
 	rest := w - 38 // lead, mark, figures and what stands between
-	if median > 0 {
-		rest -= median + 2
+	for _, more := range []int{median, was} {
+		if more > 0 {
+			rest -= more + 2
+		}
 	}
 	spark := max(8, min(40, rest-title))
 	tb := widget.Table{Cursor: cursor, Cols: []widget.Col{{Width: 1}, {Title: "probe", Grow: true},
-		{Title: "latency", Width: spark}, {Title: "p50 ms", Width: median, Right: true}, {Title: "p95 ms", Width: 6, Right: true},
+		{Title: "latency", Width: spark}, {Title: "p50 ms", Width: median, Right: true}, {Title: "p95 ms", Width: 6, Right: true}, {Title: "old p95", Width: was, Right: true},
 		{Title: "good", Width: 6, Right: true}, {Title: "bad", Width: 5, Right: true}, {Title: "errors", Width: 6, Right: true}}}
 	for _, id := range sc.probes() {
 		t := sc.st.Soak.Probes[id]
@@ -132,8 +130,9 @@ func soakTable(sc *scene, cursor, w, h int) ([]string, int) {
 			errRole = widget.Fail
 		}
 		tb.Rows = append(tb.Rows, []widget.Cell{{Text: mk.Glyph, Role: mk.Role}, {Text: sc.probeTitle(id)},
-			{Text: widget.Spark(sc.th, t.Recent, spark)}, {Text: fmt.Sprintf("%.0f", t.P50)}, {Text: fmt.Sprintf("%.0f", t.P95)},
-			{Text: widget.Thousands(int64(t.Good))}, {Text: widget.Thousands(int64(t.Bad)), Role: badRole}, {Text: percent(errorRate(t)), Role: errRole}})
+			{Text: widget.Spark(sc.th, t.Recent, spark)}, {Text: measure(t.P50, t.Unit)}, {Text: measure(t.P95, t.Unit)},
+			{Text: measure(sc.st.Soak.Baseline[id].P95, t.Unit), Role: widget.Dim},
+			{Text: widget.Thousands(int64(t.Good))}, {Text: widget.Thousands(int64(t.Bad)), Role: badRole}, {Text: percent(t.ErrorRate()), Role: errRole}})
 	}
 	if len(tb.Rows) == 0 {
 		return []string{"  " + sc.th.Paint(widget.Dim, "This plan watches nothing.")}, -1
@@ -175,26 +174,16 @@ func (sc *scene) trouble() string {
 
 func (s *soakScreen) view(m *model, w, h int) ([]string, point) {
 	sc := &m.sc
-	soak := sc.st.Soak
+	now := sc.st.Soak
 	lines := []string{widget.Rule(sc.th, widget.Focused+"soak", "", w), ""}
 	text, role := sc.verdict()
 	pairs := []widget.Pair{{Label: "verdict", Value: text, Role: role, Max: 2}}
-	if sc.plan.Soak != nil && sc.plan.Soak.RollbackWhen != nil {
-		lim := sc.plan.Soak.RollbackWhen
-		said := ""
-		if lim.ErrorRate > 0 {
-			said = "errors above " + percent(lim.ErrorRate)
-		}
-		if lim.Latency > 0 {
-			said = join(said, fmt.Sprintf("p95 above %d ms", lim.Latency.Milliseconds()))
-		}
-		pairs = append(pairs, widget.Pair{Label: "limits", Value: said + " for " + widget.Span(lim.For) + ": belay proposes to roll back", Max: 2})
-	}
+	pairs = append(pairs, sc.limits(h)...)
 	pairs = append(pairs, widget.Pair{Label: "time", Value: soakTime(sc)})
 	pairs = append(pairs, sc.failedAside()...)
 	lines = append(lines, widget.Pairs(sc.th, pairs, w)...)
-	if !soak.Begun.IsZero() && soak.Until.After(soak.Begun) {
-		lines = append(lines, "           "+widget.Bar(sc.th, int64(sc.now.Sub(soak.Begun)), int64(soak.Until.Sub(soak.Begun)), min(48, w-14)))
+	if !now.Begun.IsZero() && now.Until.After(now.Begun) {
+		lines = append(lines, "           "+widget.Bar(sc.th, int64(sc.now.Sub(now.Begun)), int64(now.Until.Sub(now.Begun)), min(48, w-14)))
 	}
 	lines = append(lines, "")
 	room := min(len(sc.probes())+1, h-len(lines)-2)
@@ -204,9 +193,7 @@ func (s *soakScreen) view(m *model, w, h int) ([]string, point) {
 	}
 	lines = append(append(lines, rows...), "")
 	if ids := sc.probes(); len(ids) > 0 {
-		if last := sc.st.Soak.Probes[ids[s.cursor]].Last; last != "" {
-			lines = append(lines, widget.Pairs(sc.th, []widget.Pair{{Label: "last answer", Value: oneLine(last), Max: 3}}, w)...)
-		}
+		lines = append(lines, widget.Pairs(sc.th, sc.probeNow(ids[s.cursor], h), w)...)
 	}
 	return append(lines, sc.soakCost(w, h-len(lines))...), rowAt(at)
 }
@@ -244,6 +231,123 @@ func (sc *scene) soakCost(w, room int) []string {
 		cost = append(cost[:room-1:room-1], widget.Cut("  "+sc.th.Paint(widget.Dim, "… "+more+": see the rollback screen (])"), w))
 	}
 	return cost
+}
+
+// limits says what is too much, a line each; fewer where there is little room.
+func (sc *scene) limits(room int) []widget.Pair {
+	if sc.plan.Soak == nil {
+		return nil
+	}
+	var out []widget.Pair
+	for _, t := range sc.plan.Soak.RollbackWhen {
+		said := ""
+		if t.ErrorRate > 0 {
+			said = "errors above " + percent(t.ErrorRate)
+		}
+		if t.Latency > 0 {
+			said = join(said, fmt.Sprintf("p95 above %d ms", t.Latency.Milliseconds()))
+		}
+		if t.SlowerThan > 0 {
+			said = join(said, fmt.Sprintf("slower than %gx the old server", t.SlowerThan))
+		}
+		if t.MoreErrors > 0 {
+			said = join(said, percent(t.MoreErrors)+" more errors than there")
+		}
+		then := ": belay proposes to roll back"
+		switch {
+		case t.Then == plan.Tell:
+			then = ": it is noted, and nothing more"
+		case t.Then == plan.Automatic && sc.st.Soak.Manual == nil:
+			then = ": belay rolls back by itself, " + widget.Span(t.Countdown) + " after saying so"
+		}
+		out = append(out, widget.Pair{Label: "limits", Value: said + " for " + widget.Span(t.For) + then, Max: 2})
+	}
+	if most := max(1, (room-12)/4); len(out) > most {
+		more := plural(len(out)-most, "more limit")
+		out = out[:most]
+		out[most-1].Value += " (and " + more + ")"
+	}
+	if m := sc.st.Soak.Manual; m != nil {
+		out = append(out, widget.Pair{Label: "by hand", Value: oneLine(m.By.Who()) + " stopped a countdown at " + m.Time.In(sc.now.Location()).Format("15:04:05") + ": belay only asks from now on", Role: widget.Warn})
+	}
+	return out
+}
+
+// probeNow is what the chosen probe saw last, and what the old server was like.
+func (sc *scene) probeNow(id string, room int) []widget.Pair {
+	var out []widget.Pair
+	if last := sc.st.Soak.Probes[id].Last; last != "" {
+		out = append(out, widget.Pair{Label: "last answer", Value: oneLine(last), Max: 3})
+	}
+	if old := sc.oldWords(id); old != "" && room > 14 {
+		out = append(out, widget.Pair{Label: "old server", Value: old, Role: widget.Dim, Max: 2})
+	}
+	return out
+}
+
+// oldWords say what a probe's baseline is; "" where the plan wants none.
+func (sc *scene) oldWords(id string) string {
+	t, measured := sc.st.Soak.Baseline[id]
+	if !measured {
+		if sc.plan.Soak != nil {
+			for _, p := range sc.plan.Soak.Watch {
+				if p.ID == id && p.Old != nil {
+					return "not measured: there is nothing to compare with"
+				}
+			}
+		}
+		return ""
+	}
+	unit := t.Unit
+	if unit == "" {
+		unit = "ms"
+	}
+	text := fmt.Sprintf("p50 %s, p95 %s %s, ", measure(t.P50, t.Unit), measure(t.P95, t.Unit), unit)
+	if t.P50 == 0 {
+		text = ""
+	}
+	return text + fmt.Sprintf("%s errors in %s answers before the cutover", percent(t.ErrorRate()), widget.Thousands(int64(t.Good+t.Bad)))
+}
+
+// measuring says that the gate of the cutover waits for what the old server is
+// like; "" otherwise.
+func (sc *scene) measuring() string {
+	if sc.st.Stage != journal.Cutover || sc.plan.Soak == nil || len(sc.st.Questions) > 0 || len(sc.running()) > 0 {
+		return ""
+	}
+	for _, p := range sc.plan.Soak.Watch {
+		t := sc.st.Soak.Baseline[p.ID]
+		if n := t.Good + t.Bad + t.Unknown; p.Old != nil && n < soak.Enough && !sc.cutting() {
+			return fmt.Sprintf("belay asks the old server first, to compare with: %s, %d of %d looks", sc.probeTitle(p.ID), n, soak.Enough)
+		}
+	}
+	return ""
+}
+
+// cutting tells whether the cutover has begun.
+func (sc *scene) cutting() bool {
+	for _, s := range sc.plan.Steps() {
+		if s.Stage == journal.Cutover && sc.st.Step(s.ID).Status != journal.Pending {
+			return true
+		}
+	}
+	return !sc.st.Reached[journal.Soak].IsZero()
+}
+
+// counting says how a countdown stands; "" while there is none.
+func (sc *scene) counting() string {
+	c := sc.st.Soak.Countdown
+	if c == nil || sc.live.Ended {
+		return ""
+	}
+	stops := "press h to stop it"
+	if sc.readOnly() != "" {
+		stops = "p takes the pen, then h stops it"
+	}
+	if left := c.Until.Sub(sc.now); left > 0 {
+		return fmt.Sprintf("belay ROLLS BACK by itself in %d s: %s.", int((left+time.Second-1)/time.Second), stops)
+	}
+	return "belay ROLLS BACK by itself as soon as it has seen once more that the limit is passed: " + stops + "."
 }
 
 func join(a, b string) string {

@@ -50,6 +50,18 @@ func (m *model) answeredWith(msg answered) {
 	a.failed(msg.err, errors.As(msg.err, &stale))
 }
 
+// holdCountdown stops a rollback that would begin by itself: one key, nothing to
+// fill in, because it only keeps things as they are.
+func (m *model) holdCountdown() tea.Cmd {
+	if only := m.sc.readOnly(); only != "" {
+		m.toast(only)
+		return nil
+	}
+	by := m.o.Author
+	by.Name = m.sc.name
+	return m.answer(journal.Answer{Question: m.sc.st.Soak.Countdown.Question, Choice: "hold", By: by}, "stop the countdown")
+}
+
 // request asks the engine for something, from the background.
 func (m *model) request(what, reason string) tea.Cmd {
 	s, by := m.s, m.o.Author

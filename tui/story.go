@@ -48,6 +48,9 @@ func (a *ask) story(sc *scene, w int) []string {
 	case journal.AskClose:
 		out = append(out, closing(sc, w)...)
 	case journal.AskSoak:
+		if back := sc.backNow(); len(back) > 0 && !strings.Contains(a.q.Text, "Going back:") {
+			out = append(append(out, widget.Pairs(sc.th, back, w)...), "")
+		}
 		lines, _ := soakTable(sc, -1, w, len(sc.st.Soak.Probes)+1)
 		out = append(out, lines...)
 	case journal.AskRollback:

@@ -129,6 +129,11 @@ func (m *model) key(msg tea.KeyPressMsg) tea.Cmd {
 		return tea.ClearScreen
 	case "quit":
 		return m.quit()
+	case "hold":
+		if m.sc.st.Soak.Countdown != nil {
+			return m.holdCountdown()
+		}
+		do = "" // then it is a key like any other
 	}
 	switch {
 	case m.top != nil:

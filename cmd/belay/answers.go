@@ -28,6 +28,7 @@ const answersForm = `What a headless run says when it is asked stands in the fil
     - {question: cutover, choice: go, text: chat}   # text: the host's name
     - {question: failed, step: start-fluxer, choice: retry, times: 2}
     - {question: last-safe, choice: on, reason: nearly done} # or rollback: turn back; the moment to do so has passed
+    - {question: soak, choice: hold}                # stops a countdown; without it that goes on
     - {question: close, choice: close, text: chat}
     - {question: rollback, choice: go, text: chat, reason: too slow} # or, for go, the name of a way back
 

@@ -52,12 +52,26 @@ func eventLine(p *plan.Plan, e journal.Event) string {
 		return answerLine(e)
 	case journal.Verdict:
 		return "   verdict " + e.Key + ": " + first
+	case journal.Counting:
+		return countLine(e)
 	case journal.RunEnded:
 		return "run ended: " + e.Key
 	case journal.Noted:
 		return "   note    " + e.Key
 	}
 	return ""
+}
+
+func countLine(e journal.Event) string {
+	var c journal.Countdown
+	_ = json.Unmarshal(e.Data, &c)
+	switch e.Key {
+	case journal.CountBegun:
+		return fmt.Sprintf("   COUNTDOWN belay rolls back by itself in %s unless somebody answers: %s", c.Length, c.Why)
+	case journal.CountRanOut:
+		return "   COUNTDOWN ran out: nobody stopped it"
+	}
+	return "   countdown " + e.Key
 }
 
 func findingsLine(data json.RawMessage) string {

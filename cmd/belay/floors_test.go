@@ -18,6 +18,7 @@ var floors = map[string]int{
 	"remote":             1,
 	"steps/journal/pg":   1,
 	"steps/compare":      1,
+	"steps/soak":         1,
 	"remote/job":         2,
 	"remote/hold":        2,
 	"checks":             2,

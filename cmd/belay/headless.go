@@ -67,6 +67,9 @@ func (h *headless) answer(ctx context.Context) *journal.Question {
 		}
 		s := h.run.State() // now that the engine waits, it holds all that was said before
 		a, ok := h.answers.next(q, s, h.author)
+		if c := s.Soak.Countdown; !ok && c != nil && c.Question == q.ID {
+			return nil // nobody says anything: the countdown goes on, as the plan wants
+		}
 		if !ok {
 			return &q
 		}

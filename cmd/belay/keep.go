@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -18,9 +19,11 @@ import (
 	"belay/remote/secret"
 	"belay/steps"
 	"belay/steps/engine"
+	"belay/steps/estimate"
 	"belay/steps/journal"
 	"belay/steps/plan"
 	"belay/steps/run"
+	"belay/tui/widget"
 )
 
 // The keeper is a belay of its own session that has the engine of one run. A
@@ -115,10 +118,24 @@ func meaning(s run.Spec, r *run.Run, f driveFlags) run.Spec {
 		}
 		return time.Time{} // nobody is held up for a guess before the window is over
 	}
+	s.GoingBack = func(st *journal.State) string { return goingBack(est, p, st) }
 	if s.Unrehearsed = f.unrehearsed; !s.Practice && len(r.State().Rehearsal) == 0 {
 		s.Rehearsed = rehearsed(r.Plan(), r.Dir())
 	}
 	return s
+}
+
+// goingBack says how long each way back takes from where a run stands.
+func goingBack(took estimate.Estimates, p *plan.Plan, st *journal.State) string {
+	ways := p.WaysFrom(st)
+	if len(ways) == 0 {
+		return took.Way(p, st, nil).Words(widget.Span)
+	}
+	var all []string
+	for _, w := range ways {
+		all = append(all, w.Name+": "+took.Way(p, st, w).Words(widget.Span)+", loses: "+w.Loses)
+	}
+	return strings.Join(all, "\n")
 }
 
 // startKeeper starts a keeper for the run in dir and waits until a screen can

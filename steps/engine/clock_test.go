@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"belay/steps/journal"
+	"belay/steps/soak"
 )
 
 const soaking = twoHosts + `
@@ -49,7 +50,7 @@ func TestClockJumpsInASoak(t *testing.T) {
 					begun = e.Time
 				case journal.Verdict:
 					told = e.Time
-					if e.Key != healthy {
+					if e.Key != soak.Healthy {
 						t.Errorf("verdict %s: %s", e.Key, e.Err)
 					}
 				}

@@ -14,7 +14,14 @@ func (e *Engine) cutover(ctx context.Context) error {
 		return nil
 	}
 	if !e.begun(e.Plan.Cutover) {
+		if err := e.awaitBaseline(); err != nil {
+			return err
+		}
 		if err := e.signed(ctx); err != nil {
+			return err
+		}
+		e.measured()
+		if err := e.mark(ctx); err != nil {
 			return err
 		}
 	}

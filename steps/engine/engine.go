@@ -65,6 +65,9 @@ type Engine struct {
 	// It is given what Copies would move here.
 	Rehearsed   func(map[string]journal.Size) journal.Finding
 	Unrehearsed string
+	// GoingBack says how long a rollback takes from here and how that is known;
+	// "" or nil: it is not.
+	GoingBack func(*journal.State) string
 	// LastSafe is when, from that state on, a rollback must begin to fit into the
 	// window, or before the cutover has begun, when that must; zero: nobody knows.
 	// nil: nobody ever knows.
@@ -84,6 +87,8 @@ type Engine struct {
 	anew    func(error) // has the cutover's question asked anew; nil while it is not asked; under filling
 
 	deciding sync.Mutex // whether a step may begin after the last safe moment
+
+	measured func() // ends the measuring of the old server
 
 	signEvery  time.Duration // for tests; 0: signEvery
 	proveEvery time.Duration // for tests; 0: what the step says
@@ -236,6 +241,8 @@ func (e *Engine) stages(ctx context.Context) error {
 		journal.Soak:    e.soak,
 		journal.Close:   e.close,
 	}
+	e.measured = func() {}
+	defer func() { e.measured() }()
 	for _, stage := range journal.Stages {
 		if !e.Log.State().Done[stage].IsZero() {
 			continue
@@ -249,6 +256,10 @@ func (e *Engine) stages(ctx context.Context) error {
 			if err := e.hold(ctx); err != nil {
 				return err
 			}
+		}
+		if stage == journal.Prepare || stage == journal.Signoff || stage == journal.Cutover {
+			e.measured()
+			e.measured = e.measure(ctx)
 		}
 		if err := walks[stage](ctx); err != nil {
 			return err

@@ -16,6 +16,7 @@ import (
 	"belay/steps"
 	"belay/steps/journal"
 	"belay/steps/plan"
+	"belay/steps/soak"
 )
 
 // prove is a step whose proof a test decides on.
@@ -147,7 +148,7 @@ func TestLateMismatchBlocks(t *testing.T) {
 	if v := s.Items[journal.GoItem].Voided; len(v) != 1 || !strings.Contains(v[0].Why, "users: missing id=17") {
 		t.Errorf("voided: %+v", v)
 	}
-	if tally := s.Soak.Probes["step-equal"]; s.Soak.Verdict != healthy || tally.Good < 3 || !strings.Contains(tally.Last, "MATCH") {
+	if tally := s.Soak.Probes["step-equal"]; s.Soak.Verdict != soak.Healthy || tally.Good < 3 || !strings.Contains(tally.Last, "MATCH") {
 		t.Errorf("soak %+v", s.Soak)
 	}
 }

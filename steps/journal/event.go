@@ -50,8 +50,11 @@ const (
 	Voided    Type = "voided"     // Void: signatures of the item in Key that count no more
 	Located   Type = "located"    // where each host is: addresses by name
 	SoakBegun Type = "soak-begun" // Soak
-	Probed    Type = "probed"     // Tally of probe Key, at most one every few seconds
+	Probed    Type = "probed"     // Tally of probe Key, at most one a second
 	Verdict   Type = "verdict"    // Soak's verdict in Key, reason in Err
+	Baselined Type = "baselined"  // Tally of probe Key on the old server, before the cutover
+	Marked    Type = "marked"     // what probe Key remembers: map[string]string
+	Counting  Type = "countdown"  // Countdown; how it goes in Key
 
 	RollbackBegun Type = "rollback-begun" // Answer; the way back in Key, where the plan has several
 	Losing        Type = "losses"         // Losses: what going back would lose of Step's stores
@@ -293,15 +296,3 @@ type ItemState struct {
 // GoItem is the id of the checklist's last line, which every approver signs by
 // saying go. No item of a plan can have it: it is no slug.
 const GoItem = "go!"
-
-// Tally counts what one soak probe has seen.
-type Tally struct {
-	Probe   string    `json:"probe"`
-	Good    int       `json:"good"`
-	Bad     int       `json:"bad"`
-	Unknown int       `json:"unknown"`
-	P50     float64   `json:"p50_ms"`
-	P95     float64   `json:"p95_ms"`
-	Last    string    `json:"last,omitempty"`   // the last answer in words
-	Recent  []float64 `json:"recent,omitempty"` // the last latencies in ms, oldest first; -1 where it failed
-}

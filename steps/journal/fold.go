@@ -13,7 +13,7 @@ func NewState() *State {
 		Stage: Assess, Status: Assessing, base: Assessing,
 		Reached: map[Stage]time.Time{}, Done: map[Stage]time.Time{},
 		Accepted: map[string]Answer{}, Sizes: map[string]Size{}, Steps: map[string]*StepState{},
-		Items: map[string]*ItemState{}, Soak: SoakState{Probes: map[string]Tally{}}, Losses: map[string]Losses{},
+		Items: map[string]*ItemState{}, Soak: newSoak(), Losses: map[string]Losses{},
 	}
 }
 
@@ -54,7 +54,7 @@ func (s *State) Apply(e Event) {
 		s.note(e.Time, e.Key)
 	case RollbackBegun:
 		a := answerOf(e)
-		s.Rollback, s.Way, s.ended = &a, e.Key, ""
+		s.Rollback, s.Way, s.ended, s.Soak.Countdown = &a, e.Key, "", nil
 	case RunEnded:
 		s.ended = Status(e.Key)
 	case Losing:
@@ -64,7 +64,7 @@ func (s *State) Apply(e Event) {
 		}
 	case Asked, Answered, Evidence, Signed, Voided:
 		s.applyGate(e)
-	case SoakBegun, Probed, Verdict:
+	case SoakBegun, Probed, Verdict, Baselined, Marked, Counting:
 		s.applySoak(e)
 	default:
 		s.applyStep(e)
@@ -195,6 +195,7 @@ func (s *State) applyGate(e Event) {
 	case Answered:
 		a := answerOf(e)
 		s.Answers = append(s.Answers, a)
+		s.Soak.answered(a)
 		s.PastClose = s.PastClose || a.Choice == "close"
 		s.passSafe(e.Key, a)
 		s.Questions = slices.DeleteFunc(s.Questions, func(q Question) bool { return q.ID == e.Key })
@@ -230,24 +231,6 @@ func (s *State) passSafe(question string, a Answer) {
 		if q.ID == question && on && a.Time.After(s.PastSafe) {
 			s.PastSafe = a.Time
 		}
-	}
-}
-
-func (s *State) applySoak(e Event) {
-	switch e.Type {
-	case SoakBegun:
-		var d SoakPlan
-		_ = json.Unmarshal(e.Data, &d)
-		if s.Soak.Begun.IsZero() {
-			s.Soak.Begun = e.Time
-		}
-		s.Soak.Until, s.Soak.Verdict, s.Soak.Why = d.Until, "", ""
-	case Probed:
-		var t Tally
-		_ = json.Unmarshal(e.Data, &t)
-		s.Soak.Probes[e.Key] = t
-	case Verdict:
-		s.Soak.Verdict, s.Soak.Why = e.Key, e.Err
 	}
 }
 
@@ -291,6 +274,8 @@ func (s *State) Clone() *State {
 	c.Debts, c.Notes = slices.Clone(s.Debts), slices.Clone(s.Notes)
 	c.Places, c.Prepared = maps.Clone(s.Places), slices.Clone(s.Prepared)
 	c.Soak.Probes, c.Losses = maps.Clone(s.Soak.Probes), maps.Clone(s.Losses)
+	c.Soak.Looks, c.Soak.Memory = maps.Clone(s.Soak.Looks), maps.Clone(s.Soak.Memory)
+	c.Soak.Baseline, c.Soak.BaseLooks = maps.Clone(s.Soak.Baseline), maps.Clone(s.Soak.BaseLooks)
 	c.Steps = make(map[string]*StepState, len(s.Steps))
 	for id, st := range s.Steps {
 		d := *st

@@ -73,15 +73,6 @@ type StepState struct {
 	shown Status // without the waiting for a person
 }
 
-// SoakState is how the watch is going.
-type SoakState struct {
-	Begun   time.Time
-	Until   time.Time
-	Probes  map[string]Tally
-	Verdict string // "", healthy, degraded, inconclusive
-	Why     string
-}
-
 // SoakPlan is the Data of SoakBegun.
 type SoakPlan struct {
 	Until time.Time `json:"until"`

@@ -19,6 +19,7 @@ type assessOwn struct {
 type watchOwn struct {
 	Title string          `yaml:"title" doc:"how the soak screen calls it"`
 	Every remote.Duration `yaml:"every" default:"5s" doc:"time between two probes"`
+	Old   *node           `yaml:"old" doc:"asks the old server the same before the cutover, to compare with: the parameters that differ there, such as {on: old}, or same"`
 }
 
 // check decodes one check, `{port: {port: 8088}}`. own points to the struct of

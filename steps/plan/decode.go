@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,7 +19,11 @@ type Kinds struct {
 }
 
 // All returns every kind that belay has.
-func All() Kinds { return Kinds{steps.All(), checks.All()} }
+func All() Kinds {
+	all := checks.All()
+	maps.Copy(all, steps.Checks())
+	return Kinds{steps.All(), all}
+}
 
 // decoder fills Go values from nodes and tells what does not fit.
 type decoder struct {

@@ -171,7 +171,7 @@ func TestLoad(t *testing.T) {
 		{ID: "we-have-a-copy", Text: "We have a copy", Step: "take-a-copy", Line: 55},
 		{ID: "the-old-chat-answers", Text: "The old chat answers", Finding: "The old chat answers", Line: 56},
 	})
-	eq("trigger", p.Soak.RollbackWhen, &Trigger{ErrorRate: 0.05, For: 10 * time.Minute})
+	eq("trigger", p.Soak.RollbackWhen, []Trigger{{ErrorRate: 0.05, For: 10 * time.Minute, Then: Propose}})
 	eq("probes", []any{p.Soak.Watch[0].ID, p.Soak.Watch[0].Every, p.Soak.Watch[1].ID, p.Soak.Watch[1].Every},
 		[]any{"http-http-127-0-0-1-8088", 2 * time.Second, "again", 5 * time.Second})
 	needs := p.Needs()

@@ -17,7 +17,8 @@ import (
 // Manual returns the manual of the kind of step or check of that name; of
 // both, if both are called so. The error says what it might have meant.
 // The name "step" stands for what every step may say around its kind,
-// "rollback" for the ways back of a plan, "approvers" for whose go it wants.
+// "rollback" for the ways back of a plan, "approvers" for whose go it wants,
+// "soak" for what is watched.
 func Manual(kinds Kinds, name string) (string, error) {
 	var all []string
 	switch name {
@@ -27,6 +28,8 @@ func Manual(kinds Kinds, name string) (string, error) {
 		return waysManual(), nil
 	case "approvers":
 		return approversManual(), nil
+	case "soak":
+		return soakManual(), nil
 	}
 	if k, ok := kinds.Steps[name]; ok {
 		all = append(all, StepManual(k))

@@ -173,7 +173,7 @@ func (i Item) Machine() bool { return i.Stage != "" || i.Step != "" || i.Finding
 type Soak struct {
 	For          time.Duration
 	Watch        []Probe
-	RollbackWhen *Trigger
+	RollbackWhen []Trigger
 }
 
 // Probe is a check that is repeated.
@@ -181,14 +181,29 @@ type Probe struct {
 	ID string // unique among the probes
 	Check
 	Every time.Duration
+	Old   checks.Check // the same of the old server, asked before the cutover; nil: there is no baseline
 }
 
-// Trigger is when a rollback is proposed: a limit exceeded for so long.
+// Trigger is when the soak is degraded: a limit passed for so long.
 type Trigger struct {
-	ErrorRate float64       // 0.05 for 5%; 0: not a limit
-	Latency   time.Duration // p95; 0: not a limit
-	For       time.Duration
+	ErrorRate  float64       // 0.05 for 5%; 0: not a limit
+	Latency    time.Duration // p95; 0: not a limit
+	SlowerThan float64       // times the old server's p50 or p95; 0: not a limit
+	MoreErrors float64       // share above the old server's; 0: not a limit
+	For        time.Duration
+	Of         []string // ids of the probes that it judges; none: all
+	Then       string   // Propose, Tell or Automatic
+	Countdown  time.Duration
+	Way        string // the way back that Automatic takes; "" where the plan has none
+	Default    bool   // belay's own, where a plan has baselines and says nothing of them
 }
+
+// What a trigger does.
+const (
+	Propose   = "propose"   // a rollback, to a person
+	Tell      = "tell"      // note it, and nothing more
+	Automatic = "automatic" // roll back after a countdown that nobody stopped
+)
 
 // HasWayBack tells whether the step can be undone.
 func (s *Step) HasWayBack() bool {

@@ -98,7 +98,7 @@ func TestProblems(t *testing.T) {
 			`18:10: "soak" comes after the sign-off, so the checklist cannot wait for it`, `19:10: no stage, step or check is called "c"`,
 			"20:3: a sign-off item has a text, or a `check`", `21:12: approvers is between 1 and 20`}},
 		"soak": {head + "soak:\n  for: 1m\n  watch:\n  - http: {url: x, every: 1ms}\n  rollback_when: {for: 2m}\nwindow: {start: 2026-12-01T22:00, length: 0s}\n", []string{
-			"9:5: `every` is at least 10ms", `10:18: rollback_when has no limit; give error_rate or latency`, `10:24: longer than the whole soak, so it could never come true`,
+			"9:5: `every` is at least 10ms", `10:18: rollback_when has no limit; give error_rate or latency, or slower_than or more_errors to compare with the old server`, `10:24: longer than the whole soak, so it could never come true`,
 			`11:17: "start": "2026-12-01T22:00" is not a time with its zone, such as 2026-12-01T22:00Z or 2026-12-01T23:00+01:00`}},
 		"share": {head + "soak:\n  for: 1m\n  watch: [{http: x}]\n  rollback_when: {error_rate: 0.05, for: 1m}\n", []string{
 			`9:31: "error_rate": "0.05" is not a share between 0 and 100, such as 5%`}},

@@ -281,6 +281,8 @@ func (w schemaWriter) raw(f *field) object {
 		return object{"$ref": "#/$defs/" + f.name}
 	case "mend":
 		return object{"$ref": "#/$defs/undo"}
+	case "old":
+		return object{"type": []string{"object", "string"}}
 	case "watch":
 		return object{"type": "array", "minItems": 1, "items": object{"$ref": "#/$defs/watch"}}
 	}

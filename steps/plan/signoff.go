@@ -4,11 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"time"
 
-	"belay/checks"
-	"belay/remote"
-	"belay/steps"
 	"belay/steps/journal"
 )
 
@@ -125,106 +121,4 @@ func (b *builder) eachCheck(n *node, name string, read func(*node)) {
 	for _, raw := range n.items {
 		b.every(raw, b.vars, func(body *node, s scope) { read(b.fill(body, s)) })
 	}
-}
-
-type soakFields struct {
-	For          remote.Duration `yaml:"for" required:"" doc:"how long it is watched"`
-	Watch        *node           `yaml:"watch" required:"" doc:"checks that are repeated, each with its own every"`
-	RollbackWhen *triggerFields  `yaml:"rollback_when" doc:"when a rollback is proposed"`
-}
-
-type triggerFields struct {
-	ErrorRate percent         `yaml:"error_rate" doc:"share of probes that fail, such as 5%"`
-	Latency   remote.Duration `yaml:"latency" doc:"of the slowest twentieth of the probes (p95)"`
-	For       remote.Duration `yaml:"for" required:"" doc:"how long a limit must be exceeded"`
-}
-
-// percent is a share: 5% is 0.05.
-type percent float64
-
-func (p *percent) UnmarshalText(b []byte) error {
-	var x float64
-	var rest string
-	if n, _ := fmt.Sscanf(string(b), "%f%s", &x, &rest); n != 2 || rest != "%" || !(x > 0 && x <= 100) {
-		return fmt.Errorf("%s is not a share between 0 and 100, such as 5%%", quote(string(b)))
-	}
-	*p = percent(x / 100)
-	return nil
-}
-
-// minEvery keeps a probe from flooding a server.
-const minEvery = 10 * time.Millisecond
-
-// soak reads what is watched; n is where it stands.
-func (b *builder) soak(f *soakFields, n *node) {
-	if f == nil || n == nil {
-		return
-	}
-	s := &Soak{For: time.Duration(f.For)}
-	if at := n.get("for"); s.For == 0 && at != nil && !at.bad {
-		b.c.add(at, "a soak has a length")
-	}
-	taken := map[string]bool{}
-	b.eachCheck(f.Watch, "watch", func(item *node) {
-		var own watchOwn
-		kind, do := b.check(item, "an item under watch", &own)
-		if do == nil || !b.provable(item, do) {
-			return
-		}
-		if time.Duration(own.Every) < minEvery {
-			b.c.add(item, "`every` is at least %v", minEvery)
-			return
-		}
-		p := Probe{Check: Check{Title: own.Title, Kind: kind, Do: do, Line: item.line}, Every: time.Duration(own.Every)}
-		if p.Title == "" {
-			p.Title = describe(kind.Name, do)
-		}
-		p.ID = slug(p.Title)
-		for i := 2; taken[p.ID]; i++ {
-			p.ID = fmt.Sprintf("%s-%d", slug(p.Title), i)
-		}
-		taken[p.ID] = true
-		s.Watch = append(s.Watch, p)
-	})
-	if f.Watch != nil && !f.Watch.bad && (f.Watch.null() || f.Watch.kind == list && len(f.Watch.items) == 0) {
-		b.c.add(f.Watch, "nothing is watched; give at least one check, or remove `soak`")
-	}
-	s.RollbackWhen = b.trigger(f.RollbackWhen, n.get("rollback_when"), s.For)
-	b.plan.Soak = s
-}
-
-// provable refuses a watch over a step that proves nothing.
-func (b *builder) provable(item *node, do checks.Check) bool {
-	c, ok := do.(*checks.StepCheck)
-	if !ok {
-		return true
-	}
-	st := b.plan.Step(c.ID)
-	switch {
-	case st == nil && b.ids[c.ID] == 0:
-		b.c.add(item, "no step is called %s%s", quote(c.ID), didYouMean(c.ID, keys(b.ids)))
-	case st == nil: // it has problems of its own
-	case st.Stage == journal.GoingBack:
-		b.c.add(item, "step %s belongs to a way back, so it has not run while the soak is watched", quote(c.ID))
-	default:
-		if _, ok := st.Do.(steps.Prover); ok {
-			return true
-		}
-		b.c.add(item, "step %s is a %s, which proves nothing that could be proved again; a compare does", quote(c.ID), st.Kind.Name)
-	}
-	return false
-}
-
-func (b *builder) trigger(f *triggerFields, n *node, soak time.Duration) *Trigger {
-	if f == nil || n == nil || n.bad {
-		return nil
-	}
-	t := &Trigger{ErrorRate: float64(f.ErrorRate), Latency: time.Duration(f.Latency), For: time.Duration(f.For)}
-	if n.kind == mapping && n.get("error_rate") == nil && n.get("latency") == nil {
-		b.c.add(n, "rollback_when has no limit; give error_rate or latency")
-	}
-	if t.For > soak && soak > 0 {
-		b.c.add(n.getOr("for"), "longer than the whole soak, so it could never come true")
-	}
-	return t
 }

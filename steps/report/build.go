@@ -59,6 +59,7 @@ type builder struct {
 
 	soakBegun  int
 	soakOpen   bool
+	countAt    int
 	rollbackAt int // event, counted from 1; 0: none
 	losses     []Lost
 	agreed     []string
@@ -89,7 +90,7 @@ func (b *builder) event(i int, e journal.Event) {
 		b.lose()
 	case journal.Asked, journal.Answered, journal.Accepted, journal.Evidence, journal.Signed:
 		b.gateEvent(i, e)
-	case journal.SoakBegun, journal.Probed, journal.Verdict:
+	case journal.SoakBegun, journal.Probed, journal.Verdict, journal.Baselined, journal.Counting:
 		b.soakEvent(i, e)
 	case journal.StepStarted, journal.StepPassed, journal.StepFailed, journal.StepSkipped, journal.StepUnknown,
 		journal.HostDone, journal.UndoStarted, journal.UndoDone, journal.UndoFailed:
@@ -98,16 +99,13 @@ func (b *builder) event(i int, e journal.Event) {
 		}
 	case journal.Remembered:
 		b.remembered(e)
-	case journal.StageDone, journal.Losing:
+	case journal.StageDone, journal.Losing, journal.Marked:
 		// The fold has it.
 	}
 }
 
 func (b *builder) session(i int, by journal.Author, resumed bool) {
 	b.r.Sessions = append(b.r.Sessions, Session{b.clock.time[i], by, resumed})
-	if resumed {
-		b.soakResumed(i)
-	}
 }
 
 // head fills in what the run was opened with.

@@ -19,6 +19,7 @@ func (b *builder) gateEvent(i int, e journal.Event) {
 		b.ask(i, q)
 	case journal.Answered:
 		b.answered(i, e)
+		b.stopsCount(i, e)
 	case journal.Accepted:
 		b.say(i, e)
 	case journal.Evidence:

@@ -10,6 +10,7 @@ import (
 
 	"belay/steps/journal"
 	"belay/steps/plan"
+	"belay/steps/soak"
 )
 
 //go:embed report.html.tmpl
@@ -37,11 +38,17 @@ var pages = template.Must(template.New("report").Funcs(template.FuncMap{
 	"frozen":   func(r *Report) string { return r.frozenWords() },
 	"cost":     func(r *Report) string { return r.backWords() },
 	"findings": func(a Assessment) []Finding { return a.worstFirst() },
-	"ms":       func(f float64) string { return fmt.Sprintf("%.0f ms", f) },
 	"short":    func(r Record) string { return r.short() },
 	"plus":     func(a, b int) int { return a + b },
 	"diff":     diffLines,
 	"again":    func(s Step, i int) bool { return i > 0 && same(s.Attempts[i-1].Changes, s.Attempts[i].Changes) },
+	"span":     soak.Span,
+	"measure": func(p Probe, v float64) string {
+		if text := p.figure(v); text == "-" || p.Unit != "" {
+			return plain(text)
+		}
+		return fmt.Sprintf("%.0f ms", v)
+	},
 }).Parse(pageText))
 
 func (r *Report) html(log func(step string) string) ([]byte, error) {

@@ -212,23 +212,10 @@ func about(a Saying) string {
 	return " (" + inline(a.Item) + ")"
 }
 
-func (r *Report) soak(p *page) {
-	if len(r.Soak) == 0 {
-		return
-	}
-	p.head(2, "Soak")
-	for i, w := range r.Soak {
-		if i > 0 {
-			p.line("")
-		}
-		w.draw(p)
-	}
-}
-
 func (w Watch) draw(p *page) {
 	begun := "Watched"
 	if w.Resumed {
-		begun = "Watched on after a resume, counting anew,"
+		begun = "Watched on"
 	}
 	p.line("%s from %s, until %s: %s.", begun, moment(w.Span.Begin), moment(w.Until), w.Span.took())
 	if w.Verdict == "" {
@@ -237,17 +224,7 @@ func (w Watch) draw(p *page) {
 		p.line("Verdict: **%s**.", inline(w.Verdict))
 	}
 	p.quote("", w.Why)
-	var rows [][]string
-	for _, t := range w.Probes {
-		rows = append(rows, []string{
-			inline(cmp.Or(t.Probe, t.ID)), fmt.Sprint(t.Good), fmt.Sprint(t.Bad), fmt.Sprint(t.Unknown),
-			fmt.Sprintf("%.1f", t.P50), fmt.Sprintf("%.1f", t.P95), inline(t.Last),
-		})
-	}
-	if len(rows) > 0 {
-		p.line("")
-		p.table([]string{"Probe", "Good:", "Bad:", "Unknown:", "p50 ms:", "p95 ms:", "Last answer"}, rows)
-	}
+	drawProbes(p, w.Probes)
 }
 
 func (r *Report) rollback(p *page) {

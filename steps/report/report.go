@@ -43,8 +43,10 @@ type Report struct {
 	Steps       []Step         `json:"steps"`  // in the order of the plan
 	Assessment  *Assessment    `json:"assessment,omitempty"`
 	Signoff     *Signoff       `json:"signoff,omitempty"`
-	Questions   []Question     `json:"questions"` // as they were asked
-	Soak        []Watch        `json:"soak"`      // one after the other
+	Questions   []Question     `json:"questions"`            // as they were asked
+	Soak        []Watch        `json:"soak"`                 // one after the other
+	Baseline    []Probe        `json:"baseline,omitempty"`   // the old server before the cutover, in the order of the plan
+	Countdowns  []Countdown    `json:"countdowns,omitempty"` // to a rollback by itself
 	Rollback    *Rollback      `json:"rollback,omitempty"`
 	// Frozen is how long nobody was served, at most: from the first step of the
 	// cutover to its end, or to that of the rollback.
@@ -255,6 +257,18 @@ type Watch struct {
 type Probe struct {
 	ID string `json:"id"`
 	journal.Tally
+}
+
+// Countdown is one to a rollback by itself, and how it ended.
+type Countdown struct {
+	Span   Span           `json:"span"`
+	Length time.Duration  `json:"length"`
+	Why    string         `json:"why"`
+	Ended  string         `json:"ended,omitempty"` // stopped, ran out, recovered, interrupted; "": it runs
+	By     journal.Author `json:"by,omitzero"`     // who stopped it
+	Choice string         `json:"choice,omitempty"`
+
+	question string
 }
 
 // Rollback is the way back.

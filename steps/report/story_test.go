@@ -189,6 +189,7 @@ func forward() []journal.Event {
 	s.assess()
 	s.prepare()
 	s.signoff()
+	s.add(journal.Baselined, "", "the-chat-answers", journal.Tally{Probe: "The chat answers", Good: 238, Bad: 2, P50: 2.5, P95: 9, Last: "HTTP 200"}, "")
 	s.cutoverGate()
 	s.start("stop-the-old-chat", 1, journal.Change{Host: "old", Text: "run a script", Cmd: "./stop.sh"})
 	s.passed("stop-the-old-chat")
@@ -254,6 +255,9 @@ func back() []journal.Event {
 	s.add(journal.Probed, "", "the-chat-answers", journal.Tally{Probe: "The chat answers", Good: 1, Bad: 9, Last: "HTTP 502"}, "")
 	s.add(journal.Verdict, "", "degraded", nil, "90.0% of 10 looks failed in the last 30s; the limit is 5.0%")
 	q := s.ask(journal.Question{Kind: journal.AskSoak, Title: "Soak is degraded. Roll back?", Options: failedOptions})
+	s.add(journal.Counting, "", journal.CountBegun, journal.Countdown{Question: q, Length: time.Minute, Why: "90% of the looks failed"}, "")
+	s.answer(journal.Answered, q, "", journal.Answer{Choice: "hold", By: bo})
+	q = s.ask(journal.Question{Kind: journal.AskSoak, Title: "Soak is degraded. Roll back?", Options: failedOptions})
 	s.answer(journal.Answered, q, "", journal.Answer{Choice: "rollback", By: ana})
 	q = s.ask(journal.Question{Kind: journal.AskRollback, Title: "Roll back?", Text: "3 steps will be undone, last first.",
 		Items: []string{"Stop the old chat (old)", "Write the settings (old, new)", "Take a copy (old)"}, Options: []journal.Option{{Choice: "go", Label: "roll back", Type: "old"}}})

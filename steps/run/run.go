@@ -130,6 +130,8 @@ type Spec struct {
 
 	LastSafe func(*journal.State) time.Time // see engine.Engine
 	Copies   []string                       // steps whose size the assessment looks at
+
+	GoingBack func(*journal.State) string // how long a rollback takes from there; nil: nobody knows
 }
 
 // Engine makes the run's engine. It must be called before the run is shown.
@@ -139,7 +141,7 @@ func (r *Run) Engine(s Spec) *engine.Engine {
 		Hosts: s.Hosts, Operator: r, Author: s.Author, Secret: s.Secret,
 		Hold: s.Hold, BreakLock: s.BreakLock, Way: s.Way, Practice: s.Practice, Rehearsed: s.Rehearsed, Unrehearsed: s.Unrehearsed,
 		LastSafe: s.LastSafe, Copies: s.Copies,
-		Output: r.output, Tail: r.logTail, Say: r.say,
+		GoingBack: s.GoingBack, Output: r.output, Tail: r.logTail, Say: r.say,
 		Looking: func(on bool) { r.mu.Lock(); r.live.Assessing = on; r.mu.Unlock() },
 	}
 	return r.engine
