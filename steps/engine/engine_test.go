@@ -153,8 +153,9 @@ type operator struct {
 	mu     sync.Mutex
 	script []string // "failed/step=retry", "sign-off=sign:item", "sign-off=go@Ada", "sign-off=go@Ada/login for role"
 	asked  []string
-	check  func(journal.Question) // looks at each question as it is asked; nil: nobody does
-	quiet  bool                   // an unanswered question stops the run, and is no fault of the test
+	check  func(journal.Question)      // looks at each question as it is asked; nil: nobody does
+	mute   func(journal.Question) bool // nobody ever answers these; nil: none
+	quiet  bool                        // an unanswered question stops the run, and is no fault of the test
 }
 
 func (o *operator) Ask(ctx context.Context, q journal.Question) (journal.Answer, error) {
@@ -163,6 +164,10 @@ func (o *operator) Ask(ctx context.Context, q journal.Question) (journal.Answer,
 	}
 	if o.check != nil {
 		o.check(q)
+	}
+	if o.mute != nil && o.mute(q) {
+		<-ctx.Done()
+		return journal.Answer{}, context.Cause(ctx)
 	}
 	o.mu.Lock()
 	o.asked = append(o.asked, q.Kind+"/"+q.Step)
