@@ -16,7 +16,7 @@ import (
 // Every kind's example is one list item of that kind, holds no unknown
 // parameter, and validates; every parameter is documented.
 func TestKindsExamplesDecode(t *testing.T) {
-	want := []string{"port", "disk", "memory", "tool", "process", "file", "http", "tcp", "command", "clock", "identity", "container", "unit", "database", "log", "tls", "dns", "step"}
+	want := []string{"port", "disk", "memory", "tool", "process", "file", "http", "tcp", "command", "clock", "identity", "container", "unit", "database", "log", "load", "tls", "dns", "step"}
 	all := All()
 	if len(all) != len(want) {
 		t.Errorf("%d kinds, want %d", len(all), len(want))

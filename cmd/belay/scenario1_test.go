@@ -49,6 +49,7 @@ vars:
   soak: 5s
   look_every: 500ms
   bad_for: 3s
+  slower: 1000x
 `
 
 // runBelay runs belay headless on the shipped plan and returns its

@@ -66,6 +66,9 @@ vars:
   look_every: 300ms
   bad_for: 2s
   slow: 60s
+  slower: 1000x
+  old_health: http://hosted:8080/health
+  old_feed: http://hosted:8080/api/v1/feed
 secrets:
   hosted_password: {env: LAB_HOSTED}
   pg_password: {env: LAB_PG}
