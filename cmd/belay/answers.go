@@ -24,7 +24,7 @@ const answersForm = `What a headless run says when it is asked stands in the fil
     - {question: findings, choice: accept, item: "*", reason: known, times: 9}
     - {question: findings, choice: go}
     - {question: sign-off, choice: sign, item: "*"} # "*": every open item
-    - {question: sign-off, choice: go}
+    - {question: sign-off, choice: go}               # role: dba, where the approvers have roles
     - {question: cutover, choice: go, text: chat}   # text: the host's name
     - {question: failed, step: start-fluxer, choice: retry, times: 2}
     - {question: last-safe, choice: on, reason: nearly done} # or rollback: turn back; the moment to do so has passed
@@ -50,6 +50,7 @@ type prefab struct {
 	Text     string `yaml:"text"`
 	Reason   string `yaml:"reason"`
 	Name     string `yaml:"name"`
+	Role     string `yaml:"role"`
 	Times    int    `yaml:"times"`
 }
 
@@ -100,7 +101,7 @@ func plainly(err error) string {
 		text = unknownField.ReplaceAllString(text, `unknown key "$1"`)
 		all = append(all, wrongType.ReplaceAllString(text, "$1 is not what belongs here"))
 	}
-	return strings.Join(all, "; ") + "; a file of answers has `name:` and `answers:`, a list of {question, choice, step, item, text, reason, name, times}"
+	return strings.Join(all, "; ") + "; a file of answers has `name:` and `answers:`, a list of {question, choice, step, item, text, reason, role, name, times}"
 }
 
 var (
@@ -127,7 +128,7 @@ func (as *answers) next(q journal.Question, s *journal.State, by journal.Author)
 		if p.Times == 0 || p.Question != q.Kind || p.Step != "" && p.Step != q.Step {
 			continue
 		}
-		a := journal.Answer{Question: q.ID, Choice: p.Choice, Item: p.Item, Text: p.Text, Reason: p.Reason, By: by}
+		a := journal.Answer{Question: q.ID, Choice: p.Choice, Item: p.Item, Text: p.Text, Reason: p.Reason, Role: p.Role, By: by}
 		if p.Name != "" {
 			a.By.Name = p.Name
 		}

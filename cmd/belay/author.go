@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"os"
 	"os/user"
 	"strings"
@@ -24,5 +26,26 @@ func author() journal.Author {
 			break
 		}
 	}
+	a.Key = loginKey(os.Getenv("SSH_USER_AUTH"))
 	return a
+}
+
+// loginKey is the fingerprint of the SSH key that this login came by, as sshd
+// tells it where it has ExposeAuthInfo (sshd_config(5)); "" where it does not.
+func loginKey(path string) string {
+	b, err := os.ReadFile(path)
+	if path == "" || err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		words := strings.Fields(line)
+		if len(words) < 3 || words[0] != "publickey" {
+			continue
+		}
+		if key, err := base64.StdEncoding.DecodeString(words[2]); err == nil {
+			sum := sha256.Sum256(key)
+			return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
+		}
+	}
+	return ""
 }

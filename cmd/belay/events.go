@@ -50,6 +50,10 @@ func eventLine(p *plan.Plan, e journal.Event) string {
 		return "== rollback =="
 	case journal.Answered, journal.Signed, journal.Accepted:
 		return answerLine(e)
+	case journal.Voided:
+		var v journal.Void
+		_ = json.Unmarshal(e.Data, &v)
+		return "   VOID    what was signed for " + e.Key + ": " + v.Why
 	case journal.Verdict:
 		return "   verdict " + e.Key + ": " + first
 	case journal.Counting:

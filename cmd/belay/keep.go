@@ -39,13 +39,13 @@ var walks = map[string]walkFunc{
 
 func newKeep() *cobra.Command {
 	return &cobra.Command{
-		Use:    "keep DIR WALK BREAKLOCK UNREHEARSED WAY",
+		Use:    "keep DIR WALK BREAKLOCK UNREHEARSED WAY SIGNERS",
 		Hidden: true,
-		Args:   cobra.ExactArgs(5),
+		Args:   cobra.ExactArgs(6),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			shrugOff(syscall.SIGHUP)
 			ready := os.NewFile(3, "ready")
-			err := keep(cmd.Context(), args[0], driveFlags{why: args[1], breakLock: args[2], unrehearsed: args[3], way: args[4]}, func() {
+			err := keep(cmd.Context(), args[0], driveFlags{why: args[1], breakLock: args[2], unrehearsed: args[3], way: args[4], signers: args[5]}, func() {
 				fmt.Fprintln(ready, "ready")
 				ready.Close()
 			})
@@ -74,7 +74,7 @@ func keep(ctx context.Context, dir string, f driveFlags, ready func()) error {
 	}
 	defer w.close()
 	e := r.Engine(meaning(spec(w), r, f))
-	k, err := run.Serve(r)
+	k, err := run.Serve(r, f.signers)
 	if err != nil {
 		return err
 	}
@@ -145,6 +145,10 @@ func startKeeper(dir string, f driveFlags) error {
 	if err != nil {
 		return err
 	}
+	signers, err := keptSigners(dir, f.signers)
+	if err != nil {
+		return err
+	}
 	logFile, err := os.OpenFile(filepath.Join(dir, "keeper.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -155,7 +159,7 @@ func startKeeper(dir string, f driveFlags) error {
 		return err
 	}
 	defer told.Close()
-	c := exec.Command(self, "keep", dir, f.why, f.breakLock, f.unrehearsed, f.way)
+	c := exec.Command(self, "keep", dir, f.why, f.breakLock, f.unrehearsed, f.way, signers)
 	c.Stdout, c.Stderr = logFile, logFile
 	c.ExtraFiles = []*os.File{tell}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -175,6 +179,20 @@ func startKeeper(dir string, f driveFlags) error {
 		return fmt.Errorf("keeper: %s", text[:len(text)-1])
 	}
 	return fmt.Errorf("keeper ended before it was ready (%v); see %s", err, logFile.Name())
+}
+
+// keptSigners is the group that may sign the run: what the command line says,
+// else what an earlier one has said.
+func keptSigners(dir, said string) (string, error) {
+	path := filepath.Join(dir, "signers")
+	if said != "" {
+		return said, os.WriteFile(path, []byte(said+"\n"), 0o600)
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(b)), err
 }
 
 func newAttach() *cobra.Command {

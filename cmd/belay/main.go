@@ -108,7 +108,7 @@ Exit codes: 0 closed, 1 failed, 2 bad plan or flags, 3 no-go, 4 rolled back,
 		return usageError{fmt.Errorf("%w; `%s --help` lists the flags; nothing was done", err, c.CommandPath())}
 	})
 	root.AddCommand(
-		newCheck(), newPlan(), newAssess(), newInspect(), newRehearse(), newRun(), newAttach(), newResume(), newRollback(), newRuns(),
+		newCheck(), newPlan(), newAssess(), newInspect(), newRehearse(), newRun(), newAttach(), newSign(), newResume(), newRollback(), newRuns(),
 		newReport(), newInit(), newKinds(), newSchema(), newDemo(), newMan(), newLabChat(), newKeep(),
 	)
 	for _, c := range root.Commands() {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"time"
@@ -43,6 +44,7 @@ type driveFlags struct {
 	why         string // the word of the command line: run, rehearse, resume, rollback
 	breakLock   string // why locks of other runs may be broken
 	unrehearsed string // why the plan may run without a rehearsal
+	signers     string // group whose logins may sign the run
 	way         string // back, of a plan that has several; named beforehand
 }
 
@@ -52,7 +54,11 @@ func (f *driveFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.answers, "answers", "", "with --headless: `file` of answers")
 	f.addScreen(c)
 	c.Flags().StringVar(&f.breakLock, "break-lock", "", "break the lock that another run has on a host; the `reason` is recorded")
+	c.Flags().StringVar(&f.signers, "signers", "", "logins of this `group` may sign the run (belay sign), and see its checklist; without it only this login may")
 	c.PreRunE = func(*cobra.Command, []string) error {
+		if _, err := user.LookupGroup(f.signers); f.signers != "" && err != nil {
+			return usageError{fmt.Errorf("--signers: %w; nothing was done", err)}
+		}
 		for name, reason := range map[string]string{"break-lock": f.breakLock, "without-rehearsal": f.unrehearsed} {
 			if c.Flags().Changed(name) && strings.TrimSpace(reason) == "" {
 				return usageError{fmt.Errorf("--%s needs a reason; nothing was done", name)}

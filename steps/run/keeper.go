@@ -6,8 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -17,8 +19,9 @@ import (
 // Keeper serves one run to its screens. It lives in the process that has the
 // engine, and it never waits for a screen: one that does not read is dropped.
 type Keeper struct {
-	run *Run
-	l   *net.UnixListener
+	run  *Run
+	l    *net.UnixListener
+	door *net.UnixListener // for a group that signs; nil: the run is open to nobody
 
 	mu      sync.Mutex
 	screens map[*screen]bool
@@ -35,19 +38,30 @@ type screen struct {
 	came time.Time // when it said hello; zero before
 	out  chan []byte
 	sent []byte // the last news
+
+	uid, pid int  // of the process at the other end; pid 0: not known
+	signs    bool // came to sign: hears no news, and never has the pen
 }
 
 // newsEvery is how often a screen may hear of news.
 const newsEvery = 100 * time.Millisecond
 
-// Serve opens the run's socket.
-func Serve(r *Run) (*Keeper, error) {
+// Serve opens the run's socket. signers is a group whose logins may sign the
+// run, and do nothing else; "": nobody but this login.
+func Serve(r *Run, signers string) (*Keeper, error) {
 	l, err := listen(r.dir)
 	if err != nil {
 		return nil, err
 	}
 	k := &Keeper{run: r, l: l, screens: map[*screen]bool{}, done: make(chan struct{})}
-	k.wg.Go(k.accept)
+	if signers != "" {
+		if k.door, err = openDoor(r.ID(), signers); err != nil {
+			l.Close()
+			return nil, fmt.Errorf("open the run to the group %s: %w", signers, err)
+		}
+		k.wg.Go(func() { k.accept(k.door) })
+	}
+	k.wg.Go(func() { k.accept(k.l) })
 	k.wg.Go(k.spread)
 	return k, nil
 }
@@ -56,6 +70,9 @@ func Serve(r *Run) (*Keeper, error) {
 func (k *Keeper) Close() error {
 	close(k.done)
 	err := k.l.Close()
+	if k.door != nil {
+		err = errors.Join(err, k.door.Close())
+	}
 	k.mu.Lock()
 	for s := range k.screens {
 		k.tell(s)
@@ -64,20 +81,24 @@ func (k *Keeper) Close() error {
 	k.mu.Unlock()
 	k.wg.Wait()
 	os.Remove(k.l.Addr().String())
+	if k.door != nil {
+		os.RemoveAll(filepath.Dir(k.door.Addr().String()))
+	}
 	return err
 }
 
-func (k *Keeper) accept() {
+func (k *Keeper) accept(l *net.UnixListener) {
 	for {
-		conn, err := k.l.AcceptUnix()
+		conn, err := l.AcceptUnix()
 		if err != nil {
 			return
 		}
-		if uid, err := peerUID(conn); err != nil || uid != os.Getuid() {
+		uid, pid, err := peer(conn)
+		if err != nil || l == k.l && uid != os.Getuid() {
 			conn.Close() // the socket's mode keeps others out; this is the second lock on the door
 			continue
 		}
-		s := &screen{conn: conn, out: make(chan []byte, 64)}
+		s := &screen{conn: conn, out: make(chan []byte, 64), uid: uid, pid: pid, signs: l == k.door}
 		k.mu.Lock()
 		k.screens[s] = true
 		k.mu.Unlock()
@@ -145,9 +166,14 @@ func (k *Keeper) read(s *screen) {
 		if err := json.Unmarshal(in.Bytes(), &c); err != nil {
 			break
 		}
+		p := push{ID: c.ID}
+		if c.Look != nil {
+			p.Slip = k.slip(s.vouch(*c.Look))
+		}
 		err := k.serve(s, c)
 		k.mu.Lock()
-		k.send(s, encodeLine(push{ID: c.ID, Err: toWire(err)}))
+		p.Err = toWire(err)
+		k.send(s, encodeLine(p))
 		k.tell(s)
 		k.mu.Unlock()
 	}
@@ -159,10 +185,19 @@ func (k *Keeper) read(s *screen) {
 // serve does what a screen asks for.
 func (k *Keeper) serve(s *screen, c call) error {
 	switch {
+	case c.Look != nil:
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		s.signs = s.signs || s.came.IsZero()
+		return nil
+	case c.Sign != nil:
+		return k.sign(s, *c.Sign)
+	case s.signs:
+		return journal.Refuse("here a run is signed; nothing else can be done. Nothing was done")
 	case c.Hello != nil:
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		s.by, s.came = *c.Hello, time.Now()
+		s.by, s.came = s.vouch(*c.Hello), time.Now()
 		if k.pen == nil {
 			k.hand(s)
 		}
@@ -170,7 +205,7 @@ func (k *Keeper) serve(s *screen, c call) error {
 	case c.Pen != nil:
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		s.by = *c.Pen
+		s.by = s.vouch(*c.Pen)
 		k.hand(s)
 		return nil
 	}
@@ -179,8 +214,10 @@ func (k *Keeper) serve(s *screen, c call) error {
 	}
 	switch {
 	case c.Answer != nil:
+		c.Answer.By = s.vouch(c.Answer.By)
 		return k.run.Answer(context.Background(), *c.Answer)
 	case c.Request != nil:
+		c.Request.By = s.vouch(c.Request.By)
 		return k.run.Request(context.Background(), *c.Request)
 	case c.Reply != nil:
 		p := k.run.Prompt()
@@ -228,10 +265,19 @@ func (k *Keeper) spread() {
 
 // tell sends a screen the news, if there are any for it.
 func (k *Keeper) tell(s *screen) {
+	if s.signs {
+		return
+	}
+	screens := 0
+	for other := range k.screens {
+		if !other.signs {
+			screens++
+		}
+	}
 	live := k.run.Live()
 	n := &news{
 		Progress: live.Progress, Lights: live.Lights, Assessing: live.Assessing, Ended: live.Ended,
-		Prompt: k.run.Prompt(), Pen: Pen{Mine: k.pen == s, Screens: len(k.screens), Since: k.since},
+		Prompt: k.run.Prompt(), Pen: Pen{Mine: k.pen == s, Screens: screens, Since: k.since},
 	}
 	if live.Err != nil {
 		n.Err = live.Err.Error()

@@ -47,7 +47,7 @@ func keepRun(t *testing.T, text string) *kept {
 		t.Fatal(err)
 	}
 	e := r.Engine(Spec{Version: "test", Hosts: remote.Hosts{"here": remote.Local("here")}, Secret: noSecrets, Author: journal.Author{Login: "ada"}})
-	k, err := Serve(r)
+	k, err := Serve(r, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peerUID is the user at the other end, as the kernel knows it.
-func peerUID(c *net.UnixConn) (int, error) {
+// peer is the user at the other end, as the kernel knows it.
+func peer(c *net.UnixConn) (uid, pid int, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var cred *unix.Xucred
 	var got error
@@ -18,7 +18,10 @@ func peerUID(c *net.UnixConn) (int, error) {
 		cred, got = unix.GetsockoptXucred(int(fd), unix.SOL_LOCAL, unix.LOCAL_PEERCRED)
 	})
 	if err != nil || got != nil {
-		return 0, firstErr(err, got)
+		return 0, 0, firstErr(err, got)
 	}
-	return int(cred.Uid), nil
+	return int(cred.Uid), 0, nil
 }
+
+// cameBy is not known here: there is no login that stays over sudo.
+func cameBy(int) string { return "" }

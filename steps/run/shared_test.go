@@ -40,7 +40,7 @@ func TestSharedJournal(t *testing.T) {
 	defer r.Close()
 	spec := Spec{Version: "test", Hosts: remote.Hosts{"here": remote.Local("here")}, Secret: noSecrets, Author: ada}
 	e := r.Engine(spec)
-	k, err := Serve(r)
+	k, err := Serve(r, "")
 	if err != nil {
 		t.Fatal(err)
 	}

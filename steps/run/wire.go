@@ -27,6 +27,8 @@ type call struct {
 	Request *Request        `json:"request,omitempty"`
 	Reply   *promptReply    `json:"reply,omitempty"`
 	Pen     *journal.Author `json:"pen,omitempty"`
+	Look    *journal.Author `json:"look,omitempty"` // who signs wants to see the checklist
+	Sign    *signing        `json:"sign,omitempty"`
 }
 
 type promptReply struct {
@@ -40,6 +42,7 @@ type push struct {
 	ID   uint64   `json:"id,omitempty"`
 	Err  *wireErr `json:"err,omitempty"`
 	News *news    `json:"news,omitempty"`
+	Slip *Slip    `json:"slip,omitempty"`
 }
 
 // news is the part of a run that is not journaled.
