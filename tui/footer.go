@@ -48,6 +48,9 @@ func (sc *scene) next() (string, widget.Role) {
 		if len(running) > 1 {
 			more = fmt.Sprintf(" and %d more", len(running)-1)
 		}
+		if _, role := sc.safe(); role == widget.Fail && sc.goesForward(journal.Cutover) && !sc.decided() {
+			return "Too late to turn back in the window: you are asked before the next step.", widget.Warn
+		}
 		return fmt.Sprintf("Nothing to do: belay is %s “%s”%s; d: details.", verb, widget.Cut(clean(running[0]), 34), more), widget.Dim
 	case sc.st.Status == journal.Soaking && sc.trouble() != "":
 		return "Look here: " + firstOf(sc.trouble()) + ". x asks to roll back.", widget.Warn

@@ -107,6 +107,11 @@ func (sc *scene) expected(s *plan.Step) string {
 	return "took " + widget.Span(t.Median) + " before"
 }
 
+// decided tells whether somebody decided to go on past the last safe moment.
+func (sc *scene) decided() bool {
+	return !sc.st.PastSafe.Before(sc.opt.Estimates.LastSafe(sc.plan, sc.st).At)
+}
+
 // safe is the last safe moment, in words for the header; "" while it is far, or
 // nobody knows it.
 func (sc *scene) safe() (string, widget.Role) {

@@ -171,9 +171,10 @@ func (s *stepsScreen) rule(sc *scene, w int) string {
 	}
 	note := sc.th.Paint(widget.Dim, fmt.Sprintf("%s %d of %d", stage, done, all))
 	ends, _, _ := strings.Cut(sc.ends(), ", ")
-	for _, more := range []string{ends, sc.ends()} {
-		if wider := more + " · "; more != "" && len(title)+len(wider)+widget.Width(note)+12 < w {
-			note = sc.th.Paint(widget.Text, more) + sc.th.Paint(widget.Dim, fmt.Sprintf(" · %s %d of %d", stage, done, all))
+	wider := []string{sc.th.Paint(widget.Text, ends), sc.th.Paint(widget.Text, ends) + " · " + note, sc.th.Paint(widget.Text, sc.ends()) + " · " + note}
+	for _, more := range wider {
+		if ends != "" && widget.Width(title)+widget.Width(more)+9 < w {
+			note = more
 		}
 	}
 	return widget.Rule(sc.th, title, note, w)

@@ -43,6 +43,7 @@ type put struct {
 	Name  string `yaml:"name" scalar:"" doc:"what to put"`
 	Again bool   `yaml:"again" doc:"repeatable"`
 	Blind bool   `yaml:"blind" doc:"pending cannot tell"`
+	Bytes int64  `yaml:"bytes" doc:"how much that moves"`
 }
 
 func (p *put) key(e steps.Env) string { return e.Host.Name + ":" + p.Name }
@@ -53,7 +54,7 @@ func (p *put) Pending(_ context.Context, e steps.Env) ([]steps.Change, error) {
 	if theWorld.has(p.key(e)) && !p.Blind {
 		return nil, nil
 	}
-	return []steps.Change{{Text: "put " + p.Name, Cmd: "put " + p.Name}}, nil
+	return []steps.Change{{Text: "put " + p.Name, Cmd: "put " + p.Name, Bytes: p.Bytes}}, nil
 }
 
 func (p *put) Apply(ctx context.Context, e steps.Env) error { return p.act(ctx, "put", e) }

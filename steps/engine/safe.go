@@ -68,12 +68,12 @@ func (e *Engine) safeQuestion(next *plan.Step, at time.Time) journal.Question {
 		Kind:  journal.AskLastSafe,
 		Title: "The last safe moment to turn back has passed",
 		Text: fmt.Sprintf("It was %s: a rollback that begins later will, by the longest that it ever took, not be over %s before the window ends at %s.",
-			at.Format("15:04:05 MST"), w.Margin, w.End().Format("15:04 MST")),
+			clockTime(at), w.Margin, clockTime(w.End())),
 		Options: []journal.Option{optOn, {Choice: "rollback", Label: "go back now", Danger: true}, optStop},
 	}
 	if at.Equal(w.End()) {
 		q.Title = "The window is over"
-		q.Text = fmt.Sprintf("It closed at %s, and the cutover is not at its end.", at.Format("15:04 MST"))
+		q.Text = fmt.Sprintf("It closed at %s, and the cutover is not at its end.", clockTime(at))
 	}
 	q.Text += fmt.Sprintf("\n%q has not begun, and nothing else begins; what runs goes on.", next.Title)
 	for _, s := range e.Plan.Steps() {
@@ -84,6 +84,14 @@ func (e *Engine) safeQuestion(next *plan.Step, at time.Time) journal.Question {
 	return q
 }
 
+// clockTime is a time of day, with seconds where it has some.
+func clockTime(t time.Time) string {
+	if t.Second() == 0 {
+		return t.Format("15:04 MST")
+	}
+	return t.Format("15:04:05 MST")
+}
+
 // tooLateToBegin says that the cutover, begun now, could not be gone through
 // and back within the window; "" where it can, or nobody knows.
 func (e *Engine) tooLateToBegin() string {
@@ -91,7 +99,7 @@ func (e *Engine) tooLateToBegin() string {
 	if at.IsZero() || e.Now().Before(at) {
 		return ""
 	}
-	return fmt.Sprintf("It is too late to cut over and still be able to go back within the window: by the longest that both ever took, the cutover had to begin before %s.", at.Format("15:04:05 MST"))
+	return fmt.Sprintf("It is too late to cut over and still be able to go back within the window: by the longest that both ever took, the cutover had to begin before %s.", clockTime(at))
 }
 
 // against says what the clock has against cutting over now; it wants a reason.

@@ -65,6 +65,9 @@ func (g Going) ran(st journal.StepState) (time.Duration, bool) {
 // tellsFrom is from which share on a step's progress says anything of its pace.
 const tellsFrom = 0.02
 
+// measuredFrom is from which share on a step's own pace is no guess any more.
+const measuredFrom = 0.25
+
 // left is what is left of a step that has run for so long. late: it should be
 // over, and does not say how far it is.
 func (o one) left(ran time.Duration, progress map[string]steps.Progress) (left one, late bool) {
@@ -85,8 +88,9 @@ func (o one) left(ran time.Duration, progress map[string]steps.Progress) (left o
 	case len(progress) == 0 || share < tellsFrom:
 		return left, o.known && ran > o.worst
 	case !o.known:
-		return one{pace, pace, true, true}, false
+		return one{pace, pace, true, share < measuredFrom}, false
 	}
+	left.guess = o.guess && share < measuredFrom
 	mix := func(before time.Duration) time.Duration {
 		return time.Duration(share*float64(pace) + (1-share)*float64(before))
 	}

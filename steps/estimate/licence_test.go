@@ -62,3 +62,25 @@ func TestLicensed(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+// The licence says what the rehearsal moved, and what is here.
+func TestLicenceComparesSizes(t *testing.T) {
+	p := load(t)
+	now := begin.Add(48 * time.Hour)
+	one := rehearsal(p, func(s *journal.State) { s.Steps["one"].Size = journal.Size{Bytes: 1200 << 20, Rows: 9} })
+	for _, c := range []struct {
+		name         string
+		here         map[string]journal.Size
+		text, detail string
+	}{
+		{"far more", map[string]journal.Size{"one": {Bytes: 40 << 30}}, "rehearsed with 1.2 GiB, here 40.0 GiB: the times are scaled, and a guess",
+			"One: rehearsed with 1.2 GiB, here 40.0 GiB: the time is scaled from 0:10 to ~5:41, a guess"},
+		{"as much", map[string]journal.Size{"one": {Bytes: 1201 << 20}}, "", "One: rehearsed with 1.2 GiB, here 1.2 GiB"},
+		{"not known", nil, "", "data in the rehearsal: 1.2 GiB; how much is here is not known yet"},
+	} {
+		l := Licensed(p, []*journal.State{one}, "v1", now, c.here)
+		if !l.OK || l.Warn || !strings.Contains(strings.Join(l.Detail, "\n"), c.detail) || !strings.Contains(l.Text, c.text) || (c.text == "") == strings.Contains(l.Text, "here") {
+			t.Errorf("%s: %+v", c.name, l)
+		}
+	}
+}
