@@ -92,7 +92,7 @@ func safeMoment() *fakeSession {
 	f.plan.Window.Start = noon.Add(-38 * time.Minute)
 	f.st.Status = journal.NeedsYou
 	f.st.Questions = []journal.Question{{ID: "q7", Kind: journal.AskLastSafe, Title: "The last safe moment to turn back has passed",
-		Text:    "It was 11:58 UTC: a rollback that begins later will, by the longest that it ever took, not be over 4m30s before the window ends at 12:07 UTC.\n\"Compare the databases\" has not begun, and nothing else begins; what runs goes on.",
+		Text:    "It was 22:12:30 UTC: a rollback that begins later will, by the longest that it ever took, not be over 4m30s before the window ends at 22:21 UTC.\n\"Compare the databases\" has not begun, and nothing else begins; what runs goes on.",
 		Items:   []string{"still to do: Compare the databases", "still to do: Tell the users by mail"},
 		Options: []journal.Option{{Choice: "on", Label: "go on past it", Needs: "reason", Danger: true}, {Choice: "rollback", Label: "go back now", Danger: true}, {Choice: "stop", Label: "stop here; resume later"}}}}
 	return f
