@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +20,16 @@ import (
 type typist struct {
 	*kept
 	back bool // at the gate of close: try the way back, as a rehearsal wants
+	n    int  // commands so far: the end of one is not taken for that of another
+}
+
+// begins types a command at the shell, and tells what its end looks like.
+func (k *typist) begins(line string) (ended *regexp.Regexp) {
+	k.t.Helper()
+	k.n++
+	k.types(fmt.Sprintf("clear; %s; echo ended-%d=$?.", line, k.n))
+	k.keys("Enter")
+	return regexp.MustCompile(fmt.Sprintf(`ended-%d=(\d+)\.`, k.n))
 }
 
 func (k *typist) keys(names ...string) {
@@ -66,10 +77,13 @@ func (k *typist) within(most time.Duration, what string, ok func(text string) bo
 // command types a command at the shell and waits for its end.
 func (k *typist) command(line string, code int) string {
 	k.t.Helper()
-	k.types("clear; " + line + "; echo ended=$?.")
-	k.keys("Enter")
-	k.sees(fmt.Sprintf("ended=%d.", code))
-	return k.screen("one")
+	ended := k.begins(line)
+	k.within(3*time.Minute, "the end of "+line, ended.MatchString)
+	text := k.screen("one")
+	if m := ended.FindStringSubmatch(text); m == nil || m[1] != strconv.Itoa(code) {
+		k.t.Fatalf("%s: want %d\n%s", line, code, text)
+	}
+	return text
 }
 
 var (
@@ -81,14 +95,12 @@ var (
 // everything, until the shell says that belay has ended.
 func (k *typist) drive(line string, code int) {
 	k.t.Helper()
-	k.types("clear; " + line + "; echo ended=$?.")
-	k.keys("Enter")
-	ended := regexp.MustCompile(`ended=\d+\.`)
+	ended := k.begins(line)
 	for end := time.Now().Add(8 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
 		text := k.screen("one")
-		switch {
-		case ended.MatchString(text) && !strings.Contains(text, "echo ended="):
-			if !strings.Contains(text, fmt.Sprintf("ended=%d.", code)) {
+		switch m := ended.FindStringSubmatch(text); {
+		case m != nil:
+			if m[1] != strconv.Itoa(code) {
 				k.t.Fatalf("%s: want %d\n%s", line, code, text)
 			}
 			return
