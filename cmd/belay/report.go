@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -55,30 +56,35 @@ RUN it tells of the newest. It contacts no server.
 				return err
 			}
 			seen.Expected = expected(p, rec, events)
-			switch format {
-			case "md":
-				_, err = cmd.OutOrStdout().Write(report.Markdown(p, events, seen))
-			case "json":
-				var b []byte
-				if b, err = report.JSON(p, events, seen); err == nil {
-					_, err = cmd.OutOrStdout().Write(append(b, '\n'))
-				}
-			case "html":
-				seen.Log = rec.log
-				var b []byte
-				if b, err = report.HTML(p, events, seen); err == nil {
-					_, err = cmd.OutOrStdout().Write(b)
-				}
-			default:
-				return usageError{fmt.Errorf("--format %q: there are md, html and json", format)}
-			}
-			return err
+			return tell(cmd.OutOrStdout(), format, p, rec, events, seen)
 		},
 	}
 	c.Flags().StringVar(&format, "format", "md", "`md`, html (one page that needs nothing else) or json")
 	where.add(c)
 	c.Flags().BoolVar(&verify, "verify", false, "prove instead that nobody has altered the journal, by its hash chain")
 	return c
+}
+
+// tell writes the report in one of its formats.
+func tell(w io.Writer, format string, p *plan.Plan, rec record, events []journal.Event, seen report.Options) (err error) {
+	var b []byte
+	switch format {
+	case "md":
+		b = report.Markdown(p, events, seen)
+	case "json":
+		b, err = report.JSON(p, events, seen)
+		b = append(b, '\n')
+	case "html":
+		seen.Log = rec.log
+		b, err = report.HTML(p, events, seen)
+	default:
+		return usageError{fmt.Errorf("--format %q: there are md, html and json", format)}
+	}
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	return err
 }
 
 // expected is what the runs that were begun before this one tell of how long

@@ -12,63 +12,6 @@ import (
 	"belay/remote"
 )
 
-// End is how the plan reaches a host.
-type End struct {
-	Name    string // in the plan
-	Address string // where it differs from Name
-	User    string
-	Sudo    bool
-}
-
-// Wish is what people want.
-type Wish struct {
-	Name    string // of the plan; "": see Called
-	Old     End
-	New     *End     // nil: everything stays on Old, and is upgraded there
-	Move    []string // keys of items; nil: the advised ones
-	Freeze  time.Duration
-	Clients string // how clients find the new host: "dns", "proxy", or "none" where that is not of this plan
-
-	Opens     time.Time     // of the maintenance window; zero: none yet
-	Length    time.Duration // of the window
-	Approvers int           // how many people must sign; 0: one
-	Approve   string        // who they are, for the readers of the plan
-	Soak      time.Duration // how long the new side is watched; 0: 15 minutes
-	Errors    string        // what of them is too much, such as "5%"; "": that
-	BadFor    time.Duration // and for how long; 0: 2 minutes
-}
-
-// EndOf is how a plan names and reaches a host that was typed as USER@HOST or
-// as a name that ~/.ssh/config knows.
-func EndOf(typed string, sudo bool) End {
-	user, host, ok := strings.Cut(typed, "@")
-	if !ok {
-		user, host = "", typed
-	}
-	name := strings.Map(func(r rune) rune {
-		if r == '.' || r == '-' || r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
-			return r
-		}
-		return '-'
-	}, host)
-	e := End{Name: name, User: user, Sudo: sudo}
-	if name != host {
-		e.Address = host
-	}
-	return e
-}
-
-// Called is the name of the plan: what was wished, else where it leads.
-func (w Wish) Called() string {
-	switch {
-	case w.Name != "":
-		return w.Name
-	case w.New == nil:
-		return "upgrade-" + w.Old.Name
-	}
-	return w.Old.Name + "-to-" + w.New.Name
-}
-
 // draft is a plan under way: each item adds to every stage.
 type draft struct {
 	Wish
@@ -160,68 +103,10 @@ func (d *draft) approvers() string {
 	return p.String()
 }
 
-// Length writes a time as people do: 1h30m, not 1h30m0s.
-func Length(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
-// copyRate is what a copy of a database moves in a second on small servers,
-// indexes and all: a guess, on the safe side.
-const copyRate = 10 << 20
-
-// Guess is how much there is in the databases among the items, and how long a
-// copy of it may take.
-func Guess(items []Item) (bytes int64, took time.Duration) {
-	for _, it := range items {
-		if it.Kind == Database {
-			for _, db := range it.names() {
-				bytes += max(0, db.Bytes)
-			}
-		}
-	}
-	return bytes, max(time.Duration(bytes/copyRate)*time.Second, time.Second)
-}
-
-// enough says whether the databases can be copied in the time that people can
-// be without them; "" when nobody said how long.
-func (d *draft) enough() string {
-	n, took := Guess(d.items)
-	if d.Freeze == 0 || n == 0 {
-		return ""
-	}
-	text := fmt.Sprintf("People can be without it for %s. The databases have %s: a guess is %s for their copies; a rehearsal will know.",
-		Length(d.Freeze), remote.FormatBytes(n), Length(took))
-	if took > d.Freeze {
-		text += " That is too long: postgres.replicate, mysql.replicate and redis.copy by replication keep the new side close before the cutover, which then takes seconds."
-	}
-	return text
-}
-
 func (p *page) section(name string, body *page) {
 	if body.Len() > 0 {
 		p.raw("\n" + name + ":\n" + body.String())
 	}
-}
-
-func (e End) yaml(says string) string {
-	var in []string
-	if e.Address != "" && e.Address != e.Name {
-		in = append(in, "address: "+quote(e.Address))
-	}
-	if e.User != "" {
-		in = append(in, "user: "+quote(e.User))
-	}
-	if e.Sudo {
-		in = append(in, "sudo: true")
-	}
-	return fmt.Sprintf("  %s: {%s}   # %s\n", quote(e.Name), strings.Join(in, ", "), says)
 }
 
 func (d *draft) about() string {
