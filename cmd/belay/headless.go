@@ -124,6 +124,9 @@ func printQuestion(w io.Writer, q *journal.Question, dir string) {
 		indentTo(w, "                      ", o.Note)
 	}
 	fmt.Fprintf(w, "The run waits; nothing is lost. Resume it with: belay resume %s\n", dir)
+	if _, second := q.Option("break-glass"); second || q.Kind == journal.AskSignoff {
+		fmt.Fprintf(w, "Others sign while it is resumed with a screen: each from a login of their own, with: belay sign %s\n(belay resume --signers GROUP lets the logins of a group in.)\n", dir)
+	}
 }
 
 // printLosses tells what going back would lose, where that is in question.

@@ -74,7 +74,7 @@ func keep(ctx context.Context, dir string, f driveFlags, ready func()) error {
 	}
 	defer w.close()
 	e := r.Engine(meaning(spec(w), r, f))
-	k, err := run.Serve(r, f.signers)
+	k, err := serve(r, f.signers)
 	if err != nil {
 		return err
 	}
@@ -145,10 +145,6 @@ func startKeeper(dir string, f driveFlags) error {
 	if err != nil {
 		return err
 	}
-	signers, err := keptSigners(dir, f.signers)
-	if err != nil {
-		return err
-	}
 	logFile, err := os.OpenFile(filepath.Join(dir, "keeper.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -159,7 +155,7 @@ func startKeeper(dir string, f driveFlags) error {
 		return err
 	}
 	defer told.Close()
-	c := exec.Command(self, "keep", dir, f.why, f.breakLock, f.unrehearsed, f.way, signers)
+	c := exec.Command(self, "keep", dir, f.why, f.breakLock, f.unrehearsed, f.way, f.signers)
 	c.Stdout, c.Stderr = logFile, logFile
 	c.ExtraFiles = []*os.File{tell}
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
@@ -181,18 +177,34 @@ func startKeeper(dir string, f driveFlags) error {
 	return fmt.Errorf("keeper ended before it was ready (%v); see %s", err, logFile.Name())
 }
 
-// keptSigners is the group that may sign the run: what the command line says,
-// else what an earlier one has said.
-func keptSigners(dir, said string) (string, error) {
-	path := filepath.Join(dir, "signers")
+// serve opens the run to its screens, and to the group that may sign it: the
+// one that the command line says, else the one that an earlier one has said.
+// That one may be gone, which must keep nobody from taking the run back.
+func serve(r *run.Run, said string) (*run.Keeper, error) {
+	path := filepath.Join(r.Dir(), "signers")
 	if said != "" {
-		return said, os.WriteFile(path, []byte(said+"\n"), 0o600)
+		k, err := run.Serve(r, said)
+		if err != nil {
+			return nil, fmt.Errorf("%w; nothing was contacted or changed", err)
+		}
+		if err := os.WriteFile(path, []byte(said+"\n"), 0o600); err != nil {
+			return nil, errors.Join(err, k.Close())
+		}
+		return k, nil
 	}
 	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
 	}
-	return strings.TrimSpace(string(b)), err
+	k, err := run.Serve(r, strings.TrimSpace(string(b)))
+	var shut *run.DoorError
+	if !errors.As(err, &shut) {
+		return k, err
+	}
+	if err := r.Note("nobody else can sign this run now: " + err.Error() + ". Take it up with --signers and another group"); err != nil {
+		return nil, err
+	}
+	return run.Serve(r, "")
 }
 
 func newAttach() *cobra.Command {

@@ -56,6 +56,9 @@ func (f *driveFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.breakLock, "break-lock", "", "break the lock that another run has on a host; the `reason` is recorded")
 	c.Flags().StringVar(&f.signers, "signers", "", "logins of this `group` may sign the run (belay sign), and see its checklist; without it only this login may")
 	c.PreRunE = func(*cobra.Command, []string) error {
+		if f.headless && f.signers != "" {
+			return usageError{errors.New("--signers is for a run that waits for people, and --headless ends where nobody answers: leave one of them out; nothing was done")}
+		}
 		if _, err := user.LookupGroup(f.signers); f.signers != "" && err != nil {
 			return usageError{fmt.Errorf("--signers: %w; nothing was done", err)}
 		}

@@ -24,6 +24,7 @@ type signFlags struct {
 	name          string
 	reason        string
 	role          string
+	keeper        string // login that keeps the run, where several say that they do
 }
 
 func newSign() *cobra.Command {
@@ -40,7 +41,8 @@ Two names under one login are one person, unless the plan says otherwise
 the run was begun with --signers GROUP and you are in that group; or you use
 sudo to sign as the login that drives the run (sudo belay sign); or you drive it.
 
-Exit code 0 when it was taken, 1 when it was refused, 2 for wrong flags.`,
+Exit code 0 when it was taken, or when you left and sent nothing; 1 when it was
+refused or no run was reached; 2 for wrong flags.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return sign(cmd.InOrStdin(), cmd.OutOrStdout(), first(args), f)
@@ -52,6 +54,7 @@ Exit code 0 when it was taken, 1 when it was refused, 2 for wrong flags.`,
 	c.Flags().StringVar(&f.cutOver, "cut-over", "", "start the cutover as its second person, by the `host` that has to be typed; needs --name")
 	c.Flags().StringVar(&f.name, "name", "", "your name")
 	c.Flags().StringVar(&f.reason, "reason", "", "why, or a remark")
+	c.Flags().StringVar(&f.keeper, "keeper", "", "the `login` that keeps the run, where several logins say that they have one of that name")
 	c.Flags().StringVar(&f.role, "role", "", "the role that you say go for, where the plan has several for you")
 	return c
 }
@@ -89,7 +92,7 @@ func sign(in io.Reader, out io.Writer, id string, f signFlags) error {
 	if id == "" {
 		return listSignable(out, root)
 	}
-	s, err := openSignable(root, id)
+	s, err := openSignable(root, id, f.keeper)
 	if err != nil {
 		return err
 	}
@@ -123,18 +126,28 @@ func listSignable(out io.Writer, root string) error {
 	return nil
 }
 
-// openSignable connects to the one run whose id has that part.
-func openSignable(root, id string) (*run.Signing, error) {
-	var doors []run.Door
+// doorsTo are the doors to the runs whose id has that part, or to those of just
+// that id where there is one; of one keeper where that is given.
+func doorsTo(root, id, keeper string) (doors []run.Door) {
+	exact := false
 	for _, d := range run.Signable(root) {
-		if d.Run == filepath.Base(id) {
-			doors = []run.Door{d}
-			break
-		}
-		if strings.Contains(d.Run, id) {
+		switch {
+		case keeper != "" && d.Keeper != keeper:
+		case d.Run == filepath.Base(id):
+			if !exact {
+				doors, exact = nil, true
+			}
+			doors = append(doors, d)
+		case !exact && strings.Contains(d.Run, id):
 			doors = append(doors, d)
 		}
 	}
+	return doors
+}
+
+// openSignable connects to the one run whose id has that part.
+func openSignable(root, id, keeper string) (*run.Signing, error) {
+	doors := doorsTo(root, id, keeper)
 	var live []*run.Signing
 	var names []string
 	var why error
@@ -144,7 +157,11 @@ func openSignable(root, id string) (*run.Signing, error) {
 			why = err
 			continue
 		}
-		live, names = append(live, s), append(names, d.Run)
+		if s.Keeper != d.Keeper {
+			s.Close()
+			continue
+		}
+		live, names = append(live, s), append(names, d.Run+" kept by "+s.Keeper)
 	}
 	switch {
 	case len(live) == 1:
@@ -153,7 +170,7 @@ func openSignable(root, id string) (*run.Signing, error) {
 		for _, s := range live {
 			s.Close()
 		}
-		return nil, usageError{fmt.Errorf("%q could be %s; say more of it; nothing was done", id, strings.Join(names, " or "))}
+		return nil, usageError{fmt.Errorf("%q could be %s; say more of it, or give --keeper; nothing was done", id, strings.Join(names, " or "))}
 	case errors.Is(why, os.ErrPermission):
 		return nil, fmt.Errorf("run %s: it is open to a group that you are not in; nothing was done", id)
 	case len(doors) > 0:
@@ -217,6 +234,6 @@ func give(out io.Writer, s *run.Signing, sl *run.Slip, a journal.Answer, f signF
 		return fmt.Errorf("run %s: %w", sl.Run, err)
 	}
 	what := map[string]string{"go": "go", "no-go": "no-go", "sign": "item " + a.Item}[a.Choice]
-	fmt.Fprintf(out, "Taken: %s by %s (%s).\n", what, a.By.Name, sl.You.Login)
+	fmt.Fprintf(out, "Taken: %s by %s (%s), for the run %s kept by %s.\n", what, a.By.Name, sl.You.Login, plainWord(sl.Run), s.Keeper)
 	return nil
 }

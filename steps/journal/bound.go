@@ -45,7 +45,9 @@ func (s *State) Basis(isGo bool) *Bound {
 			if b.Findings == nil {
 				b.Findings = map[string]string{}
 			}
-			b.Findings[f.ID] = f.Level
+			if grave[f.Level] >= grave[b.Findings[f.ID]] { // of two by one id, what is judged again is the worse
+				b.Findings[f.ID] = f.Level
+			}
 		}
 	}
 	return b

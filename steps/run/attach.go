@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -50,6 +51,10 @@ func (e *NoKeeperError) Error() string {
 func Attach(dir string, kinds plan.Kinds, by journal.Author) (*Attached, error) {
 	conn, err := net.DialTimeout("unix", socketPath(dir), 5*time.Second)
 	if err != nil {
+		return nil, &NoKeeperError{filepath.Base(dir)}
+	}
+	if uid, _, err := peer(conn.(*net.UnixConn)); err != nil || uid != os.Getuid() {
+		conn.Close() // the path may have become another login's: nobody there is told a secret
 		return nil, &NoKeeperError{filepath.Base(dir)}
 	}
 	p, err := saved(dir, kinds)

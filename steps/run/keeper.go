@@ -39,15 +39,18 @@ type screen struct {
 	out  chan []byte
 	sent []byte // the last news
 
-	uid, pid int  // of the process at the other end; pid 0: not known
-	signs    bool // came to sign: hears no news, and never has the pen
+	uid     int    // of the process at the other end
+	session string // the login that its session began with; "": not known
+	signs   bool   // came to sign: hears no news, and never has the pen
+	door    bool   // came by the door of a group
 }
 
 // newsEvery is how often a screen may hear of news.
 const newsEvery = 100 * time.Millisecond
 
 // Serve opens the run's socket. signers is a group whose logins may sign the
-// run, and do nothing else; "": nobody but this login.
+// run, and do nothing else; "": nobody but this login. *DoorError when that
+// cannot be.
 func Serve(r *Run, signers string) (*Keeper, error) {
 	l, err := listen(r.dir)
 	if err != nil {
@@ -57,7 +60,7 @@ func Serve(r *Run, signers string) (*Keeper, error) {
 	if signers != "" {
 		if k.door, err = openDoor(r.ID(), signers); err != nil {
 			l.Close()
-			return nil, fmt.Errorf("open the run to the group %s: %w", signers, err)
+			return nil, &DoorError{signers, err}
 		}
 		k.wg.Go(func() { k.accept(k.door) })
 	}
@@ -66,9 +69,23 @@ func Serve(r *Run, signers string) (*Keeper, error) {
 	return k, nil
 }
 
+// DoorError says that a run cannot be opened to a group that would sign it.
+type DoorError struct {
+	Group string
+	Err   error
+}
+
+func (e *DoorError) Error() string {
+	return fmt.Sprintf("open the run to the group %s: %v", e.Group, e.Err)
+}
+
+func (e *DoorError) Unwrap() error { return e.Err }
+
 // Close tells the screens what is left to tell and lets them go.
 func (k *Keeper) Close() error {
+	k.mu.Lock() // from now on nobody is admitted
 	close(k.done)
+	k.mu.Unlock()
 	err := k.l.Close()
 	if k.door != nil {
 		err = errors.Join(err, k.door.Close())
@@ -90,21 +107,53 @@ func (k *Keeper) Close() error {
 func (k *Keeper) accept(l *net.UnixListener) {
 	for {
 		conn, err := l.AcceptUnix()
-		if err != nil {
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return
+		case err != nil: // out of file descriptors, say: the run must not be closed to everybody for that
+			time.Sleep(newsEvery)
+			continue
 		}
 		uid, pid, err := peer(conn)
 		if err != nil || l == k.l && uid != os.Getuid() {
 			conn.Close() // the socket's mode keeps others out; this is the second lock on the door
 			continue
 		}
-		s := &screen{conn: conn, out: make(chan []byte, 64), uid: uid, pid: pid, signs: l == k.door}
-		k.mu.Lock()
-		k.screens[s] = true
-		k.mu.Unlock()
+		s := &screen{conn: conn, out: make(chan []byte, 64), uid: uid, session: cameBy(pid, uid), signs: l == k.door, door: l == k.door}
+		if !k.admit(s) {
+			conn.Close()
+			continue
+		}
 		k.wg.Go(func() { s.write() })
 		k.wg.Go(func() { k.read(s) })
 	}
+}
+
+// doorMost is how many connections one login may have at the door: none of the
+// group can use up what the keeper has for all.
+const doorMost = 8
+
+// admit takes a screen in, unless the keeper is closing or a login that signs
+// is there too often already.
+func (k *Keeper) admit(s *screen) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	select {
+	case <-k.done:
+		return false
+	default:
+	}
+	n := 0
+	for other := range k.screens {
+		if other.door && other.uid == s.uid {
+			n++
+		}
+	}
+	if s.door && n >= doorMost {
+		return false
+	}
+	k.screens[s] = true
+	return true
 }
 
 // write sends what is queued until the queue is closed.
@@ -160,7 +209,7 @@ func (k *Keeper) oldest() *screen {
 // read takes calls until the screen goes.
 func (k *Keeper) read(s *screen) {
 	in := bufio.NewScanner(s.conn)
-	in.Buffer(nil, 1<<20)
+	in.Buffer(nil, s.longest())
 	for in.Scan() {
 		var c call
 		if err := json.Unmarshal(in.Bytes(), &c); err != nil {
@@ -176,10 +225,24 @@ func (k *Keeper) read(s *screen) {
 		k.send(s, encodeLine(p))
 		k.tell(s)
 		k.mu.Unlock()
+		if s.door { // whoever calls without end gets no more of this processor
+			time.Sleep(doorPause)
+		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.drop(s)
+}
+
+// doorPause is how long who signs waits between two calls, at least.
+const doorPause = 20 * time.Millisecond
+
+// longest is how long a call may be.
+func (s *screen) longest() int {
+	if s.door {
+		return 64 << 10
+	}
+	return 1 << 20
 }
 
 // serve does what a screen asks for.

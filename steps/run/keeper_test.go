@@ -36,7 +36,7 @@ type kept struct {
 	leave  context.CancelFunc
 }
 
-func keepRun(t *testing.T, text string) *kept {
+func keepRun(t *testing.T, text string, signers ...string) *kept {
 	t.Helper()
 	p, err := plan.Load("plan.yaml", []byte(text), plan.All())
 	if err != nil {
@@ -47,7 +47,7 @@ func keepRun(t *testing.T, text string) *kept {
 		t.Fatal(err)
 	}
 	e := r.Engine(Spec{Version: "test", Hosts: remote.Hosts{"here": remote.Local("here")}, Secret: noSecrets, Author: journal.Author{Login: "ada"}})
-	k, err := Serve(r, "")
+	k, err := Serve(r, strings.Join(signers, ""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,4 +24,4 @@ func peer(c *net.UnixConn) (uid, pid int, err error) {
 }
 
 // cameBy is not known here: there is no login that stays over sudo.
-func cameBy(int) string { return "" }
+func cameBy(int, int) string { return "" }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/user"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -29,11 +30,12 @@ func peer(c *net.UnixConn) (uid, pid int, err error) {
 
 // cameBy is the login that a process's session began with, before any sudo: the
 // kernel keeps it where pam_loginuid has set it (proc_pid_loginuid(5)). "" where
-// it is not known, as in most containers.
-func cameBy(pid int) string {
+// it is not known, as in most containers. The process must still be one of uid: its
+// number may be another's by now.
+func cameBy(pid, uid int) string {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/loginuid", pid))
 	id := strings.TrimSpace(string(b))
-	if err != nil || id == "" || id == "4294967295" {
+	if err != nil || id == "" || id == "4294967295" || !runsAs(pid, uid) {
 		return ""
 	}
 	u, err := user.LookupId(id)
@@ -41,4 +43,19 @@ func cameBy(pid int) string {
 		return ""
 	}
 	return u.Username
+}
+
+// runsAs tells whether a process has uid as its effective user (proc_pid_status(5)).
+func runsAs(pid, uid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(b)) {
+		if ids, ok := strings.CutPrefix(line, "Uid:"); ok {
+			f := strings.Fields(ids)
+			return len(f) > 1 && f[1] == strconv.Itoa(uid)
+		}
+	}
+	return false
 }

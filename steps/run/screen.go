@@ -93,6 +93,11 @@ func (r *Run) Answer(_ context.Context, a journal.Answer) error {
 	return &StaleError{a.Question}
 }
 
+// Note puts a sentence into the record of the run.
+func (r *Run) Note(text string) error {
+	return redacting{r.journal, r.red}.Append(journal.Event{Type: journal.Noted, Key: text})
+}
+
 // asked names the requests that go into the record.
 var asked = map[string]string{
 	WantStop:     "stopping after the running step",
@@ -107,8 +112,7 @@ func (r *Run) Request(ctx context.Context, req Request) error {
 		if req.Reason != "" {
 			text += ": " + req.Reason
 		}
-		log := redacting{r.journal, r.red}
-		if err := log.Append(journal.Event{Type: journal.Noted, Key: text}); err != nil {
+		if err := r.Note(text); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/user"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unicode"
 
 	"belay/steps/journal"
 	"belay/steps/plan"
@@ -84,7 +86,12 @@ func (k *Keeper) slip(by journal.Author) *Slip {
 // the cutover what a second person is for.
 func (k *Keeper) sign(s *screen, g signing) error {
 	a := g.Answer
-	a.By = s.vouch(a.By)
+	a.By, a.Time = s.vouch(a.By), time.Time{}
+	for what, text := range map[string]string{"name": a.By.Name, "reason": a.Reason, "role": a.Role, "text": a.Text} {
+		if len(text) > mostSaid || strings.ContainsFunc(text, unseen) {
+			return journal.Refuse("the %s is too long, or has characters in it that nobody sees; nothing was done", what)
+		}
+	}
 	now := k.run.State()
 	for _, q := range now.Questions {
 		if q.ID != a.Question {
@@ -106,17 +113,34 @@ func (k *Keeper) sign(s *screen, g signing) error {
 // vouch makes a login what the keeper knows of it. The kernel tells the user of
 // the process at the other end, and on Linux often who logged in before sudo;
 // where it does not, a process of the keeper's own user is taken at its word
-// about sudo. Name, origin and key are always the word of the other side.
+// about sudo, and about its key. One of another login could name any key, and
+// be several people where the plan tells people apart by key. Name and origin
+// are always the word of the other side.
 func (s *screen) vouch(by journal.Author) journal.Author {
-	as := loginName(s.uid)
-	came := cameBy(s.pid)
+	as, came := loginName(s.uid), s.session
 	if was, on, ok := strings.Cut(by.Login, " as "); came == "" && ok && on == as && s.uid == os.Getuid() {
 		came = was
+	}
+	if s.uid != os.Getuid() {
+		by.Key = ""
+	}
+	if len(by.From) > mostSaid || strings.ContainsFunc(by.From, unseen) {
+		by.From = ""
 	}
 	if by.Login = as; came != "" && came != as {
 		by.Login = came + " as " + as
 	}
 	return by
+}
+
+// mostSaid is how many bytes a text of somebody who signs may have: it stands in
+// the journal, and on every screen.
+const mostSaid = 4000
+
+// unseen are characters that nobody sees, or that change what stands beside
+// them; but not the joiners, which words of some languages have.
+func unseen(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) && r != '\u200c' && r != '\u200d'
 }
 
 func loginName(uid int) string {
@@ -134,8 +158,13 @@ type Signing struct {
 
 	conn *net.UnixConn
 	in   *bufio.Reader
+	most *io.LimitedReader // of one answer
 	n    uint64
 }
+
+// answerMost is how long the answers to a call may be: who looks may come to a
+// door that anybody has made.
+const answerMost = 32 << 20
 
 // OpenSigning connects to a keeper by its socket; see Signable.
 func OpenSigning(socket string, by journal.Author) (*Signing, error) {
@@ -149,7 +178,8 @@ func OpenSigning(socket string, by journal.Author) (*Signing, error) {
 		conn.Close()
 		return nil, err
 	}
-	return &Signing{By: by, Keeper: loginName(uid), conn: uc, in: bufio.NewReaderSize(conn, 64<<10)}, nil
+	most := &io.LimitedReader{R: conn, N: answerMost}
+	return &Signing{By: by, Keeper: loginName(uid), conn: uc, in: bufio.NewReaderSize(most, 64<<10), most: most}, nil
 }
 
 // Close leaves.
@@ -182,7 +212,7 @@ func (s *Signing) Sign(a journal.Answer, seen string) error {
 
 func (s *Signing) call(c call) (push, error) {
 	s.n++
-	c.ID = s.n
+	c.ID, s.most.N = s.n, answerMost
 	_ = s.conn.SetDeadline(time.Now().Add(callLimit))
 	if _, err := s.conn.Write(encodeLine(c)); err != nil {
 		return push{}, fmt.Errorf("keeper not reached: %w", err)
@@ -203,7 +233,12 @@ func (s *Signing) call(c call) (push, error) {
 }
 
 // Door is a run that somebody may sign, by the socket of its keeper.
-type Door struct{ Run, Socket string }
+type Door struct {
+	Run, Socket string
+	// Keeper is the login that opened it. Anybody may open a door for a run of
+	// any name: it is not said to be of the login that has that run.
+	Keeper string
+}
 
 // signPlaces are where keepers of all logins have the sockets for those who
 // sign: $BELAY_SIGN alone where that is set.
@@ -225,17 +260,18 @@ func Signable(root string) []Door {
 		dir := filepath.Dir(j)
 		if id := filepath.Base(dir); !seen[id] {
 			seen[id] = true
-			all = append(all, Door{id, socketPath(dir)})
+			all = append(all, Door{id, socketPath(dir), loginName(os.Getuid())})
 		}
 	}
 	for _, place := range signPlaces() {
 		sockets, _ := filepath.Glob(filepath.Join(place, "belay-sign-*-*", "socket"))
 		for _, path := range sockets {
-			_, id, _ := strings.Cut(strings.TrimPrefix(filepath.Base(filepath.Dir(path)), "belay-sign-"), "-")
-			if !seen[id] {
-				seen[id] = true
-				all = append(all, Door{id, path})
+			of, id, _ := strings.Cut(strings.TrimPrefix(filepath.Base(filepath.Dir(path)), "belay-sign-"), "-")
+			uid, err := strconv.Atoi(of)
+			if err != nil || !isOf(filepath.Dir(path), uid) || seen[id] {
+				continue // somebody else made it in that login's name; or for a run of one's own
 			}
+			all = append(all, Door{id, path, loginName(uid)})
 		}
 	}
 	return all
@@ -257,6 +293,8 @@ func openDoor(id, group string) (*net.UnixListener, error) {
 	if os.Getuid() == 0 {
 		if place = places[0]; os.MkdirAll(place, 0o755) != nil {
 			place = places[len(places)-1]
+		} else if info, err := os.Stat(place); err == nil && info.Mode()&0o055 != 0o055 && len(places) > 1 {
+			_ = os.Chmod(place, 0o755) // a umask of 077 would keep every group out
 		}
 	}
 	dir := filepath.Join(place, fmt.Sprintf("belay-sign-%d-%s", os.Getuid(), id))
@@ -287,11 +325,14 @@ func openDoor(id, group string) (*net.UnixListener, error) {
 }
 
 // ours tells whether path is a directory of this login's, and no link to one.
-func ours(path string) bool {
+func ours(path string) bool { return isOf(path, os.Getuid()) }
+
+// isOf tells whether path is a directory of that login's, and no link to one.
+func isOf(path string, uid int) bool {
 	info, err := os.Lstat(path)
 	if err != nil || !info.IsDir() {
 		return false
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(st.Uid) == os.Getuid()
+	return ok && int(st.Uid) == uid
 }
