@@ -11,6 +11,7 @@ import (
 
 	"belay/checks"
 	"belay/remote"
+	"belay/remote/secret"
 	"belay/steps/mysql"
 	"belay/steps/postgres"
 )
@@ -75,13 +76,31 @@ func (a *answerWanted) assess(ctx context.Context, w checks.World, name, store s
 	}
 	limit := time.Duration(a.Timeout)
 	late := fmt.Errorf("no answer within %v", limit)
-	asking, stop := context.WithTimeoutCause(ctx, limit, late)
-	defer stop()
+	asking, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
 	began := time.Now()
-	got, err := ask(asking, Env{ID: "look", Host: h, Hosts: w.Hosts, Secret: w.Secret})
+	clock := time.AfterFunc(limit, func() { stop(late) })
+	defer clock.Stop()
+	var unsaid error
+	got, err := ask(asking, Env{ID: "look", Host: h, Hosts: w.Hosts, Secret: func(_ context.Context, name string) (secret.Value, error) {
+		// A person who has yet to type a password says nothing about the server.
+		clock.Stop()
+		if w.Secret == nil {
+			unsaid = fmt.Errorf("secret %q is not at hand here", name)
+			return secret.Value{}, unsaid
+		}
+		v, err := w.Secret(ctx, name)
+		unsaid, began = err, time.Now()
+		clock.Reset(limit)
+		return v, err
+	}})
 	took := time.Since(began)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if unsaid != nil {
+		f.Text, f.Fix = "not judged: "+checks.OneLine(unsaid.Error(), 250), "give belay the secret"
+		return []checks.Finding{f}, nil
 	}
 	if err != nil {
 		f.Text, f.Fix = store+": "+checks.OneLine(cause(asking, err).Error(), 250), "see whether it runs, and what its log says"

@@ -2,7 +2,10 @@ package steps
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"belay/checks"
 	"belay/remote"
@@ -63,5 +66,35 @@ func TestPostgresQuery(t *testing.T) {
 	w.Unreached = map[string]error{"db": context.DeadlineExceeded}
 	if f := ask(answerWanted{Equal: "70"}); f.Level != checks.Unknown {
 		t.Errorf("of a host that was not reached: %+v", f)
+	}
+}
+
+// TestQueryWithoutItsPassword: that nobody has typed the password yet, or
+// refuses to, is no bad look; nor does the time of typing count.
+func TestQueryWithoutItsPassword(t *testing.T) {
+	t.Parallel()
+	refused := errors.New("secret \"pg\": nobody gave it")
+	asked := func(answer secret.Value, err error, pause time.Duration) []checks.Finding {
+		a := answerWanted{On: "db", Query: "SELECT 1", Equal: "1", Timeout: remote.Duration(2 * time.Second)}
+		w := checks.World{Hosts: remote.Hosts{"db": {Name: "db"}}, Secret: func(context.Context, string) (secret.Value, error) {
+			time.Sleep(pause)
+			return answer, err
+		}}
+		found, err := a.assess(t.Context(), w, "postgres.query", "shop", func(ctx context.Context, e Env) ([]string, error) {
+			if _, err := e.Secret(ctx, "pg"); err != nil {
+				return nil, err
+			}
+			return []string{"1"}, ctx.Err()
+		})
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%+v, %v", found, err)
+		}
+		return found
+	}
+	if f := asked(secret.Value{}, refused, 0)[0]; f.Level != checks.Unknown || !strings.Contains(f.Text, "nobody gave it") {
+		t.Errorf("refused: %+v", f)
+	}
+	if f := asked(secret.New("x"), nil, 2500*time.Millisecond)[0]; f.Level != checks.Pass {
+		t.Errorf("typed slowly: %+v", f)
 	}
 }
