@@ -317,8 +317,8 @@ func (sc *scene) measuring() string {
 	}
 	for _, p := range sc.plan.Soak.Watch {
 		t := sc.st.Soak.Baseline[p.ID]
-		if n := t.Good + t.Bad + t.Unknown; p.Old != nil && n < soak.Enough && !sc.cutting() {
-			return fmt.Sprintf("belay asks the old server first, to compare with: %s, %d of %d looks", sc.probeTitle(p.ID), n, soak.Enough)
+		if p.Old != nil && !soak.Measured(t) && !sc.cutting() {
+			return fmt.Sprintf("belay asks the old server first, to compare with: %s, %d of %d good answers", sc.probeTitle(p.ID), t.Good, soak.Enough)
 		}
 	}
 	return ""
@@ -364,6 +364,8 @@ func soakTime(sc *scene) string {
 		return "has not begun"
 	case sc.now.Before(s.Until):
 		return widget.Rough(s.Until.Sub(sc.now)) + " left, until " + s.Until.In(sc.now.Location()).Format("15:04:05")
+	case s.Verdict == "" && sc.now.Sub(s.Until) > 5*time.Second && !sc.live.Ended:
+		return "it is over by the clock; belay looks once more, because nobody looked on for a while"
 	}
 	return "the watch is over"
 }

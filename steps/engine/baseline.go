@@ -13,8 +13,9 @@ import (
 // A baseline is measured at the probe's own pace, and more slowly once it is
 // well known: the old server has work to do.
 const (
-	baseWell = 240 // looks
-	baseSlow = 6   // times slower then
+	baseWell = 240             // looks
+	baseSlow = 6               // times slower then
+	baseSoon = 5 * time.Second // at most, until it is known at all: the gate waits for it
 	baseKeep = 10 * time.Second
 	baseRare = time.Minute // how often it is written down once it is well known
 )
@@ -60,11 +61,15 @@ func (e *Engine) baseline(ctx context.Context, p plan.Probe) {
 			l.At, t.Last, t.Unit = e.Now().UnixMilli(), f.Text, f.Unit
 			looks = append(looks, l)
 		}
+		soak.Count(&t, looks)
 		n, every, often := len(looks), p.Every, baseKeep
-		if n >= baseWell {
+		switch {
+		case n >= baseWell:
 			every, often = every*baseSlow, baseRare
+		case !soak.Measured(t):
+			every = min(every, baseSoon)
 		}
-		if !ok || n <= soak.Enough || time.Since(kept) >= often {
+		if !ok || n <= 2*soak.Enough || time.Since(kept) >= often {
 			t.Looks, kept = append([]journal.Look(nil), looks[sent:]...), time.Now()
 			looks = looks[max(0, n-journal.BaselineLooks):]
 			sent = len(looks)
@@ -91,7 +96,7 @@ func (e *Engine) awaitBaseline() error {
 		s := e.Log.State().Soak
 		for _, p := range e.baselines() {
 			t := s.Baseline[p.ID]
-			lacks = lacks || t.Good+t.Bad+t.Unknown < soak.Enough
+			lacks = lacks || !soak.Measured(t)
 		}
 		if !lacks {
 			return nil

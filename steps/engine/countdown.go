@@ -18,6 +18,7 @@ const choiceHold = "hold"
 var (
 	errRanOut    = errors.New("the countdown ran out")
 	errRecovered = errors.New("back within the limits")
+	errByItself  = errors.New("a limit is passed now for which the plan lets belay roll back by itself")
 )
 
 // fresh is how many answers belay must have seen during a countdown itself.
@@ -145,9 +146,17 @@ func (e *Engine) counted(q journal.Question, c journal.Countdown, why error) err
 }
 
 // interrupted ends the countdown of a belay that is gone. Nothing is rolled
-// back on its word: this one looks for itself, and counts anew.
+// back on its word: this one looks for itself, and counts anew. Its question
+// goes too, also where that belay died before the countdown was written down, or
+// between the end of the one and of the other.
 func (e *Engine) interrupted() error {
-	c := e.Log.State().Soak.Countdown
+	s := e.Log.State()
+	c := s.Soak.Countdown
+	if q, open := s.Open(journal.AskSoak, ""); open && c == nil {
+		if _, counts := q.Option(choiceHold); counts {
+			c = &journal.Countdown{Question: q.ID}
+		}
+	}
 	if c == nil {
 		return nil
 	}

@@ -35,8 +35,10 @@ func (e *Engine) rules(spec *plan.Soak, p plan.Probe) []soak.Rule {
 		if p.Old == nil || t.SlowerThan == 0 && t.MoreErrors == 0 {
 			continue
 		}
-		if base.Good+base.Bad < soak.Enough || t.SlowerThan > 0 && base.Good < soak.Enough {
-			r.Lacks = fmt.Sprintf("nothing to compare with: the old server gave %d good and %d bad answers before the cutover, and %d are needed", base.Good, base.Bad, soak.Enough)
+		// An old server that hardly ever gave a good answer, or was asked for
+		// what it does not have, would make every failure of the new one look well.
+		if base.Good < soak.Enough || base.ErrorRate()+t.MoreErrors >= 1 {
+			r.Lacks = fmt.Sprintf("nothing to compare with: the old server gave %d good and %d bad answers before the cutover, and %d good ones are needed, or nothing could be worse", base.Good, base.Bad, soak.Enough)
 			add(1, 0, "")
 			continue
 		}

@@ -314,3 +314,112 @@ func TestNothingByItself(t *testing.T) {
 		})
 	}
 }
+
+// TestAProposalHoldsUpNoCountdown: the sharper limit proposes first, and nobody
+// is there to answer; the other rolls back by itself all the same.
+func TestAProposalHoldsUpNoCountdown(t *testing.T) {
+	for name, limits := range map[string]string{
+		"first proposed": "[{error_rate: 50%, for: 200ms}, " + strings.Replace(automatic, "300ms", "1500ms", 1) + "]",
+		"both at once":   "[{error_rate: 50%, for: 300ms}, " + automatic + "]",
+	} {
+		t.Run(name, func(t *testing.T) {
+			newWorld()
+			now := newServer(t)
+			now.dead.Store(true)
+			b := soakBench(t, filepath.Join(t.TempDir(), "j"), watching1(now, nil, "5m"), limits)
+			b.op.mute = func(q journal.Question) bool { return q.Kind == journal.AskSoak }
+			b.walk(t, context.Background(), journal.RolledBack)
+			if got := b.types(); !slices.Contains(got, "countdown ran out") || len(b.log.State().Questions) > 0 {
+				t.Errorf("%q, open: %+v", got, b.log.State().Questions)
+			}
+		})
+	}
+}
+
+// TestCountdownThatDiedHalfWritten: belay dies between a countdown's question
+// and what it writes beside it. One question stands at a time, and the countdown
+// names it.
+func TestCountdownThatDiedHalfWritten(t *testing.T) {
+	ask := func(b *bench, id string) {
+		q := journal.Question{ID: id, Kind: journal.AskSoak, Options: []journal.Option{{Choice: "hold"}, {Choice: "rollback"}}}
+		_ = b.append(journal.Event{Type: journal.SoakBegun}, journal.SoakPlan{Until: time.Now().Add(time.Hour)})
+		_ = b.append(journal.Event{Type: journal.Verdict, Key: soak.Degraded}, nil)
+		_ = b.append(journal.Event{Type: journal.Asked, Key: id}, q)
+	}
+	for name, died := range map[string]func(*bench){
+		"before it was begun": func(b *bench) { ask(b, "q90") },
+		"as it was interrupted": func(b *bench) {
+			ask(b, "q90")
+			_ = b.append(journal.Event{Type: journal.Counting, Key: journal.CountBegun}, journal.Countdown{Question: "q90"})
+			_ = b.append(journal.Event{Type: journal.Counting, Key: journal.CountInterrupted}, journal.Countdown{Question: "q90"})
+		},
+		"as it ran out": func(b *bench) {
+			ask(b, "q90")
+			_ = b.append(journal.Event{Type: journal.Counting, Key: journal.CountBegun}, journal.Countdown{Question: "q90"})
+			_ = b.append(journal.Event{Type: journal.Counting, Key: journal.CountRanOut}, journal.Countdown{Question: "q90"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			newWorld()
+			now := newServer(t)
+			now.dead.Store(true)
+			path := filepath.Join(t.TempDir(), "j")
+			b := soakBench(t, path, watching1(now, nil, "5m"), automatic)
+			ctx, kill := context.WithCancel(context.Background())
+			defer kill()
+			b.op.mute = func(q journal.Question) bool { return q.Kind == journal.AskCutover }
+			b.op.check = func(q journal.Question) {
+				if q.Kind == journal.AskCutover {
+					kill()
+				}
+			}
+			_, _ = b.Walk(ctx)
+			for s := b.log.State(); len(s.Questions) > 0; s = b.log.State() {
+				_ = b.append(journal.Event{Type: journal.Answered, Key: s.Questions[0].ID}, journal.Answer{Question: s.Questions[0].ID, Choice: "withdrawn"})
+			}
+			died(b)
+			b.log.Close()
+
+			b = soakBench(t, path, watching1(now, nil, "5m"), automatic)
+			b.op.mute = countsDown
+			b.op.check = func(q journal.Question) {
+				s := b.log.State()
+				if c := s.Soak.Countdown; countsDown(q) && (len(s.Questions) != 1 || c == nil || c.Question != q.ID || q.ID == "q90") {
+					t.Errorf("asked %s; open: %+v; countdown %+v", q.ID, s.Questions, c)
+				}
+			}
+			b.walk(t, context.Background(), journal.RolledBack)
+			if got := b.types(); !slices.Contains(got, "countdown ran out") || len(b.log.State().Questions) > 0 {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}
+
+// TestNoHealthyEndThatNobodySaw: belay was away at the end of a soak that went
+// well as long as it looked on. It looks once more before it says so.
+func TestNoHealthyEndThatNobodySaw(t *testing.T) {
+	newWorld()
+	now := newServer(t)
+	path := filepath.Join(t.TempDir(), "j")
+	limits := "{error_rate: 50%, for: 1s}"
+	b := soakBench(t, path, watching1(now, nil, "3s"), limits)
+	ctx, kill := context.WithCancel(context.Background())
+	go func() {
+		for b.log.State().Soak.Watched < 2*time.Second && t.Context().Err() == nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+		kill()
+	}()
+	if _, err := b.Walk(ctx); err == nil {
+		t.Skip("too slow a machine: the soak was over before belay could be ended")
+	}
+	b.log.Close()
+	now.dead.Store(true)
+	b = soakBench(t, path, watching1(now, nil, "3s"), limits, "soak=stop")
+	b.Now = func() time.Time { return time.Now().Add(48 * time.Hour) }
+	b.walk(t, context.Background(), journal.Stopped)
+	if s := b.log.State().Soak; s.Verdict != soak.Degraded {
+		t.Errorf("%s: %s", s.Verdict, s.Why)
+	}
+}

@@ -57,8 +57,11 @@ func (e *Engine) watching(ctx context.Context, spec *plan.Soak) *watching {
 		for _, l := range s.Looks[p.ID] {
 			q.series.Add(l)
 		}
-		if rule, _, ok := q.series.Broken(true); ok {
-			q.told[rule.Trigger] = true // by the belay that saw it
+		for _, r := range rules {
+			same := func(other soak.Rule) bool { return r.Tell && other.Trigger == r.Trigger }
+			if _, _, ok := q.series.Broken(same); ok {
+				q.told[r.Trigger] = true // by the belay that saw it
+			}
 		}
 		q.looks = append(q.looks, s.Looks[p.ID]...)
 		q.sent, q.last, q.unit = len(q.looks), s.Probes[p.ID].Last, s.Probes[p.ID].Unit
@@ -150,12 +153,25 @@ func (e *Engine) looking() remote.Hosts {
 	return hosts
 }
 
+// left is for how long to watch: until the soak is over, by the wall clock, and
+// never longer than the whole. Where nobody looked on for a while, that is no
+// shorter than the time that the limits take, for the end of a soak that nobody
+// saw says nothing.
+func (w *watching) left(until time.Time) time.Duration {
+	k, now := w.e.Log.State().Soak, w.e.Now()
+	limits := time.Duration(0)
+	for _, t := range w.spec.RollbackWhen {
+		limits = max(limits, t.For)
+	}
+	unseen := now.Sub(k.Since) - k.Watched
+	return min(max(until.Sub(now), min(unseen, limits)), w.spec.For)
+}
+
 // watch waits until the soak is over or a limit is passed for long enough. It
-// measures by the clock that nobody can set: the wall clock only says, when a
-// watch begins, how much of the soak an earlier belay has left, and never more
-// than the whole.
+// measures by the clock that nobody can set: the wall clock is only asked when
+// a watch begins.
 func (w *watching) watch(until time.Time) (judged, error) {
-	left := min(until.Sub(w.e.Now()), w.spec.For)
+	left := w.left(until)
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	recorded := w.begun
@@ -183,21 +199,28 @@ func (w *watching) watch(until time.Time) (judged, error) {
 }
 
 // fired is the first limit that has been passed for the whole of its time. One
-// that rolls back by itself goes first.
-func (w *watching) fired() (found judged, ok bool) {
+// that rolls back by itself goes first, whatever else is passed.
+func (w *watching) fired() (judged, bool) {
+	if found, ok := w.byItself(); ok {
+		return found, true
+	}
+	return w.broken(func(r soak.Rule) bool { return !r.Tell })
+}
+
+// byItself is the first limit of those that roll back by themselves.
+func (w *watching) byItself() (judged, bool) {
+	return w.broken(func(r soak.Rule) bool { return w.spec.RollbackWhen[r.Trigger].Then == plan.Automatic })
+}
+
+func (w *watching) broken(wanted func(soak.Rule) bool) (judged, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, p := range w.spec.Watch {
-		rule, why, broken := w.probes[p.ID].series.Broken(false)
-		if !broken {
-			continue
-		}
-		t := &w.spec.RollbackWhen[rule.Trigger]
-		if !ok || t.Then == plan.Automatic && found.trigger.Then != plan.Automatic {
-			found, ok = judged{soak.Degraded, p.Title + ": " + why, t}, true
+		if rule, why, ok := w.probes[p.ID].series.Broken(wanted); ok {
+			return judged{soak.Degraded, p.Title + ": " + why, &w.spec.RollbackWhen[rule.Trigger]}, true
 		}
 	}
-	return found, ok
+	return judged{}, false
 }
 
 // end is what the whole watch comes to.
@@ -264,7 +287,8 @@ func (w *watching) news(id string) []journal.Event {
 	soak.Count(&t, p.looks)
 	p.sent = len(p.looks)
 	add(journal.Probed, t)
-	if rule, why, ok := p.series.Broken(true); ok && !p.told[rule.Trigger] {
+	untold := func(r soak.Rule) bool { return r.Tell && !p.told[r.Trigger] }
+	if rule, why, ok := p.series.Broken(untold); ok {
 		p.told[rule.Trigger] = true
 		all = append(all, journal.Event{Type: journal.Noted, Key: "soak, only observed: " + p.Title + ": " + why})
 	}

@@ -274,11 +274,14 @@ func soakManual() string {
 		"or in sum, no baseline to compare with; then a person is asked to watch longer, to end the soak or to roll back. A look that could not be made is neither good nor bad.")
 	wrap(&b, "  ", fmt.Sprintf("A probe with `old` is measured on the old server too, from prepare until the cutover's gate is passed; what was seen stays in the journal. "+
 		"Where no limit names slower_than or more_errors, %dx and %d%% hold. Differences that nobody would notice (25 ms, a quarter of a CPU's load) never count. "+
-		"With fewer than 12 answers of the old server there is no baseline, and the verdict is inconclusive at best.", DefaultSlower, int(DefaultMore*100)))
+		"The gate of the cutover waits until it gave 12 good answers, or 24 in all; until then it is asked every 5s at least. "+
+		"With fewer than 12 good answers there is no baseline, and the verdict is inconclusive at best.", DefaultSlower, int(DefaultMore*100)))
 	wrap(&b, "  ", "`then: automatic` begins a rollback when its countdown has run out, also when nobody looks on: that is its sense. One key (h) stops the countdown, "+
 		"which is written down with the name; from then on belay only asks, for the rest of the run. It begins only while the limit is still seen to be passed: recovered, the countdown ends. "+
+		"While a proposal waits for a person, belay looks on: it holds up no limit of this kind. "+
 		"Headless, the answer to the question soak is hold, rollback, extend, accept or stop; without one in the file the countdown goes on. "+
-		"After a restart in the middle of a countdown belay trusts nothing that it did not see itself: it looks again, and counts down anew in full.")
+		"After a restart in the middle of a countdown belay trusts nothing that it did not see itself: it looks again, and counts down anew in full. "+
+		"Nor does a soak end healthy where nobody looked on at its end: then belay looks for as long as the limits take.")
 	b.WriteString("\n  Parameters\n")
 	rows(&b, reflect.TypeFor[soakFields](), "    ", false, map[reflect.Type]bool{})
 	b.WriteString("\n  Each probe, beside its kind\n")

@@ -3,7 +3,7 @@
 //
 //	s := soak.New(rules)
 //	s.Add(look)              // in the order in which they came
-//	rule, why, ok := s.Broken()
+//	rule, why, ok := s.Broken(wanted)
 //	verdict, why := s.End(watched)
 //
 // # What is judged

@@ -40,11 +40,11 @@ func (s *Series) Add(l journal.Look) {
 	}
 }
 
-// Broken returns the first rule that has been passed for the whole of its time,
-// and is passed still. tell chooses the rules that are only observed.
-func (s *Series) Broken(tell bool) (rule Rule, why string, ok bool) {
+// Broken returns the first rule of those wanted that has been passed for the
+// whole of its time, and is passed still.
+func (s *Series) Broken(wanted func(Rule) bool) (rule Rule, why string, ok bool) {
 	for _, r := range s.rules {
-		if r.broken && r.Tell == tell {
+		if r.broken && wanted(r.Rule) {
 			return r.Rule, r.now() + ", for " + Span(time.Duration(s.last-r.since)*time.Millisecond), true
 		}
 	}

@@ -26,7 +26,7 @@ func feed(s *Series, from, length time.Duration, was func(i int) journal.Look) (
 		at = from + time.Duration(i)*every
 		l.At = at.Milliseconds()
 		s.Add(l)
-		if _, _, ok := s.Broken(false); ok {
+		if _, _, ok := s.Broken(func(r Rule) bool { return !r.Tell }); ok {
 			return at, true
 		}
 	}

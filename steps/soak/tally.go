@@ -48,6 +48,13 @@ func quantile(sorted []float64, q float64) float64 {
 // Enough is how many answers a baseline has at least.
 const Enough = 12
 
+// Measured tells whether a baseline has as many answers as it takes, or the old
+// server has been asked so often that no more can be hoped for.
+func Measured(t journal.Tally) bool {
+	n := t.Good + t.Bad + t.Unknown
+	return t.Good >= Enough || n >= Enough && t.Good == 0 || n >= 2*Enough
+}
+
 // Slack is how much more than the old server's a measure has to be before it
 // counts at all, whatever its ratio: who is used to 1 ms does not notice 3.
 func Slack(unit string) float64 {
