@@ -47,6 +47,9 @@ func (p pgPair) check() error {
 	return err
 }
 
+// HostNames are the hosts that reach the databases.
+func (p pgPair) HostNames() []string { return append(fileOn(p.From.Host), fileOn(p.To.Host)...) }
+
 // replica connects the two.
 func (p pgPair) replica(ctx context.Context, e Env) (r postgres.Replica, err error) {
 	if r.Source, err = p.From.server(ctx, e); err != nil {
