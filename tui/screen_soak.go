@@ -179,8 +179,8 @@ func (s *soakScreen) view(m *model, w, h int) ([]string, point) {
 	text, role := sc.verdict()
 	pairs := []widget.Pair{{Label: "verdict", Value: text, Role: role, Max: 2}}
 	pairs = append(pairs, sc.limits(h)...)
-	pairs = append(pairs, widget.Pair{Label: "time", Value: soakTime(sc)})
 	pairs = append(pairs, sc.failedAside()...)
+	pairs = append(pairs, widget.Pair{Label: "time", Value: soakTime(sc)}) // last: its bar follows
 	lines = append(lines, widget.Pairs(sc.th, pairs, w)...)
 	if !now.Begun.IsZero() && now.Until.After(now.Begun) {
 		lines = append(lines, "           "+widget.Bar(sc.th, int64(sc.now.Sub(now.Begun)), int64(now.Until.Sub(now.Begun)), min(48, w-14)))
