@@ -111,13 +111,22 @@ take)
 	extract() { tar --numeric-owner --same-owner -p --xattrs --xattrs-include='*' --acls --delay-directory-restore -C "$new" -xf -; }
 	case $how in
 	none) extract || exit 1 ;;
-	*) unpack "$how" | extract || exit 1 ;;
+	*)
+		# tar is content with a stream that ends between two files.
+		all=$({ { unpack "$how"; echo "$?" >&3; } | extract; echo "$?" >&3; } 3>&1)
+		[ "$all" = "0
+0" ] || say "what came could not be unpacked whole"
+		;;
 	esac
 	;;
 sum) sum "$data" "$1" ;;
 sumnew)
-	# What came goes to the disk while it is read again.
-	{ sync -f "$new" 2>/dev/null || sync; } &
+	# What came goes to the disk while it is read again. A sync of old knows no
+	# -f; one that does tells when the disk took something not.
+	case $(sync --help 2>&1) in
+	*-f*) sync -f "$new" ;;
+	*) sync ;;
+	esac &
 	sum "$new" "$1" || exit 1
 	wait "$!" || say "$new could not be written to the disk"
 	;;

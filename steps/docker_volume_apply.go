@@ -252,11 +252,28 @@ func (c *dockerVolume) Undo(ctx context.Context, e Env) error {
 	if kept != "" {
 		fmt.Fprintf(e.Log, "volume %s was written to since this step filled it; that is %s on %s\n", c.Volume, kept, e.Host.Name)
 	} else if rec.Made && s.state != "absent" && s.labels[dockerMadeBy] == e.ID {
-		if _, err := eng.VolumeRemove(ctx, c.Volume, client.VolumeRemoveOptions{}); dockerConflict(err) {
-			fmt.Fprintf(e.Log, "volume %s stays, empty: %v\n", c.Volume, err)
-		} else if err != nil && !dockerGone(err) {
-			return fmt.Errorf("remove volume %s: %w", c.Volume, err)
+		if err := c.unmake(ctx, e, eng); err != nil {
+			return err
 		}
 	}
 	return e.Memory.Put(dockerFilledKey, dockerFilled{})
+}
+
+// unmake removes the volume that the step made, unless somebody has put
+// something into it, or uses it.
+func (c *dockerVolume) unmake(ctx context.Context, e Env, eng *docker.Engine) error {
+	s, err := c.assess(ctx, eng, e.Host, c.Volume)
+	if err != nil {
+		return err
+	}
+	if s.state == "full" {
+		fmt.Fprintf(e.Log, "volume %s stays: this step made it, and what is in it now is somebody else's\n", c.Volume)
+		return nil
+	}
+	if _, err := eng.VolumeRemove(ctx, c.Volume, client.VolumeRemoveOptions{}); dockerConflict(err) {
+		fmt.Fprintf(e.Log, "volume %s stays, empty: %v\n", c.Volume, err)
+	} else if err != nil && !dockerGone(err) {
+		return fmt.Errorf("remove volume %s: %w", c.Volume, err)
+	}
+	return nil
 }

@@ -206,6 +206,20 @@ func dockerVolumeSince(t *testing.T, b *dockerBox, others []remote.Host, s *dock
 		t.Errorf("kept %v, %v, log:\n%s", kept, err, e.log.String())
 	}
 	b.d.Docker("volume", "rm", "chat_data")
+
+	// A step that broke off before it filled the volume, which somebody else has
+	// written to since.
+	e = dockerEnv(b, others...)
+	b.d.Docker("volume", "create", "--label", dockerMadeBy+"="+e.ID, "chat_data")
+	if err := e.Memory.Put(dockerFilledKey, dockerFilled{Begun: true, Made: true, Data: b.data("chat_data")}); err != nil {
+		t.Fatal(err)
+	}
+	fileWrite(t, b.data("chat_data")+"/others", "precious", 0o600)
+	e.undo(t, s)
+	if b, err := os.ReadFile(b.data("chat_data") + "/others"); string(b) != "precious" || !strings.Contains(e.log.String(), "somebody else's") {
+		t.Errorf("%q, %v, log:\n%s", b, err, e.log.String())
+	}
+	b.d.Docker("volume", "rm", "chat_data")
 }
 
 func dockerVolumeArchive(t *testing.T, b, far *dockerBox, want map[string]string) {
@@ -344,6 +358,45 @@ func TestDockerVolumeSum(t *testing.T) {
 	}
 	if got := told("b2sum", nothing); got != dockerVolumeUntold {
 		t.Errorf("with holes: %q", got)
+	}
+}
+
+// TestDockerVolumeTake: an archive that was cut between two files is not taken
+// for a whole one, though tar sees nothing wrong with it.
+func TestDockerVolumeTake(t *testing.T) {
+	dir, home := t.TempDir(), t.TempDir()
+	fileWrite(t, dir+"/a", "first", 0o600)
+	fileWrite(t, dir+"/b", "second", 0o600)
+	pack := exec.Command("sh", "-c", `cd "$1" || exit 1
+tar --format=ustar -cf - a b | gzip >whole.gz
+tar --format=ustar -cf - a | head -c 1024 | gzip >cut.gz
+tar --format=ustar -cf - b | gzip | head -c 40 >>cut.gz`, "sh", dir)
+	if out, err := pack.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	take := func(archive string) error {
+		c := (&dockerVolume{}).verb("take", home+"/_data", "x", "gzip", archive)
+		out, err := exec.Command(c.Argv[0], c.Argv[1:]...).CombinedOutput()
+		t.Logf("%s", out)
+		return err
+	}
+	if err := take(dir + "/whole.gz"); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(home + "/_belay-new-x/b"); string(b) != "second" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if take(dir+"/cut.gz") == nil {
+		t.Error("half an archive was taken")
+	}
+	for _, shell := range []string{"dash", "bash"} {
+		remotetest.Need(t, shell)
+		c := (&dockerVolume{}).verb("sumnew", home+"/_data", "x", "sha256sum")
+		// A disk that took not all of it.
+		script := "sync() { case ${1-} in --help) echo '-f' ;; *) echo 'sync: Input/output error' >&2; return 1 ;; esac; }\n" + c.Argv[2]
+		if out, err := exec.Command(shell, append([]string{"-c", script}, c.Argv[3:]...)...).CombinedOutput(); err == nil || !strings.Contains(string(out), "could not be written to the disk") {
+			t.Errorf("%s: %v: %s", shell, err, out)
+		}
 	}
 }
 
