@@ -53,6 +53,14 @@ type State struct {
 	Aside map[string]string `json:"aside,omitempty"`
 	// Prints is what the source had in the snapshot, by database.table.
 	Prints map[string]compare.Print `json:"prints,omitempty"`
+	Hash   string                   `json:"hash,omitempty"` // that Prints were made by: SHA1; empty: MD5
+}
+
+func (s *State) hash() hash {
+	if s.Hash == "" {
+		return byMD5
+	}
+	return hash(s.Hash)
 }
 
 // Object is one that a copy makes.
@@ -208,7 +216,9 @@ func (c *Copy) data(ctx context.Context, from, to *DB, s *Survey) error {
 	defer frozen.Close()
 	fmt.Fprintf(c.Log, "the source is looked at as it was at %s%s\n", time.Now().UTC().Format(time.RFC3339), at(frozen.Position))
 	c.total = s.Bytes
-	if err := c.save(func(st *State) { st.Position, st.Prints = frozen.Position, map[string]compare.Print{} }); err != nil {
+	if err := c.save(func(st *State) {
+		st.Position, st.Prints, st.Hash = frozen.Position, map[string]compare.Print{}, string(bySHA1)
+	}); err != nil {
 		return err
 	}
 	if err := c.stored(ctx, to, s, true); err != nil { // a column's default may be a sequence's next value

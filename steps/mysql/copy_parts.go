@@ -224,7 +224,7 @@ func (c *Copy) finish(ctx context.Context, from, to *sql.Conn, w *work) error {
 }
 
 func (c *Copy) print(ctx context.Context, q Queryer, t *Table) (p compare.Print, err error) {
-	query := "SELECT " + t.printSums() + " FROM " + t.sql()
+	query := "SELECT " + t.printSums(c.State.hash()) + " FROM " + t.sql()
 	if c.CountsOnly {
 		query = "SELECT COUNT(*), '' FROM " + t.sql()
 	}

@@ -12,10 +12,24 @@ const (
 	bigRow   = 8 << 20
 )
 
+// hash is the function of the server that sums up rows. SHA-1 is taken against
+// mistakes, not against people: the server computes it in half the time of MD5,
+// for processors have instructions for it. CRC32, as older tools have it,
+// collides too often, and a second CRC32 of the same text adds nothing, as both
+// are linear.
+type hash string
+
+const (
+	bySHA1 hash = "SHA1"
+	byMD5  hash = "MD5" // of what older runs remember
+)
+
+func (h hash) of(text string) string { return string(h) + "(" + text + ")" }
+
 // printed is the text of a column that has the same bytes on any server and
 // any flavour, whatever the connection's character set. Of values that may be
-// big it is the SHA-1.
-func (c Column) printed() string {
+// big it is the hash.
+func (c Column) printed(h hash) string {
 	name := Ident(c.Name)
 	text := name
 	switch c.Type {
@@ -24,7 +38,7 @@ func (c Column) printed() string {
 	case "bit":
 		return name + " + 0"
 	case "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
-		return "SHA1(CONCAT(ST_SRID(" + name + "), ':', HEX(ST_AsBinary(" + name + "))))"
+		return h.of("CONCAT(ST_SRID(" + name + "), ':', HEX(ST_AsBinary(" + name + ")))")
 	case "json", "uuid", "inet6", "inet4":
 		return "CAST(" + name + " AS CHAR CHARACTER SET utf8mb4)"
 	}
@@ -34,7 +48,7 @@ func (c Column) printed() string {
 		text = "CONVERT(" + name + " USING utf8mb4)"
 	}
 	if c.Length > bigValue {
-		return "SHA1(" + text + ")"
+		return h.of(text)
 	}
 	return text
 }
@@ -52,16 +66,16 @@ func (c Column) stringy() bool {
 // rowText is the text of a whole row: all values, then what tells NULL from
 // nothing and where one value ends, so that no two different rows are alike.
 // Computed columns take part: they must come out equal.
-func (t *Table) rowText() string {
+func (t *Table) rowText(h hash) string {
 	var sum int64
 	for _, c := range t.Columns {
 		sum += min(c.Length, bigValue)
 	}
 	var values, marks []string
 	for _, c := range t.Columns {
-		p := c.printed()
-		if sum > bigRow && c.Length > 255 && !strings.HasPrefix(p, "SHA1(") {
-			p = "SHA1(" + p + ")"
+		p := c.printed(h)
+		if sum > bigRow && c.Length > 255 && !strings.HasPrefix(p, string(h)+"(") {
+			p = h.of(p)
 		}
 		values = append(values, p)
 		switch {
@@ -79,23 +93,20 @@ func (t *Table) rowText() string {
 // keyText is the text by which a row is found; of a table without a key, the row's.
 func (t *Table) keyText() string {
 	if len(t.Key) == 0 {
-		return t.rowText()
+		return t.rowText(bySHA1)
 	}
 	var values []string
 	for _, k := range t.Key {
-		values = append(values, t.column(k).printed())
+		values = append(values, t.column(k).printed(bySHA1))
 	}
 	return "CONCAT_WS('#', " + strings.Join(values, ", ") + ")"
 }
 
 // printSums are the two columns that fingerprint rows: how many, and the sum
-// of the upper 64 bits of each row's SHA-1, which is exact (a DECIMAL) and does
-// not depend on the order. SHA-1 is taken against mistakes, not against people:
-// the server computes it in half the time of MD5, for processors have
-// instructions for it. CRC32, as older tools have it, collides too often, and a
-// second CRC32 of the same text adds nothing, as both are linear.
-func (t *Table) printSums() string {
-	return "COUNT(*), IFNULL(SUM(CAST(CONV(LEFT(SHA1(" + t.rowText() + "), 16), 16, 10) AS UNSIGNED)), 0)"
+// of the upper 64 bits of each row's hash, which is exact (a DECIMAL) and does
+// not depend on the order.
+func (t *Table) printSums(h hash) string {
+	return "COUNT(*), IFNULL(SUM(CAST(CONV(LEFT(" + h.of(t.rowText(h)) + ", 16), 16, 10) AS UNSIGNED)), 0)"
 }
 
 // bucketOf is the number of a row's bucket, from 0.

@@ -212,9 +212,9 @@ func (s *Side) Prints(ctx context.Context, name string, buckets int) ([]compare.
 	for i := range prints {
 		prints[i].Sum = "0"
 	}
-	query := "SELECT 0, " + t.printSums() + " FROM " + t.sql()
+	query := "SELECT 0, " + t.printSums(bySHA1) + " FROM " + t.sql()
 	if buckets > 1 {
-		query = "SELECT " + t.bucketOf(buckets) + " AS b, " + t.printSums() + " FROM " + t.sql() + " GROUP BY b"
+		query = "SELECT " + t.bucketOf(buckets) + " AS b, " + t.printSums(bySHA1) + " FROM " + t.sql() + " GROUP BY b"
 	}
 	rows, err := table(ctx, s.conn, query)
 	if err != nil {
@@ -254,7 +254,7 @@ func (s *Side) Rows(ctx context.Context, name string, buckets int, of []int, eac
 	} else {
 		wanted = nil
 	}
-	rows, err := s.conn.QueryContext(ctx, "SELECT "+t.people()+", SHA1("+t.rowText()+") FROM "+t.sql()+where, wanted...)
+	rows, err := s.conn.QueryContext(ctx, "SELECT "+t.people()+", "+bySHA1.of(t.rowText(bySHA1))+" FROM "+t.sql()+where, wanted...)
 	if err != nil {
 		return fmt.Errorf("table %s: %w", name, err)
 	}
@@ -274,7 +274,7 @@ func (s *Side) Rows(ctx context.Context, name string, buckets int, of []int, eac
 // people is how a row's key reads: id=17, lang=de; without a key the beginning of the row.
 func (t *Table) people() string {
 	if len(t.Key) == 0 {
-		return "LEFT(" + t.rowText() + ", 120)"
+		return "LEFT(" + t.rowText(bySHA1) + ", 120)"
 	}
 	var parts []string
 	for i, k := range t.Key {
@@ -282,7 +282,7 @@ func (t *Table) people() string {
 		if i > 0 {
 			sep = ", "
 		}
-		value := t.column(k).printed()
+		value := t.column(k).printed(bySHA1)
 		switch t.column(k).Type {
 		case "binary", "varbinary", "tinyblob", "blob":
 			value = "HEX(" + value + ")"
