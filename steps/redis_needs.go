@@ -50,7 +50,11 @@ func (n *redisNeeds) Assess(ctx context.Context, w checks.World) ([]checks.Findi
 	j := &redisVerdicts{key: key, source: name(n.copy.From), target: name(n.copy.To)}
 	p, err := n.copy.open(ctx, e)
 	if err != nil {
-		j.noLogin(err, awaitedPort(j.target, n.copy.To.Addr))
+		awaits := ""
+		if absent, yes := storeAbsent(ctx, w, n.on, n.copy.To.store, redisPort, key); yes {
+			awaits = absent.Awaits // nothing else that went wrong comes right by itself
+		}
+		j.noLogin(err, awaits)
 		return j.all, nil
 	}
 	defer p.close()
