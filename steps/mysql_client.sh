@@ -27,12 +27,16 @@ case $l in
   ;;
 '#belay-roots')
   IFS= read -r l || :
+  roots=
   for ca in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem /etc/ssl/cert.pem; do
     if [ -r "$ca" ]; then
-      printf 'loose-ssl-ca="%s"\n' "$ca" >>"$f"
+      roots=$ca
       break
     fi
   done
+  # Without any, programs of MariaDB would look at nothing.
+  [ -n "$roots" ] || { echo "TLS: no certificates of authorities are known here, by which the server's could be verified: give the file of its authority as tls_ca, or install the package ca-certificates" >&2; exit 1; }
+  printf 'loose-ssl-ca="%s"\n' "$roots" >>"$f"
   ;;
 esac
 exec 3<"$f"

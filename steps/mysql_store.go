@@ -10,7 +10,7 @@ import (
 // mysqlStore is a MySQL or MariaDB server, as a plan writes it.
 type mysqlStore struct {
 	store `yaml:",inline"`
-	TLS   string `yaml:"tls" enum:"disable|prefer|require|verify" default:"disable" doc:"seen from the host; require takes any certificate, verify the right one; the way to the host is SSH's in any case"`
+	TLS   string `yaml:"tls" enum:"disable|prefer|require|verify" default:"disable" doc:"seen from the host; require takes any certificate, verify the right one (client programs of MariaDB from 11.4 on know no tls_name: they log in by the certificate's name only); the way to the host is SSH's in any case"`
 }
 
 // mysqlPort is the usual one.

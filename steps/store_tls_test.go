@@ -3,12 +3,14 @@ package steps
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"belay/checks"
 	"belay/remote"
 	"belay/remote/remotetest"
 	"belay/remote/secret"
@@ -244,6 +246,60 @@ func TestRedisTLS(t *testing.T) {
 		f := bad.of(certs)
 		r.Do("CONFIG", "SET", "tls-cert-file", f.Cert, "tls-key-file", f.Key)
 		bad.login.judge(t, try(bad.login))
+	}
+}
+
+// TestRedisAwaits: nobody listens at the target yet, which a step may bring; that
+// it shows a wrong certificate, none does.
+func TestRedisAwaits(t *testing.T) {
+	certs := remotetest.NewCerts(t)
+	port := strconv.Itoa(remotetest.FreePort(t))
+	from := remotetest.StartRedis(t, remotetest.RedisOptions{})
+	remotetest.StartRedis(t, remotetest.RedisOptions{Settings: []string{"tls-port " + port, "tls-cert-file " + certs.Good.Cert, "tls-key-file " + certs.Good.Key, "tls-ca-cert-file " + certs.CA, "tls-auth-clients no"}})
+	w := checks.World{Hosts: remote.Hosts{"db": remote.Local("db")}, Secret: func(_ context.Context, name string) (secret.Value, error) { return secret.New(name), nil }}
+	free := strconv.Itoa(remotetest.FreePort(t))
+	for _, c := range []struct {
+		to     redisStore
+		awaits string
+	}{
+		{redisStore{store: store{Host: "db", Addr: "127.0.0.1:" + free}}, "port " + free + " of db"},
+		{redisStore{store: store{Host: "db", Addr: "127.0.0.1:" + port, TLSCA: certs.Other}, TLS: "verify-full"}, ""},
+		{redisStore{store: store{Host: "db", Addr: "127.0.0.1:" + port, TLSCA: certs.CA + ".none"}, TLS: "verify-full"}, ""},
+	} {
+		step := &redisCopy{redisEnds: redisEnds{From: redisStore{store: store{Host: "db", Addr: from.Addr}}, To: c.to}}
+		found, err := step.Needs("db")[0].Assess(t.Context(), w)
+		if err != nil || len(found) != 1 || found[0].Level != checks.Unknown || found[0].Awaits != c.awaits {
+			t.Errorf("%+v, %v; want it to await %q", found, err, c.awaits)
+		}
+	}
+}
+
+// TestMySQLClientTLS: a client program that cannot look at the certificate does
+// not log in, and is never told not to look.
+func TestMySQLClientTLS(t *testing.T) {
+	srv := mysql.Server{Addr: "10.0.0.7:3306", User: "root", TLS: "verify", Trust: remote.Trust{Name: "db.example.org"}}
+	options, err := srv.ClientOptions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := options.Reveal(); !strings.Contains(text, "VERIFY_CA") || strings.Contains(text, "skip-ssl-verify") {
+		t.Error(text)
+	}
+	root := t.TempDir()
+	fileWrite(t, root+"/bin/mariadb", "#!/bin/sh\ncat /dev/fd/3\n", 0o755)
+	script := strings.ReplaceAll(mysqlClientScript, "/etc/", root+"/etc/")
+	run := func() (string, error) {
+		c := exec.Command("sh", "-c", "PATH="+root+"/bin:$PATH\n"+script, "belay", "mariadb")
+		c.Stdin = strings.NewReader(options.Reveal() + "\n#belay-end\n")
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := run(); err == nil || !strings.Contains(out, "give the file of its authority as tls_ca") {
+		t.Errorf("without authorities: %v: %s", err, out)
+	}
+	fileWrite(t, root+"/etc/ssl/cert.pem", "x", 0o644)
+	if out, err := run(); err != nil || !strings.Contains(out, `loose-ssl-ca="`+root+`/etc/ssl/cert.pem"`) {
+		t.Errorf("with some: %v: %s", err, out)
 	}
 }
 

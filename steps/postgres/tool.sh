@@ -6,7 +6,7 @@
 set -u
 IFS= read -r line || exit 121
 name=$1 least=$2 to=$3
-unset PGSERVICE PGOPTIONS PGSSLMODE
+unset PGSERVICE PGOPTIONS PGSSLMODE PGHOSTADDR PGTARGETSESSIONATTRS
 case $to in
 *sslrootcert=/dev/fd/8)
 	umask 077
