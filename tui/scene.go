@@ -1,12 +1,10 @@
 package tui
 
 import (
-	"slices"
 	"strings"
 	"time"
 
 	"belay/remote"
-	"belay/steps"
 	"belay/steps/journal"
 	"belay/steps/plan"
 	"belay/steps/run"
@@ -162,21 +160,10 @@ func undo(s *plan.Step) (text string, back bool) {
 
 // where names the hosts of a step.
 func where(s *plan.Step) string {
-	if len(s.On) == 0 { // the step names its hosts in its parameters, from and to
-		var all []string
-		if h, ok := s.Do.(steps.Hoster); ok {
-			for _, name := range h.HostNames() {
-				if name != "" && !slices.Contains(all, name) {
-					all = append(all, name)
-				}
-			}
-		}
-		if len(all) == 0 {
-			return "no host"
-		}
+	if all := s.Where(); len(all) > 0 {
 		return oneLine(strings.Join(all, ", "))
 	}
-	return oneLine(strings.Join(s.On, ", "))
+	return "no host"
 }
 
 // lightWord says how a host is, in the words that have marks.

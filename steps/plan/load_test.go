@@ -279,3 +279,20 @@ func TestDescribeStringer(t *testing.T) {
 type titled struct{ checks.Check }
 
 func (titled) String() string { return "my title" }
+
+// TestWhere: a step is where its on says, else where its parameters do.
+func TestWhere(t *testing.T) {
+	for _, c := range []struct {
+		step Step
+		want []string
+	}{
+		{Step{On: []string{"chat"}, Do: &fakeCopy{To: "db:/x"}}, []string{"chat"}},
+		{Step{Do: &fakeCopy{To: "db:/x"}}, []string{"db"}},
+		{Step{Do: &fakeCopy{}}, nil},
+		{Step{Do: &fakeManual{}}, nil},
+	} {
+		if d := cmp.Diff(c.want, c.step.Where()); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
+		}
+	}
+}

@@ -205,6 +205,21 @@ const (
 	Automatic = "automatic" // roll back after a countdown that nobody stopped
 )
 
+// Where names the hosts of a step: those of its on, or else those that its
+// parameters name (from, to). Empty: none.
+func (s *Step) Where() []string {
+	if h, ok := s.Do.(steps.Hoster); ok && len(s.On) == 0 {
+		var all []string
+		for _, name := range h.HostNames() {
+			if name != "" && !slices.Contains(all, name) {
+				all = append(all, name)
+			}
+		}
+		return all
+	}
+	return s.On
+}
+
 // HasWayBack tells whether the step can be undone.
 func (s *Step) HasWayBack() bool {
 	if s.Undo != nil {

@@ -26,7 +26,7 @@ func (b *builder) enterWay(name string) {
 func (b *builder) enterPlanned(s *plan.Step) {
 	b.enter(Step{
 		ID: s.ID, Title: s.Title, Why: s.Why, Kind: s.Kind.Name, Stage: s.Stage,
-		Optional: s.Optional, On: slices.Clone(s.On),
+		Optional: s.Optional, On: slices.Clone(s.Where()),
 	})
 }
 
