@@ -119,6 +119,7 @@ type interview struct {
 	at, far  int
 	detour   bool // one answer is changed; then back to the list of them
 	top      overlay
+	tried    bool // sudo was only asked for here, and is not known to do
 	touched  bool // there is something to lose
 	written  bool
 

@@ -198,6 +198,7 @@ func (iv *interview) write(text []byte, replace bool) tea.Cmd {
 
 func (iv *interview) wrote(msg wrote) {
 	switch {
+	case iv.written: // the key was pressed twice: it is written once
 	case errors.Is(msg.err, fs.ErrExist):
 		f := newField("type", "Its name")
 		f.want = oneLine(filepath.Base(msg.file))

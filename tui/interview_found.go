@@ -147,7 +147,7 @@ func (p *foundPage) press(iv *interview, do action, _ tea.Msg) tea.Cmd {
 		}
 	case "as-root":
 		if !iv.a.Sudo {
-			iv.a.Sudo = true
+			iv.a.Sudo, iv.tried = true, true
 			return iv.show("look")
 		}
 	case "recheck":

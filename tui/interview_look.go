@@ -145,14 +145,19 @@ func (iv *interview) watch() tea.Cmd {
 
 // found takes what a look has shown.
 func (iv *interview) found(old, now *inspect.Host) tea.Cmd {
-	if iv.seen.From != iv.a.From || (iv.seen.To == "") != (iv.a.To == "") {
-		if iv.seen.From != "" {
-			iv.a.Move = nil // what was chosen there is not here
-		}
-	}
-	iv.old, iv.now, iv.seen, iv.dirty = old, now, iv.a, true
-	iv.detour = false
+	iv.tried = false
+	iv.take(old, now)
+	iv.dirty, iv.detour = true, false
 	return iv.forward()
+}
+
+// take keeps what a look has shown. What was chosen on another server is not
+// here; what flags named beforehand is.
+func (iv *interview) take(old, now *inspect.Host) {
+	if iv.seen.From != "" && (iv.seen.From != iv.a.From || (iv.seen.To == "") != (iv.a.To == "")) {
+		iv.a.Move = nil
+	}
+	iv.old, iv.now, iv.seen = old, now, iv.a
 }
 
 // ask opens the dialog of a secret or host key, and closes it when nobody
@@ -209,6 +214,9 @@ func (p *lookPage) press(iv *interview, do action, _ tea.Msg) tea.Cmd {
 		}
 	case "back":
 		iv.look.cancel()
+		if iv.tried { // else nobody could look without sudo again
+			iv.a.Sudo, iv.tried = false, false
+		}
 		return iv.back()
 	}
 	return nil

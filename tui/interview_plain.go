@@ -145,7 +145,7 @@ func (p *plainInterview) look(ctx context.Context) error {
 		p.say("%s", clean(err.Error()))
 		return errBack
 	}
-	iv.old, iv.now, iv.seen, iv.a.Move = old, now, iv.a, nil
+	iv.take(old, now)
 	return nil
 }
 

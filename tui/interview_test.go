@@ -16,6 +16,7 @@ import (
 
 	"belay/checks/inspect"
 	"belay/remote"
+	"belay/steps/draft"
 	"belay/steps/journal"
 	"belay/steps/plan"
 	"belay/steps/run"
@@ -26,6 +27,7 @@ type twoServers struct {
 	looks int
 	ask   *run.Prompt // asked by every look
 	said  string
+	shut  bool // sudo asks for a password
 }
 
 func (d *twoServers) Look(ctx context.Context, a Answers, by Onlooker) (old, now *inspect.Host, err error) {
@@ -39,6 +41,9 @@ func (d *twoServers) Look(ctx context.Context, a Answers, by Onlooker) (old, now
 			}
 		}
 		by.Light(a.From, remote.Up, "")
+	}
+	if d.shut && a.Sudo {
+		return nil, nil, errors.New(`host "old": sudo asks for a password; nothing was written`)
 	}
 	if a.From == "nowhere" {
 		return nil, nil, errors.New(`host "nowhere" was not reached: no such host; nothing was written`)
@@ -187,6 +192,35 @@ func TestInterviewAsksBeforeItLoses(t *testing.T) {
 	r.press("ctrl+y").shows("is written")
 }
 
+// A look as root that fails does not keep people from a look without.
+func TestInterviewGoesOnWithoutSudo(t *testing.T) {
+	d := &twoServers{shut: true}
+	r := interviewed(t, d, Answers{From: "old", To: "new"}, 80, 24)
+	r.press("enter", "enter").shows("What shall move?").press("space").press("s").shows("sudo asks for a password")
+	r.press("r").shows("sudo asks for a password") // as root still
+	r.press("esc").shows("Which servers?").press("enter", "enter").shows("What shall move?", "2 of 5 chosen")
+	if r.iv.a.Sudo {
+		t.Error("it looks as root on")
+	}
+	r = interviewed(t, d, Answers{From: "old", To: "new", Sudo: true}, 80, 24)
+	r.press("enter", "enter").shows("sudo asks for a password").press("esc")
+	if !r.iv.a.Sudo {
+		t.Error("--sudo is forgotten")
+	}
+}
+
+// Whoever presses the key twice has the plan written once, and nothing asked.
+func TestInterviewWritesOnce(t *testing.T) {
+	r := interviewed(t, &twoServers{}, Answers{From: "old", File: filepath.Join(t.TempDir(), "p.yaml")}, 80, 24)
+	r.press("enter", "enter", "enter", "enter", "enter", "enter", "enter", "enter", "enter", "enter", "enter", "enter", "enter")
+	r.shows("not written yet")
+	_, one := r.iv.Update(keyMsg("ctrl+y"))
+	_, two := r.iv.Update(keyMsg("ctrl+y"))
+	r.do(one)
+	r.do(two)
+	r.shows("is written").hides("is there already")
+}
+
 func TestInterviewLeft(t *testing.T) {
 	r := interviewed(t, &twoServers{}, Answers{}, 80, 24)
 	if _, cmd := r.iv.Update(keyMsg("ctrl+c")); cmd == nil {
@@ -285,5 +319,9 @@ func TestPlainInterview(t *testing.T) {
 	}
 	if _, err := os.Stat(other); err == nil {
 		t.Error("half an interview wrote a plan")
+	}
+	named, a, err := plain(Answers{File: other, Wish: draft.Wish{Move: []string{"tmux chat"}}}, "old", "new", "")
+	if !errors.Is(err, ErrUnwritten) || cmp.Diff(a.Move, []string{"tmux chat"}) != "" {
+		t.Errorf("what --move named is forgotten: %q, %v\n%s", a.Move, err, named)
 	}
 }

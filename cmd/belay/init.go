@@ -133,14 +133,16 @@ func (o initFlags) interview(ctx context.Context, out io.Writer) error {
 	} else {
 		a, err = tui.Interview(ctx, drafter{}, o.Answers, opts)
 	}
-	if errors.Is(err, tui.ErrUnwritten) {
-		fmt.Fprintln(out, "Nothing was written, and nothing was changed on any server.")
-		if a.From != "" {
+	if err != nil {
+		if errors.Is(err, tui.ErrUnwritten) {
+			fmt.Fprintln(out, "Nothing was written, and nothing was changed on any server.")
+		}
+		if a.From != "" { // whatever it was that ended it
 			fmt.Fprintf(out, "The same answers again: %s\n", again(a))
 		}
-		return exit(exitInterrupted)
-	}
-	if err != nil {
+		if errors.Is(err, tui.ErrUnwritten) {
+			return exit(exitInterrupted)
+		}
 		return err
 	}
 	fmt.Fprintf(out, "Wrote %s. Next, in this order:\n", a.File)

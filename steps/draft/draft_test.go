@@ -147,3 +147,23 @@ func FuzzDraft(f *testing.F) {
 		}
 	})
 }
+
+// What anybody can write into a crontab does not lead root out of the places
+// where programs of people's own are.
+func TestAJobLeadsNowhereElse(t *testing.T) {
+	for _, command := range []string{
+		"/usr/local/../../etc/shadow", "/opt/../etc/shadow", "/usr/local/bin/../../../etc/shadow -x", "/var/lib/../../etc/shadow", "'/opt/../etc/shadow'",
+	} {
+		old := &inspect.Host{Name: "old", Root: true, Jobs: []inspect.Job{{Kind: "cron", User: "eve", Where: "/var/spool/cron/crontabs/eve", When: "@daily", Command: command}}}
+		to := End{Name: "new"}
+		text := string(Plan(Wish{Old: End{Name: "old"}, New: &to, Move: []string{"cron crontab of eve"}}, old, &inspect.Host{Name: "new", Root: true}))
+		if !strings.Contains(text, "crontab of eve") {
+			t.Fatalf("the crontab is not moved:\n%s", text)
+		}
+		for line := range strings.Lines(text) {
+			if strings.Contains(line, "shadow") && !strings.Contains(line, "key:") {
+				t.Errorf("%s: %s", command, line)
+			}
+		}
+	}
+}

@@ -192,15 +192,20 @@ func (d *draft) moveTimer(it Item) {
 func (d *draft) bringCalled(command string) {
 	for i, w := range strings.Fields(command) {
 		w = strings.Trim(w, `"';`)
-		own := path.IsAbs(w) && (under(w) != "" || strings.HasPrefix(w, "/usr/local/"))
+		if !path.IsAbs(w) {
+			continue
+		}
+		// What anybody may write into their crontab says where root copies to:
+		// /usr/local/../../etc/shadow is not under /usr/local.
+		w = path.Clean(w)
 		switch dir := under(w); {
-		case !own:
+		case dir == "" && !strings.HasPrefix(w, "/usr/local/"):
 		case i > 0:
 			d.named = append(d.named, w)
-		case dir != "" && dir != path.Clean(w):
+		case dir != "" && dir != w:
 			d.bring(dir)
 		default:
-			d.bringFile(&d.prepare, path.Clean(w))
+			d.bringFile(&d.prepare, w)
 		}
 	}
 }

@@ -66,7 +66,8 @@ func (d *draft) moveCompose(it Item) {
 // home tells a directory that is not one application's own: somebody's home,
 // with keys in it, is not to be made like another one.
 func home(dir string) bool {
-	switch parent := path.Dir(path.Clean(dir)); parent {
+	dir = path.Clean(dir)
+	switch parent := path.Dir(dir); parent {
 	case "/", "/home":
 		return true
 	}

@@ -30,7 +30,7 @@ const (
 
 type approverFields struct {
 	Count        int    `yaml:"count" doc:"how many people must say go; one for each role when left out, at least 1"`
-	Distinct     string `yaml:"distinct" default:"login" enum:"login|key|name" doc:"what tells people apart: the login that they came by (two names under one login are one person); key: the SSH key of that login, where sshd exposes it (ExposeAuthInfo yes), else the login; name: the typed name alone, which anybody can type"`
+	Distinct     string `yaml:"distinct" default:"login" enum:"login|key|name" doc:"what tells people apart: the login that they came by (two names under one login are one person); key: the SSH key, of those who come by the login that drives the run and where sshd exposes it (ExposeAuthInfo yes), else the login; name: the typed name alone, which anybody can type"`
 	Roles        []Role `yaml:"roles" doc:"parts that are each spoken for by another person"`
 	SecondPerson bool   `yaml:"second_person" doc:"who cuts over must be another person than whoever began the run, answered it until prepare was done, or said go; alone it takes break-glass, with a reason"`
 }
