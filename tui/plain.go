@@ -47,7 +47,11 @@ func Plain(ctx context.Context, s run.Session, in io.Reader, out io.Writer, opts
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case errors.Is(err, io.EOF):
-			p.say("There is nobody to answer. The run waits; take it up again with: %s", o.Resume)
+			waits := "The run waits"
+			if p.sc.st.Soak.Countdown != nil {
+				waits = "The countdown goes on as long as belay does, and nobody is here to stop it"
+			}
+			p.say("There is nobody to answer. %s; take it up again with: %s", waits, o.Resume)
 			return ErrDetached
 		case err != nil:
 			return err
@@ -97,6 +101,10 @@ func (p *plainView) once(thing, what string) {
 func (p *plainView) look() {
 	p.sc.st, p.sc.live, p.sc.now = p.s.State(), p.s.Live(), p.o.Now()
 	sc := &p.sc
+	if shared, ok := p.s.(run.Shared); ok {
+		pen := shared.Pen()
+		sc.pen = &pen
+	}
 	sc.goingBack()
 	if sc.st.Stage != "" {
 		p.once("stage", "stage: "+string(sc.st.Stage))

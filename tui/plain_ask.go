@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -126,11 +127,24 @@ func (p *plainView) question(ctx context.Context, q journal.Question) error {
 		p.put("  %d  %s%s", i+1, o.Label, plainNeeds(o))
 	}
 	p.put("  ?  explain this question and what each answer does")
+	if only := p.sc.readOnly(); only != "" {
+		p.put("  p  take the pen, to answer. %s", strings.TrimSuffix(only, " p takes it."))
+	}
 	p.page = plainPage{p.sc.askPage(q), &q, numbers(q.Options)}
 	open := p.isOpen(q.ID)
 	text, err := p.read(ctx, "Number", false, open)
 	if err != nil {
 		return err
+	}
+	switch strings.TrimSpace(text) {
+	case "p":
+		if shared, ok := p.s.(run.Shared); ok {
+			return p.takePen(shared)
+		}
+	case "h": // the same letter as on the full screen
+		if i := slices.IndexFunc(q.Options, holds); i >= 0 {
+			text = strconv.Itoa(i + 1)
+		}
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil || n < 1 || n > len(q.Options) {
@@ -154,8 +168,27 @@ func (p *plainView) question(ctx context.Context, q journal.Question) error {
 	return nil
 }
 
+// takePen takes the pen; the question is put once more then.
+func (p *plainView) takePen(shared run.Shared) error {
+	if err := shared.TakePen(); err != nil {
+		p.put("The pen was not taken: %s", oneLine(err.Error()))
+		return nil
+	}
+	for end := time.Now().Add(2 * time.Second); !shared.Pen().Mine && time.Now().Before(end); {
+		time.Sleep(plainTick / 4)
+	}
+	p.say("you hold the pen")
+	return nil
+}
+
+// holds tells the option that stops a countdown: it only keeps things as they
+// are, and there is no time to lose.
+func holds(o journal.Option) bool { return o.Choice == "hold" }
+
 func plainNeeds(o journal.Option) string {
 	switch {
+	case holds(o):
+		return " (h does it at once)"
 	case o.Type != "":
 		return " (you have to type " + o.Type + ")"
 	case o.Needs != "":
@@ -215,7 +248,7 @@ func (p *plainView) fill(ctx context.Context, q journal.Question, o journal.Opti
 		p.put("%s", say)
 		return nil, nil
 	}
-	if o.Type == "" {
+	if o.Type == "" && !holds(o) {
 		text, err := p.read(ctx, "Type yes to send “"+o.Label+"”", false, open)
 		if err != nil {
 			return nil, err

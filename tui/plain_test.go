@@ -141,3 +141,33 @@ func TestPlainQuestionAnsweredElsewhere(t *testing.T) {
 	}
 	far.Close()
 }
+
+// TestPlainStopsACountdown: one letter and enter, by whoever holds the pen, and
+// who does not takes it first.
+func TestPlainStopsACountdown(t *testing.T) {
+	want := []journal.Answer{{Question: countdownMoment().st.Questions[0].ID, Choice: "hold", By: by("vish"), Time: noon}}
+	for _, typed := range []string{"h\n", "1\n"} {
+		f := closes(countdownMoment())
+		out, err := plainRun(t, f, typed)
+		want[0].By = f.answers[0].By
+		if diff := cmp.Diff(want, f.answers); err != nil || diff != "" {
+			t.Errorf("%q: %v, answers (-want +got):\n%s", typed, err, diff)
+		}
+		for _, text := range []string{"COUNTDOWN: belay rolls back by itself in about 50 s. Any answer", "1  stop the countdown, and decide by hand (h does it at once)"} {
+			if !strings.Contains(out, text) {
+				t.Errorf("not said: %q in\n%s", text, out)
+			}
+		}
+	}
+
+	shared := &sharedSession{fakeSession: closes(countdownMoment()), pen: run.Pen{By: journal.Author{Name: "Grace", From: "10.0.0.9"}, Since: noon, Screens: 2}}
+	out := &sheet{}
+	err := Plain(t.Context(), shared, strings.NewReader("p\nh\n"), out, Options{Now: func() time.Time { return noon }})
+	if err != nil || shared.taken != 1 || len(shared.answers) != 1 || shared.answers[0].Choice != "hold" || !strings.Contains(out.String(), "p  take the pen, to answer. You only read: Grace") {
+		t.Errorf("%v, taken %d times, answers %+v:\n%s", err, shared.taken, shared.answers, out)
+	}
+
+	if text, err := plainRun(t, countdownMoment(), ""); !errors.Is(err, ErrDetached) || strings.Contains(text, "The run waits") {
+		t.Errorf("%v:\n%s", err, text)
+	}
+}
