@@ -100,6 +100,16 @@ func TestProblems(t *testing.T) {
 		"soak": {head + "soak:\n  for: 1m\n  watch:\n  - http: {url: x, every: 1ms}\n  rollback_when: {for: 2m}\nwindow: {start: 2026-12-01T22:00, length: 0s}\n", []string{
 			"9:5: `every` is at least 10ms", `10:18: rollback_when has no limit; give error_rate or latency, or slower_than or more_errors to compare with the old server`, `10:24: longer than the whole soak, so it could never come true`,
 			`11:17: "start": "2026-12-01T22:00" is not a time with its zone, such as 2026-12-01T22:00Z or 2026-12-01T23:00+01:00`}},
+		"then": {head + "soak:\n  for: 1h\n  watch: [{http: {on: db, url: x}, title: A}]\n  rollback_when:\n" +
+			"  - {error_rate: 5%, for: 1m, then: atomatic}\n  - {error_rate: 5%, for: 1m, countdown: 5s}\n  - {error_rate: 5%, for: 1m, then: tell, way: b}\n" +
+			"  - {error_rate: 5%, for: 1m, then: automatic}\n  - {error_rate: 5%, for: 1m, then: automatic, countdown: 0s, way: grateful}\n  - {slower_than: 2x, for: 1m}\n  - {slower_than: 1x, more_errors: 2, for: 1m, of: B}\n" +
+			"rollback:\n  graceful: {loses: a}\n  hard: {loses: b}\n", []string{
+			`10:37: "then" must be one of propose, tell, automatic, not "atomatic"; did you mean "automatic"?`, "11:5: `countdown` and `way` belong to `then: automatic`", "12:5: `countdown` and `way` belong to `then: automatic`",
+			"13:5: nobody is there to choose a way back: `way` is one of graceful, hard", "14:59: nobody could stop it: `countdown` is at least 1s", `14:68: no way back is called "grateful"; did you mean "graceful"?`,
+			"15:5: no probe has `old`, so there is nothing to compare with", "16:5: no probe has `old`, so there is nothing to compare with", `16:19: "slower_than": "1x" is not so many times as much, such as 1.5x or 2x`,
+			`16:36: "more_errors": "2" is not a share between 0 and 100, such as 5%`, `16:52: no probe has the title "B"`}},
+		"old": {head + "prepare:\n- step: A\n  on: db\n  run: a\nsoak:\n  for: 1h\n  watch:\n  - {http: {on: db, url: x}, title: A, old: {on: nowhere}}\n  - {http: {on: db, url: x}, title: B, old: {ulr: y}}\n", []string{
+			`13:50: unknown host "nowhere"; hosts of this plan: chat, db`, `14:46: unknown key "ulr" in old of check "http"; did you mean "url"?`}},
 		"share": {head + "soak:\n  for: 1m\n  watch: [{http: x}]\n  rollback_when: {error_rate: 0.05, for: 1m}\n", []string{
 			`9:31: "error_rate": "0.05" is not a share between 0 and 100, such as 5%`}},
 		"each": {inPrepare + "- step: A\n  on: db\n  each: {port: [a]}\n  run: a\n- step: B ${{ d }}\n  on: db\n  each: {d: [{n: 1}, {n: 1}, [x]]}\n  run: ${{ d.m }}\n", []string{
