@@ -31,27 +31,28 @@ func redactJSON(data json.RawMessage, red *secret.Redactor) json.RawMessage {
 	if err := dec.Decode(&v); err != nil {
 		return json.RawMessage(`"` + secret.Mask + `"`)
 	}
-	out, err := json.Marshal(redactAny(v, red))
+	out, err := json.Marshal(mapStrings(v, red.String))
 	if err != nil {
 		return json.RawMessage(`"` + secret.Mask + `"`)
 	}
 	return out
 }
 
-func redactAny(v any, red *secret.Redactor) any {
+// mapStrings does f to every string of a document, keys too.
+func mapStrings(v any, f func(string) string) any {
 	switch v := v.(type) {
 	case string:
-		return red.String(v)
+		return f(v)
 	case json.Number:
 		return json.Number(v)
 	case []any:
 		for i := range v {
-			v[i] = redactAny(v[i], red)
+			v[i] = mapStrings(v[i], f)
 		}
 	case map[string]any:
 		clean := make(map[string]any, len(v))
 		for k, x := range v {
-			clean[red.String(k)] = redactAny(x, red)
+			clean[f(k)] = mapStrings(x, f)
 		}
 		return clean
 	}

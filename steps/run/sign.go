@@ -2,6 +2,7 @@ package run
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -223,13 +224,36 @@ func (s *Signing) call(c call) (push, error) {
 			return push{}, errors.New("the keeper does not answer; whether it took this is not known: look at the run before you say it again")
 		}
 		var p push
-		if err := json.Unmarshal(line, &p); err != nil {
-			return p, err
+		if err := json.Unmarshal(visible(line), &p); err != nil {
+			return p, errors.New("what answers there is no keeper of this version of belay; nothing was done")
 		}
 		if p.ID == c.ID {
 			return p, p.Err.err()
 		}
 	}
+}
+
+// visible takes out of the texts of a document what a terminal would obey: at a
+// door that anybody has made, anybody may answer.
+func visible(line []byte) []byte {
+	dec := json.NewDecoder(bytes.NewReader(line))
+	dec.UseNumber()
+	var v any
+	if dec.Decode(&v) != nil {
+		return nil
+	}
+	out, err := json.Marshal(mapStrings(v, func(s string) string {
+		return strings.Map(func(r rune) rune {
+			if r != '\n' && unseen(r) {
+				return -1
+			}
+			return r
+		}, s)
+	}))
+	if err != nil {
+		return nil
+	}
+	return out
 }
 
 // Door is a run that somebody may sign, by the socket of its keeper.

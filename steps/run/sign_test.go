@@ -158,3 +158,46 @@ func TestDoorsInTheNameOfOthersAreNotShown(t *testing.T) {
 		t.Errorf("doors: %+v", got)
 	}
 }
+
+// Anybody can make a door in /tmp: what answers there does not get at the
+// terminal of whoever looks.
+func TestAFalseKeeperDoesNotGetAtTheTerminal(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		in := bufio.NewReader(conn)
+		for i := uint64(1); ; i++ {
+			if _, err := in.ReadBytes('\n'); err != nil {
+				return
+			}
+			p := push{ID: i, Slip: &Slip{Run: "r\x1b]0;owned\x07", Status: "held\u202e", You: journal.Author{Login: "ada\x1b[2J"}, Gate: &journal.Question{ID: "q1", Text: "one\ntwo\x1b[2J"}}}
+			if i > 1 {
+				p = push{ID: i, Err: toWire(journal.Refuse("no\x1b[2J"))}
+			}
+			_, _ = conn.Write(encodeLine(p))
+		}
+	}()
+	s, err := OpenSigning(l.Addr().String(), journal.Author{Login: "ada"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	sl, err := s.Look()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sl.Run != "r]0;owned" || sl.Status != "held" || sl.You.Login != "ada[2J" || sl.Gate.Text != "one\ntwo[2J" {
+		t.Errorf("%q %q %q %q", sl.Run, sl.Status, sl.You.Login, sl.Gate.Text)
+	}
+	if err := s.Sign(journal.Answer{Choice: "go"}, sl.Seen); err == nil || strings.Contains(err.Error(), "\x1b") {
+		t.Errorf("refused by %v", err)
+	}
+}
