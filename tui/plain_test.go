@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -167,6 +168,11 @@ func TestPlainStopsACountdown(t *testing.T) {
 		t.Errorf("%v, taken %d times, answers %+v:\n%s", err, shared.taken, shared.answers, out)
 	}
 
+	f := countdownMoment()
+	slices.Reverse(f.plan.Soak.RollbackWhen) // a copy of its own
+	if said := (&scene{plan: f.plan, st: f.st, now: noon}).limits(12); len(said) != 1 || !strings.Contains(said[0].Value, "belay rolls back by itself") {
+		t.Errorf("where one limit has room: %+v", said)
+	}
 	if text, err := plainRun(t, countdownMoment(), ""); !errors.Is(err, ErrDetached) || strings.Contains(text, "The run waits") {
 		t.Errorf("%v:\n%s", err, text)
 	}

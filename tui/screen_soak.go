@@ -1,7 +1,9 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -239,7 +241,16 @@ func (sc *scene) limits(room int) []widget.Pair {
 		return nil
 	}
 	var out []widget.Pair
-	for _, t := range sc.plan.Soak.RollbackWhen {
+	all := slices.Clone(sc.plan.Soak.RollbackWhen)
+	byItself := func(t plan.Trigger) int {
+		if t.Then == plan.Automatic {
+			return 0
+		}
+		return 1
+	}
+	// What nobody is asked about must not be among those left out.
+	slices.SortStableFunc(all, func(a, b plan.Trigger) int { return cmp.Compare(byItself(a), byItself(b)) })
+	for _, t := range all {
 		said := ""
 		if t.ErrorRate > 0 {
 			said = "errors above " + percent(t.ErrorRate)

@@ -34,7 +34,8 @@ func (e *Engine) countdown(ctx context.Context, spec *plan.Soak, found judged, u
 	if t.Way != "" {
 		way = " (" + t.Way + ")"
 	}
-	q.Text += fmt.Sprintf("\nThe plan lets belay roll back by itself%s: it begins %s from now unless somebody answers. Any answer stops the countdown.", way, soak.Span(t.Countdown))
+	q.Text += fmt.Sprintf("\nThe plan lets belay roll back by itself%s: it begins at %s, after %s, unless somebody answers. Any answer stops the countdown.",
+		way, e.Now().Add(t.Countdown).Local().Format("15:04:05"), soak.Span(t.Countdown))
 	q.Options = append([]journal.Option{{Choice: choiceHold, Label: "stop the countdown, and decide by hand"}}, q.Options...)
 	q.ID = fmt.Sprintf("q%d", e.Log.State().Seq+1)
 	if err := e.openQuestion(&q); err != nil {
