@@ -3,6 +3,7 @@ package draft
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -99,6 +100,9 @@ func (i Item) jobSays() string {
 	return i.Name + ", " + n
 }
 
+// notOfName are characters that are kept out of the names of files.
+var notOfName = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
+
 // jobKey is how inspect.Diff names a job.
 func jobKey(j inspect.Job) string {
 	if j.Kind == "timer" {
@@ -137,11 +141,12 @@ func (d *draft) moveJob(f string) {
 }
 
 // moveCrontab moves the crontab of a user. It is kept in a file on both hosts;
-// what the new host had is kept, too, and put back by the way back.
+// what the new host had is kept, too, and put back by the way back. The files
+// are of this plan alone: what another migration has kept there is not put back.
 func (d *draft) moveCrontab(user, where string) {
 	from, to := d.Old.Name, d.New.Name
 	d.jobs = append(d.jobs, where)
-	kept := "/var/backups/crontab." + user + ".belay"
+	kept := "/var/backups/crontab." + user + "." + notOfName.ReplaceAllString(d.Called(), "-") + ".belay"
 	u, f := remote.Quote(user), remote.Quote(kept)
 	if slices.ContainsFunc(d.new.Jobs, func(j inspect.Job) bool {
 		return j.Kind == "cron" && j.User == user && !strings.HasPrefix(j.Where, "/etc/cron.d/") && j.Where != "/etc/crontab"
@@ -154,7 +159,7 @@ func (d *draft) moveCrontab(user, where string) {
 	d.stops.line("      script: %s", "umask 077; mkdir -p /var/backups && crontab -u "+u+" -l >"+f+".new && mv "+f+".new "+f+" && crontab -u "+u+" -r")
 	d.stops.line("      pending: %s", "! crontab -u "+u+" -l >/dev/null 2>&1 || echo "+remote.Quote("take the crontab of "+user+" away"))
 	d.stops.line("      verify: %s", "[ -s "+f+" ] && ! crontab -u "+u+" -l 2>/dev/null | grep -q .")
-	d.stops.line("      undo: %s", "[ ! -s "+f+" ] || crontab -u "+u+" "+f)
+	d.stops.line("      undo: %s", "[ ! -s "+f+" ] || { crontab -u "+u+" "+f+" && rm -f "+f+"; }")
 	d.cutover.line("  - step: %s", fmt.Sprintf("Copy the crontab of %s", user))
 	d.cutover.line("    on: %s", to)
 	d.cutover.line("    files.copy: {host: %s, from: %s, to: %s}", from, kept, kept)
@@ -162,7 +167,7 @@ func (d *draft) moveCrontab(user, where string) {
 	d.cutover.line("  - step: %s", fmt.Sprintf("Install the crontab of %s on %s", user, to))
 	d.cutover.line("    on: %s", to)
 	d.cutover.raw("    run:\n")
-	d.cutover.line("      script: %s", "umask 077; [ -e "+was+" ] || { crontab -u "+u+" -l >"+was+".new 2>/dev/null || :; mv "+was+".new "+was+"; }; crontab -u "+u+" "+f)
+	d.cutover.line("      script: %s", "umask 077; [ -e "+was+" ] || { if crontab -u "+u+" -l >/dev/null 2>&1; then crontab -u "+u+" -l; fi >"+was+".new && mv "+was+".new "+was+"; } && crontab -u "+u+" "+f)
 	d.cutover.line("      verify: %s", "[ \"$(crontab -u "+u+" -l)\" = \"$(cat "+f+")\" ]")
 	d.cutover.line("      undo: %s", "[ ! -e "+was+" ] || { if [ -s "+was+" ]; then crontab -u "+u+" "+was+"; else crontab -u "+u+" -r 2>/dev/null || :; fi; rm -f "+was+"; }")
 }
