@@ -276,8 +276,13 @@ func (c *dockerImage) unname(ctx context.Context, e Env, eng *docker.Engine, rec
 		}
 		return dockerForget(ctx, e, eng, rec.New)
 	}
-	if !there || rec.New == "" {
+	switch {
+	case rec.New == "":
 		return nil
+	case !there && rec.Had:
+		return nil
+	case !there: // it was loaded, and did not get its name any more
+		return dockerForget(ctx, e, eng, rec.New)
 	}
 	return dockerUntag(ctx, e, eng, c.Image, rec.Had)
 }

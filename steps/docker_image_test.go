@@ -171,6 +171,7 @@ func TestDockerImageShip(t *testing.T) {
 			}
 		})
 	})
+	t.Run("loaded, not named", func(t *testing.T) { dockerImageLoaded(t, b, far, from, id, state) })
 	t.Run("resume", func(t *testing.T) { dockerImageResume(t, b, from, step()) })
 	t.Run("shared layers", func(t *testing.T) { dockerImageShared(t, b, far, from) })
 	t.Run("somebody else", func(t *testing.T) {
@@ -185,6 +186,28 @@ func TestDockerImageShip(t *testing.T) {
 			t.Error("verify takes another image for ours")
 		}
 	})
+}
+
+// dockerImageLoaded: a step that broke off between load and name leaves no image
+// without a name behind; one that was here before stays.
+func dockerImageLoaded(t *testing.T, b *dockerBox, far *remotetest.Dockerd, from remote.Host, id string, state func() string) {
+	s := &dockerImage{Image: "ghcr.io/app/fresh:v1", Source: "ghcr.io/app/server:v2", From: from.Name, Pack: "auto"}
+	was := state()
+	for _, had := range []bool{false, true} {
+		out, err := exec.Command("sh", "-c", `docker -H "$1" save "$3" | docker -H "$2" load`, "sh", "unix://"+far.Sock, "unix://"+b.d.Sock, id).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		e := dockerEnv(b, from)
+		if err := e.Memory.Put(dockerImageKey, dockerImaged{New: id, Had: had}); err != nil {
+			t.Fatal(err)
+		}
+		e.undo(t, s)
+		if now := state(); had == (now == was) {
+			t.Errorf("had %v: after undo:\n%s\nbefore:\n%s", had, now, was)
+		}
+	}
+	b.d.Docker("rmi", id)
 }
 
 func dockerImageNeeds(t *testing.T, b *dockerBox, from remote.Host) {

@@ -149,7 +149,7 @@ unplace)
 		if [ "$(sum "$data" "$(maker "$1")")" = "$1" ]; then
 			mv "$data" "$new" || exit 1
 		else
-			[ ! -e "$after" ] || say "$after is there already"
+			[ ! -e "$after" ] || say "$after is there already, from a rollback before: move it away, and retry"
 			mv "$data" "$after" || exit 1
 			echo "kept $after"
 		fi
