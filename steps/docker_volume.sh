@@ -121,12 +121,9 @@ take)
 	;;
 sum) sum "$data" "$1" ;;
 sumnew)
-	# What came goes to the disk while it is read again. A sync of old knows no
-	# -f; one that does tells when the disk took something not.
-	case $(sync --help 2>&1) in
-	*-f*) sync -f "$new" ;;
-	*) sync ;;
-	esac &
+	# What came goes to the disk while it is read again. An error is real when
+	# sync knows -f at all.
+	{ sync -f "$new" 2>/dev/null || { ! sync -f / 2>/dev/null && sync; }; } &
 	sum "$new" "$1" || exit 1
 	wait "$!" || say "$new could not be written to the disk"
 	;;

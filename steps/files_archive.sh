@@ -81,7 +81,8 @@ sum=$(sha256sum <"$temp") || exit 1
 sum=${sum%% *}
 count=$(wc -l <"$temp.names")
 printf '%s  %s\n' "$sum" "${out##*/}" >"$temp.sum" || exit 1
-sync "$temp" 2>/dev/null || sync
+# An error is real when sync understands arguments at all.
+sync "$temp" 2>/dev/null || { ! sync / 2>/dev/null && sync; } || say "$temp could not be written to the disk"
 if [ -e "$out" ] && [ "$(stat -c %i:%Y:%s "$out")" = "$former" ]; then
 	mv "$out" "$aside" || exit 1
 	[ ! -e "$out.sha256" ] || mv "$out.sha256" "$aside.sha256" || exit 1

@@ -68,6 +68,44 @@ func TestFilesArchiveRoundTrip(t *testing.T) {
 }
 
 // TestFilesArchiveAgain: an archive of an earlier run is kept.
+// TestFilesUnsynced: what the disk did not take is not called done.
+func TestFilesUnsynced(t *testing.T) {
+	remotetest.Need(t, "dash", "bash", "zstd")
+	dir := t.TempDir()
+	fileWrite(t, dir+"/src/a", "content", 0o600)
+	run := func(shell, sync, script string, args ...string) (string, error) {
+		out, err := exec.Command(shell, append([]string{"-c", sync + "\n" + script, "belay"}, args...)...).CombinedOutput()
+		return string(out), err
+	}
+	const (
+		broken = `sync() { case $* in *part* | *stage*) echo "sync: Input/output error" >&2; return 1 ;; esac; }`
+		old    = `sync() { [ $# = 0 ]; }` // it knows no arguments
+	)
+	for _, shell := range []string{"dash", "bash"} {
+		archive := []string{dir + "/" + shell + ".tar.zst", dir + "/part", "zstd", dir + "/aside", "", "--", dir + "/src"}
+		if out, err := run(shell, broken, fileArchiveScript, archive...); err == nil || !strings.Contains(out, "could not be written to the disk") {
+			t.Errorf("%s: archive: %v: %s", shell, err, out)
+		}
+		if _, err := os.Stat(archive[0]); err == nil {
+			t.Error("an archive that is not on the disk has its name")
+		}
+		if out, err := run(shell, old, fileArchiveScript, archive...); err != nil {
+			t.Fatalf("%s: archive: %v: %s", shell, err, out)
+		}
+		sum, err := os.ReadFile(archive[0] + ".sha256")
+		if err != nil {
+			t.Fatal(err)
+		}
+		restore := []string{archive[0], "zstd", strings.Fields(string(sum))[0], dir + "/stage", dir + "/to", "1"}
+		if out, err := run(shell, broken, fileRestoreScript, restore...); err == nil || !strings.Contains(out, "could not be written to the disk") {
+			t.Errorf("%s: restore: %v: %s", shell, err, out)
+		}
+		if out, err := run(shell, old, fileRestoreScript, restore...); err != nil {
+			t.Errorf("%s: restore: %v: %s", shell, err, out)
+		}
+	}
+}
+
 func TestFilesArchiveAgain(t *testing.T) {
 	remotetest.Need(t, "dash")
 	dir := t.TempDir()

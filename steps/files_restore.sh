@@ -33,4 +33,5 @@ case $all in
 0") ;;
 *) say "the archive could not be unpacked whole" ;;
 esac
-sync "$4" 2>/dev/null || sync
+# What is in it, too. An error is real when sync knows -f at all.
+sync -f "$4" 2>/dev/null || { ! sync -f / 2>/dev/null && sync; } || say "$4 could not be written to the disk"

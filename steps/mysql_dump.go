@@ -69,7 +69,7 @@ if [ -e "$to" ] || [ -L "$to" ]; then echo "$to is there already: move it away, 
 dir=${to%/*}; if [ ! -d "${dir:-/}" ]; then echo "the directory $dir is not there: make it first, or name another file; nothing was dumped" >&2; exit 3; fi
 ` + mysqlPipe(dump, "{ "+mysqlSandbox+"; } | { "+mysqlPacker(d.packer())+`; } >"$to.partial"`) + d.whole(`"$to.partial"`) + `
 sum=$(sha256sum <"$to.partial") && printf '%s  %s\n' "${sum%% *}" "${to##*/}" >"$to.sha256.partial"
-sync "$to.partial" 2>/dev/null || sync
+sync "$to.partial" 2>/dev/null || { ! sync / 2>/dev/null && sync; } || { echo "$to.partial could not be written to the disk" >&2; exit 1; }
 mv -- "$to.sha256.partial" "$to.sha256" && mv -- "$to.partial" "$to"
 ls -l -- "$to"`}
 }
