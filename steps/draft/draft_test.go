@@ -192,7 +192,7 @@ func TestMigrationsKeepTheirCrontabsApart(t *testing.T) {
 func TestACrontabIsKeptBeforeItIsReplaced(t *testing.T) {
 	dir := t.TempDir()
 	// A crontab(1) of files: -l and -r fail without one, as cron's does.
-	fake := "#!/bin/sh\nf=" + dir + "/tab; shift 2\ncase $1 in -l) [ -e $f ] && cat $f;; -r) rm $f;; *) cp \"$1\" $f;; esac\n"
+	fake := "#!/bin/sh\nf=" + dir + "/tab; shift 2\ncase $1 in -l) [ -e $f ] && cat $f;; -r) rm $f;; *) [ ! -e $f.full ] && cp \"$1\" $f;; esac\n"
 	for name, text := range map[string]string{"crontab": fake, "tab": "theirs\n"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
@@ -228,6 +228,15 @@ func TestACrontabIsKeptBeforeItIsReplaced(t *testing.T) {
 		if err := sh("script"); err != nil || tab() != "ours\n" {
 			t.Fatalf("not replaced: %v, %q", err, tab())
 		}
+	}
+	if err := os.WriteFile(dir+"/tab.full", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := sh("undo"); err == nil || tab() != "ours\n" {
+		t.Fatalf("it cannot be put back, and the undo says that it was: %v, %q", err, tab())
+	}
+	if err := os.Remove(dir + "/tab.full"); err != nil {
+		t.Fatal(err)
 	}
 	if err := sh("undo"); err != nil || tab() != "theirs\n" {
 		t.Fatalf("not put back: %v, %q", err, tab())

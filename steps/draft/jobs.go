@@ -169,7 +169,7 @@ func (d *draft) moveCrontab(user, where string) {
 	d.cutover.raw("    run:\n")
 	d.cutover.line("      script: %s", "umask 077; [ -e "+was+" ] || { if crontab -u "+u+" -l >/dev/null 2>&1; then crontab -u "+u+" -l; fi >"+was+".new && mv "+was+".new "+was+"; } && crontab -u "+u+" "+f)
 	d.cutover.line("      verify: %s", "[ \"$(crontab -u "+u+" -l)\" = \"$(cat "+f+")\" ]")
-	d.cutover.line("      undo: %s", "[ ! -e "+was+" ] || { if [ -s "+was+" ]; then crontab -u "+u+" "+was+"; else crontab -u "+u+" -r 2>/dev/null || :; fi; rm -f "+was+"; }")
+	d.cutover.line("      undo: %s", "[ ! -e "+was+" ] || { if [ -s "+was+" ]; then crontab -u "+u+" "+was+"; else crontab -u "+u+" -r 2>/dev/null || :; fi && rm -f "+was+"; }")
 }
 
 // moveTimer copies a timer and what it starts while the old one still runs; the
