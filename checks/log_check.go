@@ -103,15 +103,21 @@ set -- $r
 [ "$1" -eq 0 ] || exit "$1"
 exit "$2"`
 
+// readable ends with an error where the login sees nothing of the system's
+// journal: journalctl itself shows such a login its own messages only, which may
+// be none, and succeeds.
+const readable = `[ -n "$(journalctl --system -q --no-pager -n 1 -o short)" ] || { echo "this login sees nothing of the system's journal" >&2; exit 1; }
+`
+
 // command prints the log of a unit or a container; since is seconds of the
 // host's clock, or empty.
 func (c *LogCheck) command(since string) string {
 	n := strconv.Itoa(c.lines())
 	switch {
 	case c.Unit != "" && since != "":
-		return "journalctl -q --no-pager -o cat --since " + remote.Quote("@"+since) + " -u " + remote.Quote(c.Unit)
+		return readable + "journalctl -q --no-pager -o cat --since " + remote.Quote("@"+since) + " -u " + remote.Quote(c.Unit)
 	case c.Unit != "":
-		return "journalctl -q --no-pager -o cat -n " + n + " -u " + remote.Quote(c.Unit)
+		return readable + "journalctl -q --no-pager -o cat -n " + n + " -u " + remote.Quote(c.Unit)
 	case c.Container != "":
 		arg := "--tail " + n
 		if since != "" {

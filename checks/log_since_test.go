@@ -59,6 +59,31 @@ func TestLogSince(t *testing.T) {
 	look(Block, "2 of 2 lines")
 }
 
+// TestUnitLogThatNobodyMayRead: journalctl shows nothing and succeeds; that is no
+// log without bad lines.
+func TestUnitLogThatNobodyMayRead(t *testing.T) {
+	dir := t.TempDir()
+	script := "#!/bin/sh\n[ -e " + dir + "/may ] || exit 0\ncase \" $* \" in *\" --system \"*) echo booted ;; *) echo well; echo panic ;; esac\n"
+	if err := os.WriteFile(filepath.Join(dir, "journalctl"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	for _, c := range []*LogCheck{{Unit: "api", Absent: "panic"}, {Unit: "api", Absent: "panic", Since: "cutover"}} {
+		c.On = []string{"a"}
+		_ = os.Remove(filepath.Join(dir, "may"))
+		for _, want := range []Level{Unknown, Block} {
+			w := World{Hosts: remote.Hosts{"a": remote.ReadOnly(remote.Local("a"))}, Memory: map[string]string{"a": "1700000000 0 0"}}
+			found, err := c.Assess(t.Context(), w)
+			if err != nil || len(found) != 1 || found[0].Level != want {
+				t.Errorf("since %q: %+v, %v; want %s", c.Since, found, err, want)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "may"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 func TestLoad(t *testing.T) {
 	w := World{Hosts: remote.Hosts{"a": remote.ReadOnly(remote.Local("a"))}}
 	found, err := (&LoadCheck{On: []string{"a"}, CPU: 10000, Memory: 1, Disk: 1, Path: "/"}).Assess(t.Context(), w)

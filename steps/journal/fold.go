@@ -227,7 +227,7 @@ func (s *State) applyGate(e Event) {
 // passSafe takes note of a decision to go on with the cutover.
 func (s *State) passSafe(question string, a Answer) {
 	for _, q := range s.Questions {
-		on := q.Kind == AskCutover && a.Choice == "go" || q.Kind == AskLastSafe && a.Choice == "on"
+		on := q.Kind == AskCutover && (a.Choice == "go" || a.Choice == "break-glass") || q.Kind == AskLastSafe && a.Choice == "on"
 		if q.ID == question && on && a.Time.After(s.PastSafe) {
 			s.PastSafe = a.Time
 		}
