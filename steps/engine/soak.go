@@ -95,6 +95,7 @@ func (e *Engine) propose(ctx context.Context, spec *plan.Soak, found judged, unt
 	q, left := e.soakQuestion(found, until), until.Sub(e.Now())
 	byItself := slices.ContainsFunc(spec.RollbackWhen, func(t plan.Trigger) bool { return t.Then == plan.Automatic })
 	if !byItself || left <= 0 || e.Log.State().Soak.Manual != nil {
+		q.Text += "\nNobody looks while this waits: what the probes say is from when it came up."
 		return e.decide(ctx, q)
 	}
 	w := e.watching(ctx, spec)
