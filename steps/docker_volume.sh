@@ -59,6 +59,9 @@ send() {
 	: >"$dir/since"
 	# The clock of file times goes by steps of up to 10 ms.
 	sleep 0.02 2>/dev/null || sleep 1
+	# On file systems that know whole seconds only (ext3, ext4 with inodes of 128
+	# bytes) a change is as old as the second that it is in.
+	[ -z "$2" ] || [ -n "$(find "$data" -maxdepth 1 -printf '%C@\n' 2>/dev/null | grep -v '\.0*$' | head -n 1)" ] || sleep 1
 	set -- "$1" "$2" --sparse --checkpoint=500 --checkpoint-action=echo=belay_%u
 	how=$1 by=$2
 	shift 2

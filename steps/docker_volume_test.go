@@ -361,6 +361,44 @@ func TestDockerVolumeSum(t *testing.T) {
 	}
 }
 
+// TestDockerVolumeWholeSeconds: on a file system that knows whole seconds only,
+// as those that were made long ago, a change right after the beginning is seen.
+func TestDockerVolumeWholeSeconds(t *testing.T) {
+	remotetest.Need(t, "b2sum")
+	dir, disk := t.TempDir(), t.TempDir()+"/disk"
+	made := exec.Command("sh", "-c", `truncate -s 32M "$2" && mkfs.ext4 -q -I 128 "$2" && mount -o loop "$2" "$1"`, "sh", dir, disk)
+	if out, err := made.CombinedOutput(); err != nil {
+		t.Skipf("no loop device can be mounted here: %v: %s", err, out)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	fileWrite(t, dir+"/a", "first", 0o600)
+	fileWrite(t, dir+"/last", filesRandom(3<<20), 0o600)
+	c := (&dockerVolume{}).verb("send", dir, "-", "none", "b2sum")
+	send := exec.Command(c.Argv[0], c.Argv[1:]...)
+	out, err := send.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	send.Stderr = &said
+	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // it has a whole second before it
+	if err := send.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(io.Discard, out, 64<<10); err != nil {
+		t.Fatal(err)
+	}
+	fileWrite(t, dir+"/a", "other", 0o600)
+	_, _ = io.Copy(io.Discard, out)
+	if err := send.Wait(); err != nil || !strings.Contains(said.String(), "belay-sum -\n") {
+		t.Errorf("%v: %s", err, said.String())
+	}
+}
+
 // TestDockerVolumeTake: an archive that was cut between two files is not taken
 // for a whole one, though tar sees nothing wrong with it.
 func TestDockerVolumeTake(t *testing.T) {
