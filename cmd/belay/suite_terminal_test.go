@@ -378,7 +378,7 @@ func TestScreenIsLeft(t *testing.T) {
 			if _, err := s.far.WriteString("q"); err != nil {
 				return err
 			}
-			k.until("the screen says what leaving means", func() bool { return s.shows("d  detach") })
+			k.until("the screen says what leaving means", func() bool { return s.shows("d    detach") })
 			_, err := s.far.WriteString("d")
 			return err
 		},
