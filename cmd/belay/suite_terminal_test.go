@@ -324,8 +324,10 @@ func TestTerminalIsTakenAway(t *testing.T) {
 			if k.ledger() != "began ended" {
 				t.Errorf("the ledger holds %q", k.ledger())
 			}
-			if !strings.Contains(k.journalText(), `"login":"eve"`) {
+			if text := k.journalText(); !strings.Contains(text, `"name":"Eve"`) {
 				t.Error("the journal does not say who answered")
+			} else if strings.Contains(text, `"login":"eve"`) {
+				t.Error("the journal believes the login that an answer claims, and not the kernel")
 			}
 		})
 	}
