@@ -107,7 +107,7 @@ func (s *mysqlSQL) Pending(ctx context.Context, e Env) ([]Change, error) {
 	}
 	whole := Change{Text: fmt.Sprintf("run %d statements", len(statements)), Cmd: text}
 	if s.PendingBy != "" {
-		lines, err := s.ask(ctx, e, s.PendingBy)
+		lines, err := s.ask(ctx, e, s.Database, s.PendingBy)
 		if err != nil {
 			return nil, fmt.Errorf("pending query: %w", err)
 		}
@@ -121,25 +121,6 @@ func (s *mysqlSQL) Pending(ctx context.Context, e Env) ([]Change, error) {
 		whole.Text = fmt.Sprintf("go on with statement %d of %d", t.Next+1, len(statements))
 	}
 	return []Change{whole}, nil
-}
-
-// ask runs a query in a read-only transaction and returns its first column.
-func (s *mysqlSQL) ask(ctx context.Context, e Env, query string) ([]string, error) {
-	srv, err := s.server(ctx, e)
-	if err != nil {
-		return nil, err
-	}
-	db, err := srv.OpenPlain(ctx, s.Database)
-	if err != nil {
-		return nil, err
-	}
-	defer db.Close()
-	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return nil, err
-	}
-	defer tx.Rollback()
-	return mysql.First(ctx, tx, strings.TrimRight(strings.TrimSpace(query), ";"))
 }
 
 // Apply runs the statements, or goes on where an earlier attempt stopped.
@@ -242,7 +223,7 @@ func (s *mysqlSQL) Verify(ctx context.Context, e Env) error {
 	if s.VerifyBy == "" {
 		return nil
 	}
-	lines, err := s.ask(ctx, e, s.VerifyBy)
+	lines, err := s.ask(ctx, e, s.Database, s.VerifyBy)
 	if err != nil {
 		return fmt.Errorf("verify query: %w", err)
 	}

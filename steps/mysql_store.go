@@ -2,7 +2,9 @@ package steps
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"strings"
 
 	"belay/steps/mysql"
 )
@@ -46,6 +48,26 @@ func (s mysqlStore) server(ctx context.Context, e Env) (mysql.Server, error) {
 		user = "root"
 	}
 	return mysql.Server{Host: h, Addr: outside, Inside: inside, User: user, Password: password, TLS: s.TLS, Trust: trust, CAFile: s.TLSCA, Container: s.Container}, nil
+}
+
+// ask runs a query in a read-only transaction and returns its first column.
+// Nothing is kept open.
+func (s mysqlStore) ask(ctx context.Context, e Env, database, query string) ([]string, error) {
+	srv, err := s.server(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	db, err := srv.OpenPlain(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback()
+	return mysql.First(ctx, tx, strings.TrimRight(strings.TrimSpace(query), ";"))
 }
 
 // mysqlNames refuses names of databases that cannot be.

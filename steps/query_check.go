@@ -2,7 +2,6 @@ package steps
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"math/big"
@@ -12,7 +11,6 @@ import (
 	"belay/checks"
 	"belay/remote"
 	"belay/remote/secret"
-	"belay/steps/mysql"
 	"belay/steps/postgres"
 )
 
@@ -233,20 +231,6 @@ func (c *mysqlQuery) Validate() error {
 // Assess asks once; nothing is kept open between two looks.
 func (c *mysqlQuery) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
 	return c.assess(ctx, w, c.CheckName(), c.Query, func(ctx context.Context, e Env) ([]string, error) {
-		srv, err := c.server(ctx, e)
-		if err != nil {
-			return nil, err
-		}
-		db, err := srv.OpenPlain(ctx, c.Database)
-		if err != nil {
-			return nil, err
-		}
-		defer db.Close()
-		tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-		if err != nil {
-			return nil, err
-		}
-		defer tx.Rollback()
-		return mysql.First(ctx, tx, strings.TrimRight(strings.TrimSpace(c.Query), ";"))
+		return c.ask(ctx, e, c.Database, c.Query)
 	})
 }
