@@ -37,6 +37,26 @@ func Find(program string) string {
 	return ""
 }
 
+// Newer returns the directory into which `.ci/newer` unpacked a server that is
+// newer than this system's, such as BELAY_MYSQL=/var/cache/belay/…: its
+// programs are in usr/bin, usr/sbin and usr/lib below it. Without it t is
+// skipped, or fails as in Need, unless the variable is "none": Debian's archive
+// could not give it.
+func Newer(t testing.TB, variable string) string {
+	t.Helper()
+	switch dir := os.Getenv(variable); {
+	case dir == "none":
+		t.Skipf("%s=none: Debian's archive could not give it today", variable)
+	case dir != "":
+		return dir
+	case os.Getenv("BELAY_TEST_ALL") == "1":
+		t.Fatalf("%s is not set, and BELAY_TEST_ALL=1 forbids to skip; `make test` sets it", variable)
+	default:
+		t.Skipf("needs %s (`make test` sets it, see .ci/newer)", variable)
+	}
+	return ""
+}
+
 // NeedMachine skips t unless this machine was given to the tests: root, and
 // BELAY_TEST_ALL=1 as `make test` and CI set it. It is for tests that make
 // accounts or change files under /etc.
