@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -159,36 +158,6 @@ func ParseOpens(v string) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
-}
-
-func askPeople() *typing {
-	return &typing{
-		question: question{
-			name: "who", title: always("Who must agree before the cutover?"),
-			more: always("So many people sign before anything is switched; each signs for themselves (belay attach). Who they are is for the readers of the plan."),
-			said: func(a *Answers) string {
-				text := plural(max(1, a.Approvers), "person")
-				if a.Approvers > 1 {
-					text = fmt.Sprintf("%d people", a.Approvers)
-				}
-				if a.Approve != "" {
-					text += ": " + a.Approve
-				}
-				return text
-			},
-		},
-		blanks: []blank{
-			{label: "How many", get: func(a *Answers) string { return strconv.Itoa(max(1, a.Approvers)) }, set: func(a *Answers, v string) (problem string) {
-				n, err := strconv.Atoi(v)
-				if err != nil || n < 1 || n > 20 {
-					return fmt.Sprintf("“%s” is no number from 1 to 20.", v)
-				}
-				a.Approvers = n
-				return ""
-			}},
-			{label: "Names, or roles", optional: true, get: func(a *Answers) string { return a.Approve }, set: func(a *Answers, v string) string { a.Approve = v; return "" }},
-		},
-	}
 }
 
 // PercentForm is a share that is not nothing, as a plan writes it: 5%, 0.5%.

@@ -153,9 +153,9 @@ func TestInterview(t *testing.T) {
 	r.write("soon").press("enter").shows("no length of time").press("ctrl+u").write("2h").press("enter")
 	r.shows("How will clients find", "(*) By a name").press("down", "enter").shows("When may it happen?")
 	r.write("2026-12-01T22:00Z").press("enter").write("90m").press("enter").shows("Who must agree")
-	r.press("ctrl+u").write("2").press("enter").write("Ada, Grace").press("enter").shows("How is it watched")
+	r.press("ctrl+u").write("dba: ada, owner").press("enter", "ctrl+u").write("yes").press("enter").shows("How is it watched")
 	r.press("ctrl+u").write("1h").press("enter", "enter", "enter").shows("Where does the plan go?", "old-to-new.yaml").press("ctrl+u").write(file).press("enter")
-	r.shows("Is this right?", "ada@old → new, looked at as root", "by the old address", "2 people: Ada, Grace", "for 1h; a rollback is proposed at 5% bad answers for 2m")
+	r.shows("Is this right?", "ada@old → new, looked at as root", "by the old address", "dba: ada, owner; and another person cuts over", "for 1h; a rollback is proposed at 5% bad answers for 2m")
 
 	// Any answer can be changed from here, and one comes back here.
 	r.press("up", "up", "up", "enter").shows("Who must agree").press("ctrl+u").write("3").press("enter", "enter").shows("Is this right?", "3 people")
@@ -271,7 +271,7 @@ func TestPlainInterview(t *testing.T) {
 	}
 	file := filepath.Join(t.TempDir(), "plan.yaml")
 	out, _, err := plain(Answers{File: file}, "", "nowhere", "", "ada@old.example.org", "new", "9", "1 2", "soon", "5m", "9", "2", "<", "2",
-		"never", "2026-12-01T22:00Z", "1h", "2", "Ada", "1h", "6%", "", "", "show", "write")
+		"never", "2026-12-01T22:00Z", "1h", "2", "perhaps", "no", "1h", "6%", "", "", "show", "write")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"golang.org/x/term"
 
 	"belay/checks/inspect"
-	"belay/remote"
 	"belay/steps/draft"
 	"belay/steps/plan"
 	"belay/steps/plan/shipped"
@@ -29,6 +27,7 @@ type initFlags struct {
 	tui.Answers
 	example string
 	window  string
+	people  string
 	show    driveFlags // of these plain, slow and theme
 }
 
@@ -54,8 +53,8 @@ With --example it writes a plan that is shipped with belay instead.`,
 	f.DurationVar(&o.Freeze, "freeze", 0, "how long people can be without it, such as 5m")
 	f.StringVar(&o.Clients, "clients", "dns", "how clients find the new host: `dns`, proxy (the old host hands connections on) or none")
 	f.StringVar(&o.window, "window", "", "when it may happen, such as `2026-12-01T22:00Z/1h`")
-	f.IntVar(&o.Approvers, "approvers", 1, "how many people must sign before the cutover")
-	f.StringVar(&o.Approve, "who", "", "`names` of those who sign, for the readers of the plan")
+	f.StringVar(&o.people, "approvers", "1", "`who` must sign before the cutover: how many people, or what they speak for, such as \"dba: ada grace, app owner\"")
+	f.BoolVar(&o.Second, "second-person", false, "who cuts over must be another than who began the run or signed")
 	f.DurationVar(&o.Soak, "soak", 15*time.Minute, "how long the new side is watched")
 	f.StringVar(&o.Errors, "errors", "5%", "`share` of bad answers at which a rollback is proposed")
 	f.DurationVar(&o.BadFor, "bad-for", 2*time.Minute, "for how long they have to be that bad")
@@ -81,8 +80,10 @@ func (o *initFlags) check() error {
 		return refuse("--clients is dns, proxy or none, not %q", o.Clients)
 	case !tui.PercentForm.MatchString(o.Errors):
 		return refuse("--errors is a share such as 5%%, not %q", o.Errors)
-	case o.Approvers < 1 || o.Approvers > 20:
-		return refuse("--approvers is from 1 to 20")
+	}
+	var problem string
+	if o.Approvers, o.Roles, problem = tui.ParsePeople(o.people); problem != "" {
+		return refuse("--approvers: %s", strings.TrimSuffix(problem, "."))
 	}
 	if o.window != "" {
 		opens, length, _ := strings.Cut(o.window, "/")
@@ -121,89 +122,6 @@ func (o initFlags) run(ctx context.Context, out io.Writer) error {
 		return nil
 	}
 	return o.interview(ctx, out)
-}
-
-// interview asks people, and says what comes next.
-func (o initFlags) interview(ctx context.Context, out io.Writer) error {
-	opts := tui.Options{Slow: o.show.slow, Theme: o.show.theme}
-	var a tui.Answers
-	var err error
-	if o.show.plain || os.Getenv("TERM") == "dumb" {
-		a, err = tui.PlainInterview(ctx, drafter{}, o.Answers, os.Stdin, out)
-	} else {
-		a, err = tui.Interview(ctx, drafter{}, o.Answers, opts)
-	}
-	if err != nil {
-		if errors.Is(err, tui.ErrUnwritten) {
-			fmt.Fprintln(out, "Nothing was written, and nothing was changed on any server.")
-		}
-		if a.From != "" { // whatever it was that ended it
-			fmt.Fprintf(out, "The same answers again: %s\n", again(a))
-		}
-		if errors.Is(err, tui.ErrUnwritten) {
-			return exit(exitInterrupted)
-		}
-		return err
-	}
-	fmt.Fprintf(out, "Wrote %s. Next, in this order:\n", a.File)
-	for _, n := range tui.NextSteps(remote.Quote(a.File)) {
-		fmt.Fprintf(out, "  %-50s  %s\n", n[0], n[1])
-	}
-	return nil
-}
-
-// again is the command that drafts the same plan without asking.
-func again(a tui.Answers) string {
-	words := []string{"belay", "init", "--from", a.From}
-	add := func(flag, value string, there bool) {
-		if there {
-			words = append(words, flag, value)
-		}
-	}
-	add("--to", a.To, a.To != "")
-	for _, key := range a.Move {
-		words = append(words, "--move", key)
-	}
-	add("--freeze", draft.Length(a.Freeze), a.Freeze > 0)
-	add("--clients", a.Clients, a.To != "" && a.Clients != "" && a.Clients != "dns")
-	add("--window", a.Opens.Format("2006-01-02T15:04Z07:00")+"/"+draft.Length(cmp.Or(a.Length, time.Hour)), !a.Opens.IsZero())
-	add("--approvers", fmt.Sprint(a.Approvers), a.Approvers > 1)
-	add("--who", a.Approve, a.Approve != "")
-	add("--soak", draft.Length(a.Soak), a.Soak > 0 && a.Soak != 15*time.Minute)
-	add("--errors", a.Errors, a.Errors != "" && a.Errors != "5%")
-	add("--bad-for", draft.Length(a.BadFor), a.BadFor > 0 && a.BadFor != 2*time.Minute)
-	add("--out", a.File, a.File != "")
-	if a.Sudo {
-		words = append(words, "--sudo")
-	}
-	return remote.Quote(words...)
-}
-
-// drafter is what the interview needs of the world.
-type drafter struct{}
-
-func (drafter) Look(ctx context.Context, a tui.Answers, by tui.Onlooker) (old, now *inspect.Host, err error) {
-	return lookAtEnds(ctx, a, by)
-}
-
-func (drafter) Write(file string, text []byte, replace bool) error {
-	if !replace {
-		return writeNew(file, text)
-	}
-	// Beside it first: what was there is not lost before the new one is whole.
-	f, err := os.CreateTemp(filepath.Dir(file), ".belay-init-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return nil
 }
 
 func listShipped(out io.Writer) {

@@ -91,15 +91,28 @@ func (d *draft) window() string {
 
 // approvers are who must sign before the cutover; one person needs no word.
 func (d *draft) approvers() string {
-	who := strings.Join(strings.Fields(d.Approve), " ")
-	if d.Approvers < 2 && who == "" {
-		return ""
+	n := max(1, d.Approvers, len(d.Roles))
+	if len(d.Roles) == 0 && !d.Second {
+		if n == 1 {
+			return ""
+		}
+		return fmt.Sprintf("approvers: %d\n", n)
 	}
 	var p page
-	if who != "" {
-		p.note("", "Who signs: "+who)
+	p.raw(fmt.Sprintf("approvers:   # each signs from a login of their own: belay attach, or belay sign RUN\n  count: %d\n", n))
+	if len(d.Roles) > 0 {
+		p.raw("  roles:\n")
 	}
-	p.raw(fmt.Sprintf("approvers: %d\n", max(1, d.Approvers)))
+	for _, r := range d.Roles {
+		who := ""
+		if len(r.Who) > 0 {
+			who = ", who: " + quotes(r.Who)
+		}
+		p.line("    - {role: %s%s}", r.Name, raw(who))
+	}
+	if d.Second {
+		p.raw("  second_person: true   # who cuts over is another than who began, answered before, or signed\n")
+	}
 	return p.String()
 }
 

@@ -121,6 +121,38 @@ func TestMoveOnlyTheAdvised(t *testing.T) {
 	golden(t, "some.yaml", Plan(w, oldHost(), newHost()))
 }
 
+// Who signs is drafted in the shortest form that says it, and is read back as
+// it was meant.
+func TestApprovers(t *testing.T) {
+	for _, tc := range []struct {
+		w    Wish
+		want string
+	}{
+		{Wish{}, ""},
+		{Wish{Approvers: 2}, "approvers: 2\n"},
+		{Wish{Roles: []Role{{"dba", []string{"ada", "7"}}, {"app: owner # 1", nil}}}, "    - {role: dba, who: [ada, \"7\"]}\n"},
+		{Wish{Approvers: 3, Roles: []Role{{"dba", nil}}, Second: true}, "  count: 3\n"},
+		{Wish{Second: true}, "  second_person: true"},
+	} {
+		tc.w.Old, tc.w.New = End{Name: "old"}, &End{Name: "new"}
+		text := Plan(tc.w, oldHost(), newHost())
+		if !strings.Contains(string(text), tc.want) || tc.want == "" && strings.Contains(string(text), "approvers") {
+			t.Errorf("%+v:\n%s", tc.w, text)
+		}
+		p, err := plan.Load("a.yaml", text, plan.All())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := plan.Approvers{Count: max(1, tc.w.Approvers, len(tc.w.Roles)), Distinct: "login", SecondPerson: tc.w.Second}
+		for _, r := range tc.w.Roles {
+			want.Roles = append(want.Roles, plan.Role{Name: r.Name, Who: r.Who})
+		}
+		if d := cmp.Diff(want, p.Approvers); d != "" {
+			t.Error(d)
+		}
+	}
+}
+
 func TestInPlace(t *testing.T) {
 	old := oldHost()
 	old.Programs = append(old.Programs, &inspect.Program{Kind: inspect.KindUnit, Name: "mariadb@two.service", Databases: []inspect.Database{{Kind: "mariadb", Port: 3307}}})

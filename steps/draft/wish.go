@@ -25,11 +25,19 @@ type Wish struct {
 
 	Opens     time.Time     // of the maintenance window; zero: none yet
 	Length    time.Duration // of the window
-	Approvers int           // how many people must sign; 0: one
-	Approve   string        // who they are, for the readers of the plan
+	Approvers int           // how many people must sign; 0: one, or one for each role
+	Roles     []Role        // what some of them speak for
+	Second    bool          // who cuts over must be another than who began or signed
 	Soak      time.Duration // how long the new side is watched; 0: 15 minutes
 	Errors    string        // what of them is too much, such as "5%"; "": that
 	BadFor    time.Duration // and for how long; 0: 2 minutes
+}
+
+// Role is what one of those who sign speaks for, and who may: logins; anybody
+// when there are none.
+type Role struct {
+	Name string
+	Who  []string
 }
 
 // EndOf is how a plan names and reaches a host that was typed as USER@HOST or

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"belay/checks/inspect"
+	"belay/remote"
+	"belay/steps/draft"
+	"belay/tui"
+)
+
+// interview asks people, and says what comes next.
+func (o initFlags) interview(ctx context.Context, out io.Writer) error {
+	opts := tui.Options{Slow: o.show.slow, Theme: o.show.theme}
+	var a tui.Answers
+	var err error
+	if o.show.plain || os.Getenv("TERM") == "dumb" {
+		a, err = tui.PlainInterview(ctx, drafter{}, o.Answers, os.Stdin, out)
+	} else {
+		a, err = tui.Interview(ctx, drafter{}, o.Answers, opts)
+	}
+	if err != nil {
+		if errors.Is(err, tui.ErrUnwritten) {
+			fmt.Fprintln(out, "Nothing was written, and nothing was changed on any server.")
+		}
+		if a.From != "" { // whatever it was that ended it
+			fmt.Fprintf(out, "The same answers again: %s\n", again(a))
+		}
+		if errors.Is(err, tui.ErrUnwritten) {
+			return exit(exitInterrupted)
+		}
+		return err
+	}
+	fmt.Fprintf(out, "Wrote %s. Next, in this order:\n", a.File)
+	for _, n := range tui.NextSteps(remote.Quote(a.File)) {
+		fmt.Fprintf(out, "  %-50s  %s\n", n[0], n[1])
+	}
+	return nil
+}
+
+// again is the command that drafts the same plan without asking.
+func again(a tui.Answers) string {
+	words := []string{"belay", "init", "--from", a.From}
+	add := func(flag, value string, there bool) {
+		if there {
+			words = append(words, flag, value)
+		}
+	}
+	add("--to", a.To, a.To != "")
+	for _, key := range a.Move {
+		words = append(words, "--move", key)
+	}
+	add("--freeze", draft.Length(a.Freeze), a.Freeze > 0)
+	add("--clients", a.Clients, a.To != "" && a.Clients != "" && a.Clients != "dns")
+	add("--window", a.Opens.Format("2006-01-02T15:04Z07:00")+"/"+draft.Length(cmp.Or(a.Length, time.Hour)), !a.Opens.IsZero())
+	add("--approvers", tui.PeopleText(a.Approvers, a.Roles), a.Approvers > 1 || len(a.Roles) > 0)
+	add("--soak", draft.Length(a.Soak), a.Soak > 0 && a.Soak != 15*time.Minute)
+	add("--errors", a.Errors, a.Errors != "" && a.Errors != "5%")
+	add("--bad-for", draft.Length(a.BadFor), a.BadFor > 0 && a.BadFor != 2*time.Minute)
+	add("--out", a.File, a.File != "")
+	if a.Second {
+		words = append(words, "--second-person")
+	}
+	if a.Sudo {
+		words = append(words, "--sudo")
+	}
+	return remote.Quote(words...)
+}
+
+// drafter is what the interview needs of the world.
+type drafter struct{}
+
+func (drafter) Look(ctx context.Context, a tui.Answers, by tui.Onlooker) (old, now *inspect.Host, err error) {
+	return lookAtEnds(ctx, a, by)
+}
+
+func (drafter) Write(file string, text []byte, replace bool) error {
+	if !replace {
+		return writeNew(file, text)
+	}
+	// Beside it first: what was there is not lost before the new one is whole.
+	f, err := os.CreateTemp(filepath.Dir(file), ".belay-init-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
