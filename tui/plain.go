@@ -219,6 +219,11 @@ func (p *plainView) soak() {
 	if sc.st.Stage != journal.Soak || sc.st.Soak.Begun.IsZero() {
 		return
 	}
+	for _, t := range sc.st.Soak.Turns {
+		if t.How != journal.TurnEnd && sc.question(journal.AskSoak) != nil {
+			p.once("turn "+t.Time.String(), "soak, while you are asked: "+TurnWords(t))
+		}
+	}
 	text, _ := sc.verdict()
 	word, _, _ := strings.Cut(text, ":")
 	if p.seen["soak"] != word {

@@ -20,6 +20,9 @@ func (a *ask) story(sc *scene, w int) []string {
 	if ways := sc.offeredWays(a.q); a.q.Kind == journal.AskRollback && len(ways) > 0 {
 		out = append(append(out, sc.wayLines(ways, w, short)...), "")
 	}
+	if now := sc.standing(); a.q.Kind == journal.AskSoak && len(now) > 0 {
+		out = append(append(out, widget.Pairs(sc.th, now, w)...), "")
+	}
 	switch a.q.Kind {
 	case journal.AskRollback, journal.AskSoak, journal.AskClose:
 		if lost := sc.lossLines(w, short); len(lost) > 0 {

@@ -7,6 +7,7 @@ import (
 
 	"belay/steps/journal"
 	"belay/steps/plan"
+	"belay/tui"
 )
 
 // eventLine says an event in one line; "" when it is not worth one.
@@ -58,6 +59,11 @@ func eventLine(p *plan.Plan, e journal.Event) string {
 		return "   verdict " + e.Key + ": " + first
 	case journal.Counting:
 		return countLine(e)
+	case journal.Turned:
+		if e.Key == journal.TurnEnd {
+			return ""
+		}
+		return "   soak    " + tui.TurnWords(journal.Turn{Time: e.Time, How: e.Key, Why: first})
 	case journal.RunEnded:
 		return "run ended: " + e.Key
 	case journal.Noted:

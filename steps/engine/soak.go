@@ -1,12 +1,9 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"belay/steps/journal"
@@ -87,55 +84,6 @@ func (e *Engine) judgement(ctx context.Context, spec *plan.Soak, found judged, u
 		}
 	}
 	return e.propose(ctx, spec, found, until)
-}
-
-// propose has a person decide. While the soak lasts belay looks on: a limit that
-// rolls back by itself is not held up by a question that nobody answers.
-func (e *Engine) propose(ctx context.Context, spec *plan.Soak, found judged, until time.Time) (journal.Answer, error) {
-	q, left := e.soakQuestion(found, until), until.Sub(e.Now())
-	byItself := slices.ContainsFunc(spec.RollbackWhen, func(t plan.Trigger) bool { return t.Then == plan.Automatic })
-	if !byItself || left <= 0 || e.Log.State().Soak.Manual != nil {
-		q.Text += "\nNobody looks while this waits: what the probes say is from when it came up."
-		return e.decide(ctx, q)
-	}
-	w := e.watching(ctx, spec)
-	defer w.stop()
-	asking, end := context.WithCancelCause(e.halts.ctx())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := w.lookOut(asking, min(left, spec.For)); err != nil {
-			end(err)
-		}
-	})
-	a, err := e.askWithin(asking, q)
-	end(nil)
-	wg.Wait()
-	switch {
-	case err == nil:
-		return a, e.decided(q, a)
-	case e.halts.cause() == nil && errors.Is(err, errByItself):
-		return a, errors.Join(err, e.withdrawKind(journal.AskSoak, errByItself.Error()))
-	}
-	return a, err
-}
-
-// lookOut looks on for so long; errByItself: a limit that rolls back by itself
-// is passed.
-func (w *watching) lookOut(ctx context.Context, left time.Duration) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for time.Since(w.begun) < left {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		_, ok := w.byItself()
-		if err := w.record(); err != nil || ok {
-			return cmp.Or(err, errByItself)
-		}
-	}
-	return nil
 }
 
 func (e *Engine) soakQuestion(found judged, until time.Time) journal.Question {

@@ -23,6 +23,7 @@ import (
 type server struct {
 	*httptest.Server
 	dead  atomic.Bool
+	half  atomic.Bool // every second answer is bad
 	slow  atomic.Int64 // ns
 	asked atomic.Int64
 }
@@ -33,7 +34,7 @@ func newServer(t *testing.T) *server {
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		s.asked.Add(1)
 		time.Sleep(time.Duration(s.slow.Load()))
-		if s.dead.Load() {
+		if n := s.asked.Load(); s.dead.Load() || s.half.Load() && n%2 == 0 {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	}))

@@ -55,6 +55,7 @@ const (
 	Baselined Type = "baselined"  // Tally of probe Key on the old server, before the cutover
 	Marked    Type = "marked"     // what probe Key remembers: map[string]string
 	Counting  Type = "countdown"  // Countdown; how it goes in Key
+	Turned    Type = "turned"     // Turn, while a verdict waits for an answer: how in Key, in words in Err
 
 	RollbackBegun Type = "rollback-begun" // Answer; the way back in Key, where the plan has several
 	Losing        Type = "losses"         // Losses: what going back would lose of Step's stores

@@ -64,7 +64,7 @@ func (s *State) Apply(e Event) {
 		}
 	case Asked, Answered, Evidence, Signed, Voided:
 		s.applyGate(e)
-	case SoakBegun, Probed, Verdict, Baselined, Marked, Counting:
+	case SoakBegun, Probed, Verdict, Baselined, Marked, Counting, Turned:
 		s.applySoak(e)
 	default:
 		s.applyStep(e)

@@ -62,6 +62,27 @@ const (
 	CountInterrupted = "interrupted" // belay ended meanwhile
 )
 
+// Turn is the Data of Turned: belay looks on while a verdict waits for a person,
+// and what it sees may become better or worse.
+type Turn struct {
+	Time time.Time `json:"-"` // of the event
+	How  string    `json:"-"` // its Key
+	Why  string    `json:"-"` // in words
+	// Bad is for how long a limit was passed in all since this watch began, as
+	// far as belay looked on.
+	Bad time.Duration `json:"bad"`
+}
+
+// How it turns: the Key of Turned. Without any, a limit is passed as it was at
+// the verdict.
+const (
+	TurnWell  = "well"      // no limit is passed at the moment of asking
+	TurnBack  = "recovered" // back within the limits
+	TurnAgain = "bad again"
+	TurnWorse = "worse"
+	TurnEnd   = "answered" // the question is: what it came to
+)
+
 // SoakState is how the watch is going.
 type SoakState struct {
 	Begun   time.Time
@@ -72,6 +93,7 @@ type SoakState struct {
 	Looks   map[string][]Look // by probe, oldest first; of the newest SoakBegun on
 	Verdict string            // "", healthy, degraded, inconclusive
 	Why     string
+	Turns   []Turn // since the verdict
 
 	Baseline  map[string]Tally  // by probe: what the old server was like before the cutover
 	BaseLooks map[string][]Look // what Baseline is made of
@@ -97,7 +119,7 @@ func (s *State) applySoak(e Event) {
 		if k.Begun.IsZero() {
 			k.Begun = e.Time
 		}
-		k.Since, k.Until, k.Verdict, k.Why, k.Watched = e.Time, d.Until, "", "", 0
+		k.Since, k.Until, k.Verdict, k.Why, k.Watched, k.Turns = e.Time, d.Until, "", "", 0, nil
 		clear(k.Probes)
 		clear(k.Looks)
 	case Probed:
@@ -119,7 +141,11 @@ func (s *State) applySoak(e Event) {
 			k.Memory[e.Key] = m
 		}
 	case Verdict:
-		k.Verdict, k.Why = e.Key, e.Err
+		k.Verdict, k.Why, k.Turns = e.Key, e.Err, nil
+	case Turned:
+		t := Turn{Time: e.Time, How: e.Key, Why: e.Err}
+		_ = json.Unmarshal(e.Data, &t)
+		k.Turns = append(slices.Clip(k.Turns), t)
 	case Counting:
 		k.Countdown = nil
 		if e.Key == CountRecovered || e.Key == CountInterrupted {

@@ -90,7 +90,7 @@ func (b *builder) event(i int, e journal.Event) {
 		b.lose()
 	case journal.Asked, journal.Answered, journal.Accepted, journal.Evidence, journal.Signed:
 		b.gateEvent(i, e)
-	case journal.SoakBegun, journal.Probed, journal.Verdict, journal.Baselined, journal.Counting:
+	case journal.SoakBegun, journal.Probed, journal.Verdict, journal.Baselined, journal.Counting, journal.Turned:
 		b.soakEvent(i, e)
 	case journal.StepStarted, journal.StepPassed, journal.StepFailed, journal.StepSkipped, journal.StepUnknown,
 		journal.HostDone, journal.UndoStarted, journal.UndoDone, journal.UndoFailed:

@@ -18,7 +18,7 @@ func (b *builder) soakEvent(i int, e journal.Event) {
 		var t journal.Tally
 		_ = json.Unmarshal(e.Data, &t)
 		t.Looks = nil
-		w := b.watching(i)
+		w := b.seeing(i)
 		w.Probes = probeIn(w.Probes, Probe{ID: e.Key, Tally: t})
 	case journal.Baselined:
 		var t journal.Tally
@@ -27,6 +27,13 @@ func (b *builder) soakEvent(i int, e journal.Event) {
 		b.r.Baseline = probeIn(b.r.Baseline, Probe{ID: e.Key, Tally: t})
 	case journal.Counting:
 		b.counting(i, e)
+	case journal.Turned:
+		if n := len(b.r.Soak); n > 0 {
+			var t journal.Turn
+			_ = json.Unmarshal(e.Data, &t)
+			w := &b.r.Soak[n-1]
+			w.Turns = append(w.Turns, Turn{b.clock.time[i], e.Key, e.Err, t.Bad})
+		}
 	case journal.Verdict:
 		w := b.watching(i)
 		w.Verdict, w.Why, w.Span = e.Key, e.Err, b.clock.span(b.soakBegun, i)
@@ -74,6 +81,16 @@ func (b *builder) stopsCount(i int, e journal.Event) {
 		return
 	}
 	b.endCount(i, Countdown{Ended: "stopped", By: a.By, Choice: a.Choice})
+}
+
+// seeing is the watch that a look belongs to: after the verdict belay looks on
+// while somebody is asked about it.
+func (b *builder) seeing(i int) *Watch {
+	asked := slices.ContainsFunc(b.r.Questions, func(q Question) bool { return q.Kind == journal.AskSoak && q.Open })
+	if n := len(b.r.Soak); n > 0 && asked {
+		return &b.r.Soak[n-1]
+	}
+	return b.watching(i)
 }
 
 // watching is the watch that goes on. An engine that takes a soak up again

@@ -43,6 +43,7 @@ var pages = template.Must(template.New("report").Funcs(template.FuncMap{
 	"diff":     diffLines,
 	"again":    func(s Step, i int) bool { return i > 0 && same(s.Attempts[i-1].Changes, s.Attempts[i].Changes) },
 	"span":     soak.Span,
+	"turn":     func(t Turn) string { return plain(t.words()) },
 	"measure": func(p Probe, v float64) string {
 		if text := p.figure(v); text == "-" || p.Unit != "" {
 			return plain(text)

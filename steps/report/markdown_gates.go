@@ -224,6 +224,9 @@ func (w Watch) draw(p *page) {
 		p.line("Verdict: **%s**.", inline(w.Verdict))
 	}
 	p.quote("", w.Why)
+	for _, t := range w.Turns {
+		p.line("- %s: %s.", moment(t.Time), inline(t.words()))
+	}
 	drawProbes(p, w.Probes)
 }
 

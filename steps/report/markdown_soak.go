@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 
+	"belay/steps/journal"
 	"belay/steps/soak"
 )
 
@@ -39,6 +40,23 @@ func (c Countdown) words() string {
 		return text + fmt.Sprintf(" **Stopped** by %s after %s, with the answer %s.", inline(who(c.By)), c.Span.took(), inline(c.Choice))
 	}
 	return text + fmt.Sprintf(" It ended after %s: **%s**.", c.Span.took(), inline(c.Ended))
+}
+
+// words tell how it turned while somebody was asked.
+func (t Turn) words() string {
+	after := "after a limit had been passed for " + soak.Span(t.Bad) + " in all"
+	if t.Bad == 0 {
+		after = "no limit had been passed"
+	}
+	text := map[string]string{
+		journal.TurnWell: "asked while no limit was passed, " + after, journal.TurnBack: "back within the limits, " + after + "; the question stayed",
+		journal.TurnAgain: "over a limit again, " + after, journal.TurnWorse: "worse, " + after,
+		journal.TurnEnd: "the question ended, " + after,
+	}[t.How]
+	if t.Why == "" && t.How == journal.TurnEnd {
+		text += ", and none at that moment"
+	}
+	return joined(cmp.Or(text, t.How), t.Why)
 }
 
 func drawProbes(p *page, probes []Probe) {

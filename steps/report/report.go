@@ -251,6 +251,15 @@ type Watch struct {
 	Probes  []Probe   `json:"probes"`
 	Verdict string    `json:"verdict,omitempty"` // healthy, degraded, inconclusive; "": none yet
 	Why     string    `json:"why,omitempty"`
+	Turns   []Turn    `json:"turns,omitempty"` // while somebody was asked what to make of it
+}
+
+// Turn is how a watch went on while a person was asked.
+type Turn struct {
+	Time time.Time     `json:"time"`
+	How  string        `json:"how"` // recovered, worse, …; answered: what it came to
+	Why  string        `json:"why,omitempty"`
+	Bad  time.Duration `json:"bad"` // ns for which a limit was passed in all
 }
 
 // Probe is what one probe saw.

@@ -56,12 +56,14 @@ type state struct {
 	since  int64 // ms: the first guilty look of this excursion
 	worst  int64 // ms: the newest guilty look
 	left   int64 // ms: when the last excursion ended
-	hits   int   // guilty looks of this excursion
-	seen   int   // relevant looks of it, up to the last guilty one
-	tail   int   // relevant looks since then: all good
-	times  int   // excursions
-	broken bool  // over for the whole of For, now
-	ever   bool  // broken at any time
+	well   int64 // ms: the first good look since the newest guilty one
+	out    []Stretch
+	hits   int  // guilty looks of this excursion
+	seen   int  // relevant looks of it, up to the last guilty one
+	tail   int  // relevant looks since then: all good
+	times  int  // excursions
+	broken bool // over for the whole of For, now
+	ever   bool // broken at any time
 }
 
 const (
@@ -97,10 +99,14 @@ func (s *state) on(l journal.Look, guilty bool) {
 		s.seen += s.tail + 1
 		s.tail = 0
 	} else {
+		if s.tail == 0 {
+			s.well = l.At
+		}
 		s.tail++
 	}
 	if math.Pow(1-s.likely(), float64(s.tail)) < chance {
 		s.over, s.broken, s.left = false, false, l.At
+		s.out = append(s.out, Stretch{s.since, s.well})
 		return
 	}
 	// Good looks at the end are what a recovery begins with: only a guilty one
@@ -164,6 +170,9 @@ func (s *state) off(l journal.Look, guilty bool) {
 			}
 			s.hits, s.seen, s.tail = s.hits+1, s.seen+s.tail+1, 0
 		case begun:
+			if s.tail == 0 {
+				s.well = w.At
+			}
 			s.tail++
 		}
 	}

@@ -13,13 +13,17 @@ type Series struct {
 	good, bad, unknown int
 	last               int64
 	rules              []*state
+	plain              *state // what is ill where no limit says so: it failed more often than not
 }
 
 // New begins a series.
 func New(rules []Rule) *Series {
-	s := &Series{}
+	s := &Series{plain: &state{Rule: Rule{For: 10 * time.Minute, Share: 0.5, Says: "no limit was given"}}}
 	for _, r := range rules {
 		s.rules = append(s.rules, &state{Rule: r})
+		if !r.Tell && r.Above == 0 && r.Lacks == "" {
+			s.plain = nil
+		}
 	}
 	return s
 }
@@ -37,6 +41,9 @@ func (s *Series) Add(l journal.Look) {
 	}
 	for _, r := range s.rules {
 		r.add(l)
+	}
+	if s.plain != nil {
+		s.plain.add(l)
 	}
 }
 
