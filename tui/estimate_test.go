@@ -30,6 +30,13 @@ func TestEstimatesAreShown(t *testing.T) {
 			t.Errorf("%q is not on the screen:\n%s", want, got)
 		}
 	}
+	// Whoever has no runs of the plan counts on what the run itself began with.
+	far := cutoverMoment()
+	far.st.Estimates = o.Estimates.Document()
+	r := drive(t, far, 100, 30, Options{})
+	if got := ansi.Strip(r.m.View().Content); !strings.Contains(got, "~3:09 or more, a guess: 1 of 3 steps not measured") {
+		t.Errorf("on another machine:\n%s", got)
+	}
 	f := failedMoment()
 	f.plan.Window.Start = f.plan.Window.Start.Add(-25 * time.Minute)
 	if got := shown(f); !strings.Contains(got, "too late to turn back") {

@@ -18,6 +18,14 @@ type foreseen struct {
 	by    map[journal.Stage]estimate.Forecast
 }
 
+// learn takes over the estimates that the run began with: they may have been
+// learned on another machine.
+func (sc *scene) learn() {
+	if e, ok := estimate.Recorded(sc.st); ok && !sc.learned {
+		sc.opt.Estimates, sc.learned = e, true
+	}
+}
+
 // forecast is how a stage goes on from now.
 func (sc *scene) forecast(stage journal.Stage) estimate.Forecast {
 	f := &sc.fore

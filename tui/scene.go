@@ -13,23 +13,24 @@ import (
 
 // scene is all that a screen draws from: one moment of the run.
 type scene struct {
-	th     widget.Theme
-	plan   *plan.Plan
-	steps  []*plan.Step             // of the plan, in order; then those of the way back that is taken
-	shown  *plan.Way                // whose steps are among them; nil: none
-	lanes  map[string]string        // by step: the mark of its lane
-	hostW  int                      // cells for the hosts of a step
-	counts map[journal.Stage][2]int // steps done, steps there are
-	timeW  int                      // cells for how long a step took, or a word instead
-	titleW int                      // cells that the longest title of a step needs
-	st     *journal.State
-	live   run.Live
-	pen    *run.Pen // who may answer; nil where there is only this screen
-	now    time.Time
-	dir    string
-	fore   foreseen
-	name   string // typed by whoever sits here; "" until the first signature
-	opt    Options
+	th      widget.Theme
+	plan    *plan.Plan
+	steps   []*plan.Step             // of the plan, in order; then those of the way back that is taken
+	shown   *plan.Way                // whose steps are among them; nil: none
+	lanes   map[string]string        // by step: the mark of its lane
+	hostW   int                      // cells for the hosts of a step
+	counts  map[journal.Stage][2]int // steps done, steps there are
+	timeW   int                      // cells for how long a step took, or a word instead
+	titleW  int                      // cells that the longest title of a step needs
+	st      *journal.State
+	live    run.Live
+	pen     *run.Pen // who may answer; nil where there is only this screen
+	now     time.Time
+	dir     string
+	fore    foreseen
+	learned bool   // the estimates are those of the journal
+	name    string // typed by whoever sits here; "" until the first signature
+	opt     Options
 }
 
 // point is where the hardware cursor goes, so that screen readers and

@@ -196,7 +196,7 @@ func TurnWords(t journal.Turn) string {
 // standing says how it is now, while somebody is asked what to make of the
 // soak; none otherwise.
 func (sc *scene) standing() []widget.Pair {
-	if sc.question(journal.AskSoak) == nil || sc.live.Ended {
+	if sc.question(journal.AskSoak) == nil || sc.live.Ended || sc.st.Soak.Countdown != nil {
 		return nil
 	}
 	now := widget.Pair{Label: "now", Value: "no limit is passed at this moment", Role: widget.Dim, Max: 3}

@@ -95,6 +95,7 @@ func (sc *scene) offeredWays(q journal.Question) []*plan.Way {
 // goingBack enters the steps of the way that was chosen among those that are
 // shown, once it was.
 func (sc *scene) goingBack() {
+	sc.learn()
 	if w := sc.plan.Way(sc.st.Way); w != nil && sc.shown != w {
 		sc.shown = w
 		sc.steps = append(sc.plan.Steps(), w.Steps()...)

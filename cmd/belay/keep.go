@@ -110,8 +110,8 @@ func meaning(s run.Spec, r *run.Run, f driveFlags) run.Spec {
 	s.Hold = &hold.Record{Run: r.ID(), Plan: r.Plan().Name, Login: s.Author.Login, From: s.Author.From, Bastion: bastion, Why: f.why}
 	s.BreakLock, s.Way = f.breakLock, f.way
 	s.Practice = f.why == rehearse || f.why != "rollback" && r.State().Run == "" && markedRehearsal(r.Dir())
-	est, p := estimates(r.Plan(), r.Dir()), r.Plan()
-	s.Copies = est.Copies()
+	est, p := estimatesOf(r.Plan(), r.Dir(), r.State()), r.Plan()
+	s.Copies, s.Estimates = est.Copies(), est.Document()
 	s.LastSafe = func(st *journal.State) time.Time {
 		if m := est.LastSafe(p, st); !m.Guess {
 			return m.At

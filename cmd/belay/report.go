@@ -87,15 +87,18 @@ func tell(w io.Writer, format string, p *plan.Plan, rec record, events []journal
 	return err
 }
 
-// expected is what the runs that were begun before this one tell of how long
-// its steps take; what was never measured is a guess, where the plan has one.
+// expected is what the run itself counted on, or else what the runs that were
+// begun before it tell of how long its steps take; what was never measured is a guess, where the plan has one.
 func expected(p *plan.Plan, rec record, events []journal.Event) *report.Expected {
 	st := journal.NewState()
 	for _, e := range events {
 		st.Apply(e)
 	}
-	past := slices.DeleteFunc(pastRuns(p, rec.dir), func(s *journal.State) bool { return !s.Begun.Before(st.Begun) })
-	e := estimate.From(p, past[:min(len(past), 20)])
+	e, recorded := estimate.Recorded(st)
+	if !recorded {
+		past := slices.DeleteFunc(pastRuns(p, rec.dir), func(s *journal.State) bool { return !s.Begun.Before(st.Begun) })
+		e = estimate.From(p, past[:min(len(past), 20)])
+	}
 	x := &report.Expected{Steps: map[string]report.Estimate{}, Back: map[string]report.Estimate{}, Stage: map[journal.Stage]report.Estimate{}}
 	for _, s := range p.Steps() {
 		x.Steps[s.ID], x.Back[s.ID] = forward(e, s, st), took(e.Back[s.ID])

@@ -313,7 +313,7 @@ func show(ctx context.Context, r *run.Run, said *answers, f driveFlags) (*journa
 // screen shows a run to a person.
 func screen(ctx context.Context, s run.Session, f driveFlags, resume, detach string) error {
 	o := tui.Options{Author: author(), Slow: f.slow, Theme: f.theme, Guide: f.guide, Resume: resume, Detach: detach}
-	o.Estimates = estimates(s.Plan(), s.Dir())
+	o.Estimates = estimatesOf(s.Plan(), s.Dir(), s.State())
 	if f.plain {
 		return tui.Plain(ctx, s, os.Stdin, os.Stdout, o)
 	}
@@ -325,6 +325,15 @@ func screen(ctx context.Context, s run.Session, f driveFlags, resume, detach str
 func estimates(p *plan.Plan, but string) estimate.Estimates {
 	past := pastRuns(p, but)
 	return estimate.From(p, past[:min(len(past), 20)])
+}
+
+// estimatesOf are those that a run began with, wherever that was; else what is
+// known here.
+func estimatesOf(p *plan.Plan, dir string, s *journal.State) estimate.Estimates {
+	if e, ok := estimate.Recorded(s); ok {
+		return e
+	}
+	return estimates(p, dir)
 }
 
 // left tells whether somebody left a screen while the run goes on.

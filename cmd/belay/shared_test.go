@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,6 +62,16 @@ func TestAnotherBastionTakesOver(t *testing.T) {
 	code, out := belay(t, dir, at("a"), "run", "plan.yaml", "--headless", "--journal", "postgres://x:hunter2@127.0.0.1/belay")
 	if code != exitBadPlan || !strings.Contains(out, "~/.pgpass") || strings.Contains(out, "hunter2") {
 		t.Fatalf("a password in the URL: %d\n%s", code, out)
+	}
+
+	// The first bastion has done this before, and nobody else knows of it.
+	write(t, filepath.Join(w, "go"), "")
+	if code, out := belay(t, dir, append(at("a"), "BELAY_JOURNAL="), "run", "plan.yaml", "--headless", "--answers", "answers.yaml"); code != exitClosed {
+		t.Fatalf("the run before: %d\n%s", code, out)
+	}
+	write(t, filepath.Join(w, "ledger"), "")
+	if err := os.Remove(filepath.Join(w, "go")); err != nil {
+		t.Fatal(err)
 	}
 
 	first := exec.Command(program(t), "run", "plan.yaml", "--headless", "--answers", "answers.yaml")
@@ -128,6 +139,13 @@ func TestAnotherBastionTakesOver(t *testing.T) {
 	}
 	if code, out = belay(t, dir, at("c"), "report"); code != 0 || !strings.Contains(out, "Three") {
 		t.Errorf("report: %d\n%s", code, out)
+	}
+	// What the first one knew of how long things take is in the journal.
+	var told struct {
+		Steps []struct{ Expected struct{ Runs int } }
+	}
+	if code, out = belay(t, dir, at("c"), "report", "--format", "json"); code != 0 || json.Unmarshal([]byte(out), &told) != nil || len(told.Steps) != 3 || told.Steps[2].Expected.Runs != 1 {
+		t.Errorf("what a third bastion expected: %d, %+v", code, told)
 	}
 	if _, err := c.Exec(t.Context(), `update belay.event set line = replace(line, 'step-passed', 'step-failed') where seq = (select min(seq) from belay.event where line like '%step-passed%')`); err != nil {
 		t.Fatal(err)

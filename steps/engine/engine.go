@@ -73,9 +73,11 @@ type Engine struct {
 	// nil: nobody ever knows.
 	LastSafe func(*journal.State) time.Time
 	// Copies are the ids of steps whose size the assessment looks at.
-	Copies  []string
-	Looking func(bool) // an assessment begins or ends
-	Now     func() time.Time
+	Copies []string
+	// Estimates, as a document, are recorded where the journal has none yet.
+	Estimates json.RawMessage
+	Looking   func(bool) // an assessment begins or ends
+	Now       func() time.Time
 	// Judging gathers facts and judges them; tests put their own findings here.
 	Judging func(context.Context, []checks.Check) []checks.Finding
 
@@ -201,7 +203,7 @@ func (e *Engine) open() error {
 		if err := e.append(journal.Event{Type: journal.RunOpened}, opened); err != nil {
 			return err
 		}
-		return e.locate()
+		return errors.Join(e.estimated(), e.locate())
 	} else if s.PlanHash != e.Plan.Hash {
 		return fmt.Errorf("run %s was opened with another plan (hash %.12s, this one has %.12s); nothing was done: resume with the plan of the run directory",
 			s.Run, s.PlanHash, e.Plan.Hash)
@@ -209,7 +211,16 @@ func (e *Engine) open() error {
 	if err := e.append(journal.Event{Type: journal.RunResumed}, e.Author); err != nil {
 		return err
 	}
-	return e.locate()
+	return errors.Join(e.estimated(), e.locate())
+}
+
+// estimated records once how long the steps are expected to take, so that
+// whoever reads this journal, wherever, counts on the same.
+func (e *Engine) estimated() error {
+	if len(e.Estimates) == 0 || e.Log.State().Estimates != nil {
+		return nil
+	}
+	return e.Log.Append(journal.Event{Type: journal.Estimated, Data: e.Estimates})
 }
 
 // locate records where the hosts are, when that is not what is on record: what

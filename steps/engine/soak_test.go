@@ -23,7 +23,7 @@ import (
 type server struct {
 	*httptest.Server
 	dead  atomic.Bool
-	half  atomic.Bool // every second answer is bad
+	half  atomic.Bool  // every second answer is bad
 	slow  atomic.Int64 // ns
 	asked atomic.Int64
 }

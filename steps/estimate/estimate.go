@@ -21,9 +21,9 @@ import (
 
 // Estimates are what earlier runs of a plan tell.
 type Estimates struct {
-	Runs    int // that had anything to tell
-	Forward map[string]Took
-	Back    map[string]Took
+	Runs    int             `json:"runs"` // that had anything to tell
+	Forward map[string]Took `json:"forward"`
+	Back    map[string]Took `json:"back"`
 }
 
 // Total is how long several steps take together, those of lanes side by side.

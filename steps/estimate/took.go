@@ -9,15 +9,16 @@ import (
 
 // Took is how long one thing took in earlier runs.
 type Took struct {
-	Runs          int // 0: never measured
-	Median, Worst time.Duration
-	Moved         []Sample // of the runs that said how much they moved, least first
+	Runs   int           `json:"runs"` // 0: never measured
+	Median time.Duration `json:"median"`
+	Worst  time.Duration `json:"worst"`
+	Moved  []Sample      `json:"moved,omitempty"` // of the runs that said how much they moved, least first
 }
 
 // Sample is one measurement.
 type Sample struct {
-	Took time.Duration
-	Size journal.Size
+	Took time.Duration `json:"took"`
+	Size journal.Size  `json:"size"`
 }
 
 func sum(all []Sample) Took {

@@ -30,6 +30,7 @@ const (
 	StageDone    Type = "stage-done"    // Stage in Key
 	Assessed     Type = "assessed"      // []Finding
 	Accepted     Type = "accepted"      // a warning in Key; Answer
+	Estimated    Type = "estimated"     // what the run expects its steps to take; a document of steps/estimate
 	Sized        Type = "sized"         // map[string]Size: what steps would move here, by step
 
 	StepStarted Type = "step-started" // Started

@@ -45,6 +45,8 @@ func (s *State) Apply(e Event) {
 	case Accepted:
 		s.Accepted[e.Key] = answerOf(e)
 		s.prepared(s.Accepted[e.Key].By)
+	case Estimated:
+		s.Estimates = e.Data
 	case Sized:
 		_ = json.Unmarshal(e.Data, &s.Sizes) // adds to what is known
 	case Located:

@@ -20,6 +20,7 @@ type State struct {
 	Findings   []Finding
 	AssessedAt time.Time
 	Accepted   map[string]Answer // by finding id
+	Estimates  json.RawMessage   // how long steps will take, as the run began with; see steps/estimate. nil: not recorded
 	Sizes      map[string]Size   // by step: what it would move here, as the assessment saw
 
 	Steps map[string]*StepState // by step id; a step not named here is pending

@@ -99,7 +99,7 @@ func (b *builder) event(i int, e journal.Event) {
 		}
 	case journal.Remembered:
 		b.remembered(e)
-	case journal.StageDone, journal.Losing, journal.Marked:
+	case journal.StageDone, journal.Losing, journal.Marked, journal.Estimated, journal.Sized, journal.Located, journal.Voided:
 		// The fold has it.
 	}
 }

@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -131,6 +132,8 @@ type Spec struct {
 	LastSafe func(*journal.State) time.Time // see engine.Engine
 	Copies   []string                       // steps whose size the assessment looks at
 
+	Estimates json.RawMessage // see estimate.Estimates.Document; nil: none are recorded
+
 	GoingBack func(*journal.State) string // how long a rollback takes from there; nil: nobody knows
 }
 
@@ -140,7 +143,7 @@ func (r *Run) Engine(s Spec) *engine.Engine {
 		Run: r.ID(), Version: s.Version, Dir: s.Dir, Plan: r.plan, Log: redacting{r.journal, r.red},
 		Hosts: s.Hosts, Operator: r, Author: s.Author, Secret: s.Secret,
 		Hold: s.Hold, BreakLock: s.BreakLock, Way: s.Way, Practice: s.Practice, Rehearsed: s.Rehearsed, Unrehearsed: s.Unrehearsed,
-		LastSafe: s.LastSafe, Copies: s.Copies,
+		LastSafe: s.LastSafe, Copies: s.Copies, Estimates: s.Estimates,
 		GoingBack: s.GoingBack, Output: r.output, Tail: r.logTail, Say: r.say,
 		Looking: func(on bool) { r.mu.Lock(); r.live.Assessing = on; r.mu.Unlock() },
 	}
