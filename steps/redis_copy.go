@@ -110,6 +110,9 @@ func (r *redisCopy) state(ctx context.Context, e Env) (*redisPair, redisMine, bo
 	if err == nil {
 		err = redisRoom(p.a, p.b)
 	}
+	if err == nil {
+		err = redisFields(ctx, p)
+	}
 	if err != nil {
 		p.close()
 		return nil, mine, found, err
@@ -125,6 +128,19 @@ func redisRoom(a, b redis.Info) error {
 			remote.FormatBytes(b.MaxMemory), b.Policy, remote.FormatBytes(a.Used))
 	}
 	return nil
+}
+
+// redisFields refuses a target that would keep for ever what shall expire.
+func redisFields(ctx context.Context, p *redisPair) error {
+	n := p.a.Fields()
+	if n == 0 {
+		return nil
+	}
+	ok, err := p.to.Has(ctx, "HPEXPIREAT")
+	if err == nil && !ok {
+		err = fmt.Errorf("%d hashes of the source have fields that expire, which %s (%s) does not know (Valkey since 9.0, Redis since 7.4): choose a newer target, or take the expiry away (HPERSIST); nothing was changed", n, p.to.Server, p.b)
+	}
+	return err
 }
 
 // how chooses the way, and says why where it is not the first choice.

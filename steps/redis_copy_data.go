@@ -154,7 +154,7 @@ func redisScan(ctx context.Context, e Env, p *redisPair, mine *redisMine) (int64
 			return 0, err
 		}
 		if err := p.from.CopyFunctions(ctx, p.to); err != nil {
-			return 0, fmt.Errorf("functions: %w", err)
+			return 0, fmt.Errorf("functions: %w; no key was copied, the source was not changed", err)
 		}
 	}
 	for _, db := range p.a.DBs() {

@@ -81,9 +81,18 @@ func (r *redisCopy) users(ctx context.Context, p *redisPair, x *redisExtras) err
 		k := slices.IndexFunc(now, func(o redis.User) bool { return o.Name == u.Name })
 		switch {
 		case k < 0 && r.Users == "copy":
+			lacks, err := p.to.Lacks(ctx, p.b, u)
+			if err == nil && len(lacks) > 0 {
+				err = fmt.Errorf("user %s has rules that %s (%s) does not know: %s; make that user on the target yourself, without them; nothing was changed", u.Name, p.to.Server, p.b, strings.Join(lacks, " "))
+			}
+			if err != nil {
+				return err
+			}
 			x.make = append(x.make, u)
 		case k < 0:
 			x.notes = append(x.notes, fmt.Sprintf("user %s is missing on the target", u.Name))
+		case !u.Same(now[k]) && u.Told() == now[k].Told():
+			x.notes = append(x.notes, fmt.Sprintf("user %s has other passwords on the target; belay does not change users that are there", u.Name))
 		case !u.Same(now[k]):
 			x.notes = append(x.notes, fmt.Sprintf("user %s is another on the target: there %s, on the source %s; belay does not change users that are there", u.Name, now[k].Told(), u.Told()))
 		}

@@ -29,10 +29,14 @@ type redisLab struct {
 
 func newRedisLab(t *testing.T, old, now []string) *redisLab {
 	t.Helper()
-	l := &redisLab{
-		old: remotetest.StartRedis(t, remotetest.RedisOptions{Password: "oldpw", Settings: old}),
-		now: remotetest.StartRedis(t, remotetest.RedisOptions{Password: "newpw", Settings: now}),
-	}
+	return newRedisLabOf(t, remotetest.RedisOptions{Settings: old}, remotetest.RedisOptions{Settings: now})
+}
+
+// newRedisLabOf is for servers of other versions than the system's.
+func newRedisLabOf(t *testing.T, old, now remotetest.RedisOptions) *redisLab {
+	t.Helper()
+	old.Password, now.Password = "oldpw", "newpw"
+	l := &redisLab{old: remotetest.StartRedis(t, old), now: remotetest.StartRedis(t, now)}
 	l.e, l.log = runEnv(remote.Local("chat"))
 	l.e.Secret = func(_ context.Context, name string) (secret.Value, error) { return secret.New(name), nil }
 	l.ends = redisEnds{
@@ -79,7 +83,26 @@ redis.call('SELECT', '3') redis.call('RPUSH', 'list', 'a', 'b') return 1`, "0", 
 }
 
 func TestRedisReplication(t *testing.T) {
-	l := newRedisLab(t, []string{"user app on >pw ~* &* +@all", "maxmemory 200mb", "maxmemory-policy allkeys-lru"}, nil)
+	for name, now := range redisTargets {
+		t.Run(name, func(t *testing.T) {
+			testRedisReplication(t, newRedisLabOf(t, remotetest.RedisOptions{Settings: []string{
+				"user app on >pw ~* &* +@all", "maxmemory 200mb", "maxmemory-policy allkeys-lru"}}, now(t)))
+		})
+	}
+}
+
+// redisTargets are servers to which a Redis 7.0 moves by replication.
+var redisTargets = map[string]func(t *testing.T) remotetest.RedisOptions{
+	"Redis":  func(*testing.T) remotetest.RedisOptions { return remotetest.RedisOptions{} },
+	"Valkey": valkey,
+}
+
+// valkey are the options of one that is newer than the system's Redis.
+func valkey(t *testing.T) remotetest.RedisOptions {
+	return remotetest.RedisOptions{Programs: remotetest.Newer(t, "BELAY_VALKEY"), Settings: []string{"enable-debug-command local"}}
+}
+
+func testRedisReplication(t *testing.T, l *redisLab) {
 	redisFill(t, l.old, 5000)
 	users := l.now.Do("ACL", "LIST")
 	c, s := l.copy(), l.change()
@@ -173,42 +196,77 @@ func TestRedisComesBackWithAll(t *testing.T) {
 		"follow":   func(s *redisSwitch) { s.Old = "follow" },
 		"failover": func(s *redisSwitch) { s.By = "failover" },
 	} {
-		t.Run(name, func(t *testing.T) {
-			l := newRedisLab(t, nil, nil)
-			redisFill(t, l.old, 100)
-			c, s, m := l.copy(), l.change(), MapMemory{}
-			set(s)
-			redisDone(t, l.e, c)
-			redisDone(t, l.with(m), s)
-			l.now.Do("SET", "written since", "1")
-			if _, err := l.old.Try("SET", "lost", "1"); err == nil || !strings.HasPrefix(err.Error(), "READONLY") {
-				t.Errorf("%v", err)
-			}
-			until(t, "the source follows", func() bool {
-				got, err := l.old.Try("GET", "written since")
-				return err == nil && got[0] == "1"
-			})
-			if err := s.Undo(t.Context(), l.with(m)); err != nil {
-				t.Fatal(err)
-			}
-			l.old.Do("SET", "back", l.old.Do("GET", "written since")[0])
-			until(t, "the target follows again", func() bool {
-				got, err := l.now.Try("GET", "back")
-				return err == nil && got[0] == "1"
-			})
-			for _, r := range []*remotetest.Redis{l.old, l.now} {
-				if got := r.Do("CONFIG", "GET", "min-replicas-to-write"); got[1] != "0" {
-					t.Errorf("%q", got)
-				}
-			}
-			if err := c.Undo(t.Context(), l.e); err != nil {
-				t.Fatal(err)
-			}
-			if got := l.now.Do("DBSIZE"); got[0] != "0" {
-				t.Errorf("%s keys after undo", got)
-			}
-		})
+		for to, now := range redisTargets {
+			t.Run(name+" "+to, func(t *testing.T) { testRedisComesBack(t, newRedisLabOf(t, remotetest.RedisOptions{}, now(t)), set) })
+		}
 	}
+}
+
+func testRedisComesBack(t *testing.T, l *redisLab, set func(*redisSwitch)) {
+	redisFill(t, l.old, 100)
+	c, s, m := l.copy(), l.change(), MapMemory{}
+	set(s)
+	redisDone(t, l.e, c)
+	redisDone(t, l.with(m), s)
+	l.now.Do("SET", "written since", "1")
+	if _, err := l.old.Try("SET", "lost", "1"); err == nil || !strings.HasPrefix(err.Error(), "READONLY") {
+		t.Errorf("%v", err)
+	}
+	until(t, "the source follows", func() bool {
+		got, err := l.old.Try("GET", "written since")
+		return err == nil && got[0] == "1"
+	})
+	if err := s.Undo(t.Context(), l.with(m)); err != nil {
+		t.Fatal(err)
+	}
+	l.old.Do("SET", "back", l.old.Do("GET", "written since")[0])
+	until(t, "the target follows again", func() bool {
+		got, err := l.now.Try("GET", "back")
+		return err == nil && got[0] == "1"
+	})
+	for _, r := range []*remotetest.Redis{l.old, l.now} {
+		if got := r.Do("CONFIG", "GET", "min-replicas-to-write"); got[1] != "0" {
+			t.Errorf("%q", got)
+		}
+		if got := r.Do("CONFIG", "GET", "repl-diskless-load"); got[1] != "disabled" {
+			t.Errorf("%q", got)
+		}
+	}
+	if err := c.Undo(t.Context(), l.e); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.now.Do("DBSIZE"); got[0] != "0" {
+		t.Errorf("%s keys after undo", got)
+	}
+}
+
+// TestRedisBackByOlder: a source that cannot read what the target writes out
+// is told of beforehand, and keeps its data where it must take a full copy.
+func TestRedisBackByOlder(t *testing.T) {
+	l := newRedisLabOf(t, remotetest.RedisOptions{}, valkey(t))
+	redisFill(t, l.old, 100)
+	c, s, m := l.copy(), l.change(), MapMemory{}
+	s.Old = "follow"
+	found := checks.Judge(t.Context(), checks.World{Hosts: l.e.Hosts, Secret: l.e.Secret}, s.Needs("chat"))
+	if len(found) != 1 || found[0].Level != checks.Warn || !strings.Contains(found[0].Text, "the source (redis 7.") || !strings.Contains(found[0].Text, "does not read what the target (valkey 8.") {
+		t.Errorf("%+v", found)
+	}
+	redisDone(t, l.e, c)
+	redisDone(t, l.with(m), s)
+	l.now.Do("DEBUG", "CHANGE-REPL-ID") // as if it had been away for too long
+	l.now.Do("CLIENT", "KILL", "TYPE", "replica")
+	until(t, "the source has tried a full copy", func() bool { return strings.Contains(l.old.Log(), "handle RDB format version") })
+	if got := l.old.Do("DBSIZE"); got[0] != "102" {
+		t.Errorf("the source has %s keys left", got)
+	}
+	if err := s.Undo(t.Context(), l.with(m)); err == nil || !strings.Contains(err.Error(), "it missed too much, and a full copy of valkey 8.") {
+		t.Errorf("%v", err)
+	}
+	l.old.Do("REPLICAOF", "NO", "ONE")
+	if err := s.Undo(t.Context(), l.with(m)); err != nil {
+		t.Fatal(err)
+	}
+	l.old.Do("SET", "back", "1")
 }
 
 func until(t *testing.T, what string, so func() bool) {
@@ -281,12 +339,21 @@ func TestRedisRefuses(t *testing.T) {
 }
 
 func TestRedisScan(t *testing.T) {
-	// A source as providers have it: nobody may follow, and no settings are told.
-	l := newRedisLab(t, []string{"rename-command PSYNC \"\"", "rename-command SYNC \"\""}, nil)
+	t.Run("of a provider", func(t *testing.T) { // nobody may follow, and no settings are told
+		testRedisScan(t, newRedisLab(t, []string{"rename-command PSYNC \"\"", "rename-command SYNC \"\""}, nil), "the source does not let belay's user call PSYNC")
+	})
+	t.Run("of a newer server", func(t *testing.T) {
+		l := newRedisLabOf(t, valkey(t), remotetest.RedisOptions{})
+		testRedisScan(t, l, "redis 7.0.15 does not read what valkey 8.")
+	})
+}
+
+func testRedisScan(t *testing.T, l *redisLab, why string) {
+	l.old.Do("FUNCTION", "LOAD", "#!lua name=m\nredis.register_function('one', function() return 1 end)")
 	redisFill(t, l.old, 3000)
 	c, s, m := l.copy(), l.change(), MapMemory{}
 	redisDone(t, l.e, c)
-	if !strings.Contains(l.log.String(), "key by key, because the source does not let belay's user call PSYNC") {
+	if !strings.Contains(l.log.String(), "key by key, because "+why) {
 		t.Errorf("log:\n%s", l.log)
 	}
 	// Only the copy is there: undo takes it away.
@@ -306,6 +373,9 @@ func TestRedisScan(t *testing.T) {
 		if got := l.now.Do("GET", key); got[0] != want {
 			t.Errorf("%s: %q, want %q", key, got, want)
 		}
+	}
+	if got := l.now.Do("FCALL", "one", "0"); got[0] != "1" {
+		t.Errorf("the function says %q", got)
 	}
 	if got, want := l.now.Do("DBSIZE"), l.old.Do("DBSIZE"); !cmp.Equal(got, want) {
 		t.Errorf("%s keys, want %s", got, want)

@@ -31,31 +31,9 @@ func (n *redisNeeds) HostNames() []string {
 
 // Assess logs in to both servers.
 func (n *redisNeeds) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
-	for _, name := range n.HostNames() {
-		if why := w.Unreached[name]; why != nil {
-			return nil, fmt.Errorf("host %s was not reached", name)
-		}
-	}
-	e := Env{Host: w.Hosts[n.on], Hosts: w.Hosts, Secret: w.Secret, Memory: MapMemory{}}
-	key := n.copy.To.Addr
-	if key == "" {
-		key = n.copy.To.Container
-	}
-	name := func(s redisStore) string {
-		if s.Host != "" {
-			return s.Host
-		}
-		return n.on
-	}
-	j := &redisVerdicts{key: key, source: name(n.copy.From), target: name(n.copy.To)}
-	p, err := n.copy.open(ctx, e)
-	if err != nil {
-		awaits := ""
-		if absent, yes := storeAbsent(ctx, w, n.on, n.copy.To.store, redisPort, key); yes {
-			awaits = absent.Awaits // nothing else that went wrong comes right by itself
-		}
-		j.noLogin(err, awaits)
-		return j.all, nil
+	p, j, err := n.open(ctx, w)
+	if p == nil {
+		return j.all, err
 	}
 	defer p.close()
 	libraries, err := p.to.Functions(ctx)
@@ -72,7 +50,45 @@ func (n *redisNeeds) Assess(ctx context.Context, w checks.World) ([]checks.Findi
 	}
 	n.way(ctx, p, j)
 	redisMemory(p, j)
+	if err := redisFields(ctx, p); err != nil {
+		j.say("fields", j.target, checks.Block, err.Error(), "choose a target of the source's version or newer")
+	}
+	if err := redisLibraries(ctx, p, j); err != nil {
+		return j.all, err
+	}
 	return j.all, n.settings(ctx, p, j)
+}
+
+// open connects to both. Where it cannot, the pair is nil and the verdicts say
+// so, or the error does.
+func (n *redisNeeds) open(ctx context.Context, w checks.World) (*redisPair, *redisVerdicts, error) {
+	key := n.copy.To.Addr
+	if key == "" {
+		key = n.copy.To.Container
+	}
+	name := func(s redisStore) string {
+		if s.Host != "" {
+			return s.Host
+		}
+		return n.on
+	}
+	j := &redisVerdicts{key: key, source: name(n.copy.From), target: name(n.copy.To)}
+	for _, name := range n.HostNames() {
+		if why := w.Unreached[name]; why != nil {
+			return nil, j, fmt.Errorf("host %s was not reached", name)
+		}
+	}
+	e := Env{Host: w.Hosts[n.on], Hosts: w.Hosts, Secret: w.Secret, Memory: MapMemory{}}
+	p, err := n.copy.open(ctx, e)
+	if err != nil {
+		awaits := ""
+		if absent, yes := storeAbsent(ctx, w, n.on, n.copy.To.store, redisPort, key); yes {
+			awaits = absent.Awaits // nothing else that went wrong comes right by itself
+		}
+		j.noLogin(err, awaits)
+		return nil, j, nil
+	}
+	return p, j, nil
 }
 
 // redisCopied tells whether random keys of the target are those of the source.
@@ -120,6 +136,18 @@ func (n *redisNeeds) way(ctx context.Context, p *redisPair, j *redisVerdicts) {
 	default:
 		j.say("way", j.target, checks.Pass, "by "+by, "")
 	}
+}
+
+// redisLibraries looks for functions that only Valkey takes.
+func redisLibraries(ctx context.Context, p *redisPair, j *redisVerdicts) error {
+	all, err := p.from.Functions(ctx)
+	for _, l := range all {
+		if l.ForValkey() && p.b.Flavour != "valkey" {
+			j.say("functions", j.target, checks.Warn, fmt.Sprintf("library %s says \"server.\", as Valkey has it; %s knows \"redis.\" alone and would refuse it, and the copy with it", l.Name, p.b),
+				"say redis. in the source's library, which Valkey takes as well")
+		}
+	}
+	return err
 }
 
 func redisMemory(p *redisPair, j *redisVerdicts) {

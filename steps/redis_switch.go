@@ -57,8 +57,13 @@ func (r *redisSwitch) HostNames() []string { return r.hosts() }
 // Repeatable: a target that is promoted is not promoted again.
 func (r *redisSwitch) Repeatable() bool { return true }
 
-// Needs nothing that redis.copy has not asked for.
-func (r *redisSwitch) Needs(string) []checks.Check { return nil }
+// Needs what redis.copy has not asked for: a source that is to follow.
+func (r *redisSwitch) Needs(on string) []checks.Check {
+	if r.old() != "follow" {
+		return nil
+	}
+	return []checks.Check{&redisBackNeeds{of: r, on: on}}
+}
 
 // redisSwitched is what the step has done; nothing in it is secret.
 type redisSwitched struct {
@@ -67,6 +72,7 @@ type redisSwitched struct {
 	Source   string         `json:"source"`
 	Target   string         `json:"target"`
 	Login    bool           `json:"login"` // the source was given a login for its master
+	Load     string         `json:"load"`  // repl-diskless-load of the source, as it was; empty: not changed
 	Promoted bool           `json:"promoted"`
 	From, To time.Time      // nobody could write in between
 	Done     bool           `json:"done"`
@@ -96,6 +102,9 @@ func (r *redisSwitch) by(p *redisPair) (string, error) {
 		return "", fmt.Errorf("%s is empty: redis.copy comes first; nothing was changed", p.to.Server)
 	case p.a.Keys() == 0 && !r.AllowEmpty:
 		return "", fmt.Errorf("%s holds no keys at all. Did it come back without its data? If it is meant to be empty: allow_empty; nothing was changed", p.from.Server)
+	}
+	if by == "scan" && r.old() == "follow" && !p.a.Reads(p.b) {
+		return "", fmt.Errorf("%s (%s) cannot follow the target: it does not read what %s writes out; say old: readonly; nothing was changed", p.from.Server, p.a, p.b)
 	}
 	return by, redisRoom(p.a, p.b)
 }
@@ -210,9 +219,17 @@ func (r *redisSwitch) move(ctx context.Context, e Env, p *redisPair, m *redisSwi
 		if err := redisBackLogin(ctx, p, m); err != nil {
 			return f, err
 		}
+		if err := redisBackLoad(ctx, p, m); err != nil {
+			return f, err
+		}
 	}
 	if err := e.Memory.Put(redisSwitchKey, *m); err != nil {
 		return f, err
+	}
+	if m.Load != "" {
+		if err := p.from.Set(ctx, redisLoadSetting, redisLoadSafe); err != nil {
+			return f, err
+		}
 	}
 	if m.Login {
 		if err := p.from.LogInToMaster(ctx, p.to.Server.User, p.to.Server.Password); err != nil {

@@ -137,6 +137,11 @@ func (r *redisSwitch) Undo(ctx context.Context, e Env) error {
 		return err
 	}
 	fmt.Fprintf(e.Log, "-- %s is the master again: %s\n", p.from.Server, p.a.Spaces())
+	if m.Load != "" {
+		if err := p.from.Set(ctx, redisLoadSetting, m.Load); err != nil {
+			return err
+		}
+	}
 	if m.Login {
 		if err := p.from.ForgetMaster(ctx); err != nil {
 			return err
@@ -148,6 +153,9 @@ func (r *redisSwitch) Undo(ctx context.Context, e Env) error {
 // comeBack is the switch in the other direction, with all that was written
 // since.
 func (r *redisSwitch) comeBack(ctx context.Context, e Env, p *redisPair, m redisSwitched) error {
+	if !redis.Follows(p.a, p.b) && !p.a.Reads(p.b) {
+		return fmt.Errorf("%s follows no more: it missed too much, and a full copy of %s it cannot read; it has what it had then (%s). Go on with the target, or promote the source by hand (REPLICAOF NO ONE) and lose what it lacks; nothing was changed", p.from.Server, p.b, p.a.Spaces())
+	}
 	if !redis.Follows(p.a, p.b) {
 		return fmt.Errorf("%s follows %s, but does not have its data (link up: %v); wait until it does, or promote it by hand and lose what it lacks; nothing was changed", p.from.Server, p.a.Master, p.a.LinkUp)
 	}

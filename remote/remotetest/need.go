@@ -3,6 +3,7 @@ package remotetest
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
@@ -34,6 +35,26 @@ func Find(program string) string {
 			return p
 		}
 	}
+	return ""
+}
+
+// needIn is the path of the first of some programs that is among those that
+// Newer gave; or, where programs is empty, of the last, which t then needs.
+func needIn(t testing.TB, programs string, names ...string) string {
+	t.Helper()
+	if programs == "" {
+		name := names[len(names)-1]
+		Need(t, name)
+		return Find(name)
+	}
+	for _, name := range names {
+		for _, dir := range []string{"usr/bin", "usr/sbin", "usr/lib/postgresql/*/bin"} {
+			if found, _ := filepath.Glob(filepath.Join(programs, dir, name)); len(found) > 0 {
+				return found[0]
+			}
+		}
+	}
+	t.Fatalf("none of %q is in %s", names, programs)
 	return ""
 }
 

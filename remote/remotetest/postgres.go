@@ -27,6 +27,8 @@ type PostgresOptions struct {
 	Settings []string // lines of postgresql.conf: "wal_level = logical"
 	HBA      []string // lines of pg_hba.conf, before ours (the first that matches counts)
 	Dir      string   // parent of Dir, such as a small file system; default the system's own
+	Programs string   // what Newer gave: the server in there; default the system's
+	Initdb   []string // more of its arguments: "--locale-provider=builtin", "--builtin-locale=C.UTF-8"
 }
 
 // Postgres is a PostgreSQL server of one test's own on 127.0.0.1. What it
@@ -38,6 +40,7 @@ type Postgres struct {
 	User     string
 	Password string
 	Dir      string // Dir/data is the data directory, Dir/log what the server says
+	Bin      string // the directory of its programs, pg_dump and psql among them, if they are not the system's
 
 	t    testing.TB
 	proc *exec.Cmd
@@ -48,7 +51,10 @@ type Postgres struct {
 // those of initdb.
 func StartPostgres(t testing.TB, o PostgresOptions) *Postgres {
 	t.Helper()
-	Need(t, "initdb", "postgres")
+	bin := ""
+	if Need(t, "initdb", "postgres"); o.Programs != "" {
+		bin = filepath.Dir(needIn(t, o.Programs, "initdb"))
+	}
 	dir, err := os.MkdirTemp(o.Dir, "belaypg") // t.TempDir is not open to nobody
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +62,7 @@ func StartPostgres(t testing.TB, o PostgresOptions) *Postgres {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	port := FreePort(t)
 	p := &Postgres{
-		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Port: port, Dir: dir, t: t,
+		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Port: port, Dir: dir, Bin: bin, t: t,
 		Socket: filepath.Join(dir, fmt.Sprintf(".s.PGSQL.%d", port)),
 		User:   or(o.User, "belay"), Password: o.Password,
 	}
@@ -65,8 +71,8 @@ func StartPostgres(t testing.TB, o PostgresOptions) *Postgres {
 			t.Fatal(err)
 		}
 	}
-	if out, err := p.command("initdb", "-D", p.data(), "-A", "trust", "--no-sync", "-U", p.User,
-		"-E", or(o.Encoding, "UTF8"), "--locale="+or(o.Locale, "C")).CombinedOutput(); err != nil {
+	if out, err := p.command("initdb", append([]string{"-D", p.data(), "-A", "trust", "--no-sync", "-U", p.User,
+		"-E", or(o.Encoding, "UTF8"), "--locale=" + or(o.Locale, "C")}, o.Initdb...)...).CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v: %s", err, out)
 	}
 	p.configure(o)
@@ -108,7 +114,10 @@ func (p *Postgres) configure(o PostgresOptions) {
 func (p *Postgres) data() string { return filepath.Join(p.Dir, "data") }
 
 func (p *Postgres) command(program string, arg ...string) *exec.Cmd {
-	c := exec.Command(Find(program), arg...)
+	c := exec.Command(filepath.Join(p.Bin, program), arg...)
+	if p.Bin == "" {
+		c = exec.Command(Find(program), arg...)
+	}
 	c.Dir, c.Env = p.Dir, append(os.Environ(), "HOME="+p.Dir)
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if os.Getuid() == 0 {

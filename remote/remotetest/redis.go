@@ -20,9 +20,10 @@ type RedisOptions struct {
 	Password string   // requirepass
 	Settings []string // lines of redis.conf: "maxmemory 8mb", "user app on >pw ~* +@all"
 	Dir      string   // parent of Dir, such as a small file system; default the system's own
+	Programs string   // what Newer gave: the valkey-server (or redis-server) in there; default the system's redis-server
 }
 
-// Redis is a Redis server of one test's own on 127.0.0.1. It writes nothing to
+// Redis is a Redis or Valkey server of one test's own on 127.0.0.1. It writes nothing to
 // the disk unless the settings say so ("appendonly yes"): after Kill it comes
 // back with what they kept.
 type Redis struct {
@@ -32,14 +33,15 @@ type Redis struct {
 	Password string
 	Dir      string // the working directory; Dir/log is what the server says, Dir/redis.conf its settings
 
-	t    testing.TB
-	proc *exec.Cmd
+	t       testing.TB
+	program string
+	proc    *exec.Cmd
 }
 
 // StartRedis starts one and ends it with the test. As root it runs as nobody.
 func StartRedis(t testing.TB, o RedisOptions) *Redis {
 	t.Helper()
-	Need(t, "redis-server")
+	program := needIn(t, o.Programs, "valkey-server", "redis-server")
 	dir, err := os.MkdirTemp(o.Dir, "belayredis") // t.TempDir is not open to nobody
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +50,7 @@ func StartRedis(t testing.TB, o RedisOptions) *Redis {
 	port := FreePort(t)
 	r := &Redis{
 		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Port: port, Dir: dir, t: t,
-		Socket: filepath.Join(dir, "sock"), Password: o.Password,
+		Socket: filepath.Join(dir, "sock"), Password: o.Password, program: program,
 	}
 	// The last of two like settings counts, but lines of "save" and "user" add up.
 	conf := []string{"bind 127.0.0.1", "port " + strconv.Itoa(port), "unixsocket " + r.Socket, "dir " + dir,
@@ -69,7 +71,7 @@ func StartRedis(t testing.TB, o RedisOptions) *Redis {
 // Start starts the server, anew after Stop or Kill, and waits until it answers.
 func (r *Redis) Start() {
 	r.t.Helper()
-	r.proc = exec.Command(Find("redis-server"), filepath.Join(r.Dir, "redis.conf"))
+	r.proc = exec.Command(r.program, filepath.Join(r.Dir, "redis.conf"))
 	r.proc.Dir = r.Dir
 	asNobody(r.proc)
 	if err := r.proc.Start(); err != nil {
@@ -81,11 +83,12 @@ func (r *Redis) Start() {
 		}
 		time.Sleep(25 * time.Millisecond)
 	}
-	r.t.Fatalf("redis-server does not answer in 60 s:\n%s", r.Log())
+	r.t.Fatalf("%s does not answer in 60 s:\n%s", r.program, r.Log())
 }
 
-// alive tells whether it answers, if only that it wants a password; while it
-// loads its data it does not count.
+// alive tells whether it answers, if only that it wants another login; while
+// it loads its data, which it tells to those alone who have logged in, it does
+// not count.
 func (r *Redis) alive() bool {
 	c, err := net.Dial("tcp", r.Addr)
 	if err != nil {
@@ -93,11 +96,14 @@ func (r *Redis) alive() bool {
 	}
 	defer c.Close()
 	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-	if _, err := io.WriteString(c, "PING\r\n"); err != nil {
-		return false
+	in := bufio.NewReader(c)
+	if r.Password != "" {
+		if _, err := respCall(c, in, "AUTH", r.Password); err != nil {
+			return strings.HasPrefix(err.Error(), "WRONGPASS")
+		}
 	}
-	line, err := bufio.NewReader(c).ReadString('\n')
-	return err == nil && !strings.HasPrefix(line, "-LOADING")
+	_, err = respCall(c, in, "PING")
+	return err == nil || strings.HasPrefix(err.Error(), "NO")
 }
 
 // Log is what the server said so far.

@@ -86,10 +86,14 @@ type entry struct {
 // reader asks for keys in the words that the server's version knows.
 type reader struct {
 	*Client
-	abs bool // PEXPIRETIME, since Redis 7
+	abs    bool  // PEXPIRETIME, since Redis 7
+	fields bool  // hashes of this database may have fields that expire
+	soon   int64 // unix ms: fields that expire before are no part of a fingerprint
 }
 
-func (c *Client) reader(i Info) reader { return reader{c, i.Since("7.0")} }
+func (c *Client) reader(i Info) reader {
+	return reader{Client: c, abs: i.Since("7.0"), fields: i.Keyspace[c.Server.DB].Fields > 0}
+}
 
 // entries looks at keys; those that are gone are left out. A key that expires
 // is dated by the clock of the server.

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,7 +26,7 @@ type Copier struct {
 	Say func(keys, bytes int64)
 
 	keys, bytes int64
-	pieces      bool // the target refuses the source's dumps: all goes in pieces
+	pieces      atomic.Bool // the target refuses the source's dumps: values go by the commands of their types
 }
 
 // pair is one database on both sides.
@@ -58,6 +59,9 @@ func (p *Copier) open(ctx context.Context, db int) (*pair, func(), error) {
 	if err != nil {
 		closeBoth()
 		return nil, nil, err
+	}
+	if !b.Reads(a) { // else the first refusal tells
+		p.pieces.Store(true)
 	}
 	return &pair{Copier: p, from: from.reader(a), to: to, abs: b.Since("5.0"), fromNew: a.Since("7.0") && b.Since("7.0")}, closeBoth, nil
 }
@@ -138,7 +142,7 @@ func (p *pair) dump(ctx context.Context, keys []entry) ([]any, error) {
 	var commands [][]any
 	var at []int
 	for k, e := range keys {
-		if e.bytes <= dumpMax {
+		if e.bytes <= dumpMax && !p.pieces.Load() {
 			commands, at = append(commands, []any{"DUMP", e.key}), append(at, k)
 		}
 	}
@@ -163,12 +167,14 @@ func (p *pair) dump(ctx context.Context, keys []entry) ([]any, error) {
 func (p *pair) write(ctx context.Context, l lot) error {
 	var commands [][]any
 	var at []int
-	var pieces []entry
+	var pieces, small []entry
 	for k, e := range l.keys {
 		dump, whole := l.dumps[k].(string)
 		switch {
 		case l.dumps[k] == false:
-		case !whole || p.pieces:
+		case p.small(e) && (!whole || p.pieces.Load()):
+			small = append(small, e)
+		case !whole || p.pieces.Load():
 			pieces = append(pieces, e)
 		default:
 			ttl, abs := p.ttl(e)
@@ -195,7 +201,10 @@ func (p *pair) write(ctx context.Context, l lot) error {
 		if err := p.inPieces(ctx, e); err != nil {
 			return fmt.Errorf("%w; as a whole: %w", err, p.fail(e, a.err))
 		}
-		p.pieces = true
+		p.pieces.Store(true)
+	}
+	if err := p.values(ctx, small); err != nil {
+		return err
 	}
 	for _, e := range pieces {
 		if err := p.inPieces(ctx, e); err != nil {

@@ -113,7 +113,7 @@ func (r reader) prints(ctx context.Context, all []entry) ([]string, error) {
 	var small []int
 	var commands [][]any
 	for k, e := range all {
-		if cmd := e.whole(); cmd != nil && e.bytes >= 0 && e.bytes <= wholeBytes {
+		if cmd := e.whole(); cmd != nil && e.bytes >= 0 && e.bytes <= wholeBytes && !(r.fields && e.typ == "hash") {
 			small, commands = append(small, k), append(commands, cmd)
 			continue
 		}
@@ -135,7 +135,10 @@ func (r reader) prints(ctx context.Context, all []entry) ([]string, error) {
 		case []any:
 			items = strs(v)
 		}
-		if got[n].err != nil || got[n].v == nil || all[k].typ != "string" && len(items) == 0 {
+		if got[n].err != nil && said(got[n].err) != "WRONGTYPE" {
+			return nil, fmt.Errorf("%s: key %q: %w", r.Server, shorten(all[k].key), got[n].err)
+		}
+		if got[n].v == nil || all[k].typ != "string" && len(items) == 0 {
 			continue // gone, or made anew as something else
 		}
 		_ = d.add(items)
@@ -152,6 +155,9 @@ func (r reader) big(ctx context.Context, e entry) (string, error) {
 			return "", err
 		}
 		return d.print(), nil
+	case e.typ == "hash" && r.fields:
+		err := r.parts(ctx, e, func(items []string) error { return r.expiring(ctx, e, items, d) })
+		return d.print(), err
 	case e.whole() != nil:
 		err := r.parts(ctx, e, d.add)
 		return d.print(), err
@@ -164,6 +170,20 @@ func (r reader) big(ctx context.Context, e entry) (string, error) {
 	s, _ := v.(string)
 	_ = d.add([]string{s[:max(0, len(s)-10)]}) // without version and checksum
 	return d.print(), nil
+}
+
+// expiring takes in fields of a hash, with when those that expire do so.
+func (r reader) expiring(ctx context.Context, e entry, items []string, d *digest) error {
+	ends, err := r.fieldExpiries(ctx, e.key, items)
+	for k := 0; err == nil && k+1 < len(items); k += 2 {
+		switch end := ends[k/2]; {
+		case end == fieldLasts:
+			d.loose(items[k], items[k+1])
+		case end >= r.soon:
+			d.loose(items[k], items[k+1], expiryText(end))
+		}
+	}
+	return err
 }
 
 // streamDigest takes in the entries and, of the groups, how far they are and

@@ -44,7 +44,19 @@ type Info struct {
 }
 
 // Space is one database.
-type Space struct{ Keys, Expires int64 }
+type Space struct {
+	Keys, Expires int64
+	Fields        int64 // hashes with fields that expire (Valkey since 9.0, Redis since 7.4)
+}
+
+// Fields counts the hashes of all databases with fields that expire.
+func (i Info) Fields() int64 {
+	var n int64
+	for _, s := range i.Keyspace {
+		n += s.Fields
+	}
+	return n
+}
 
 // Replica is one that follows, as the master sees it.
 type Replica struct {
@@ -143,7 +155,8 @@ func parseInfo(text string) Info {
 		if db, err := strconv.Atoi(strings.TrimPrefix(k, "db")); err == nil && strings.HasPrefix(k, "db") && f["keys"] != "" {
 			keys, _ := strconv.ParseInt(f["keys"], 10, 64)
 			expires, _ := strconv.ParseInt(f["expires"], 10, 64)
-			i.Keyspace[db] = Space{keys, expires}
+			fields, _ := strconv.ParseInt(cmp.Or(f["keys_with_volatile_items"], f["subexpiry"]), 10, 64)
+			i.Keyspace[db] = Space{keys, expires, fields}
 		}
 		if _, err := strconv.Atoi(strings.TrimPrefix(k, "slave")); err == nil && strings.HasPrefix(k, "slave") && f["port"] != "" {
 			off, _ := strconv.ParseInt(f["offset"], 10, 64)

@@ -38,15 +38,23 @@ func (p *pair) put(ctx context.Context, e entry, args ...any) error {
 }
 
 func (p *pair) putPart(ctx context.Context, e entry, items []string) error {
+	if err := p.put(ctx, e, putting(e.typ, p.Temp, items)...); err != nil || e.typ != "hash" || !p.from.fields {
+		return err
+	}
+	return p.putFieldExpiries(ctx, e, items)
+}
+
+// putting is the command that adds items, as they were read, to a value.
+func putting(typ, key string, items []string) []any {
 	verbs := map[string]string{"string": "APPEND", "list": "RPUSH", "set": "SADD", "hash": "HSET", "zset": "ZADD"}
-	args := []any{verbs[e.typ], p.Temp}
+	args := []any{verbs[typ], key}
 	for k := range items {
-		if e.typ == "zset" { // told as member, score; taken as score, member
+		if typ == "zset" { // told as member, score; taken as score, member
 			k ^= 1
 		}
 		args = append(args, items[k])
 	}
-	return p.put(ctx, e, args...)
+	return args
 }
 
 // finish gives the value its expiry and its name. One that is empty, or gone

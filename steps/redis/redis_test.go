@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,16 @@ func differing(t *testing.T, old, now Server, space string) []string {
 func TestCopyAndCompare(t *testing.T) {
 	old := remotetest.StartRedis(t, remotetest.RedisOptions{Password: "old"})
 	fill(t, old)
+	testCopyAndCompare(t, old, "")
+	t.Run("to Valkey", func(t *testing.T) { testCopyAndCompare(t, old, remotetest.Newer(t, "BELAY_VALKEY")) })
+	t.Run("from Valkey", func(t *testing.T) {
+		old := remotetest.StartRedis(t, remotetest.RedisOptions{Password: "old", Programs: remotetest.Newer(t, "BELAY_VALKEY")})
+		fill(t, old)
+		testCopyAndCompare(t, old, "")
+	})
+}
+
+func testCopyAndCompare(t *testing.T, old *remotetest.Redis, programs string) {
 	for _, how := range []struct {
 		name        string
 		dump, whole int64
@@ -148,7 +159,7 @@ func TestCopyAndCompare(t *testing.T) {
 				dumpMax, wholeBytes, partBytes, partItems = saved[0].(int64), saved[1].(int64), saved[2].(int), saved[3].(int)
 			})
 			dumpMax, wholeBytes, partBytes, partItems = how.dump, how.whole, how.part, how.items
-			now := remotetest.StartRedis(t, remotetest.RedisOptions{Settings: how.encodings})
+			now := remotetest.StartRedis(t, remotetest.RedisOptions{Settings: how.encodings, Programs: programs})
 			if how.name == "pieces" {
 				now.Do("SET", "belay-temp", "left by a crash")
 			}
@@ -279,17 +290,47 @@ func TestSlowServer(t *testing.T) {
 }
 
 func TestUsers(t *testing.T) {
-	old := remotetest.StartRedis(t, remotetest.RedisOptions{Settings: []string{
-		"user app on >pw >pw2 ~a* %R~b* &chan* +@all -flushall (+get ~c*) (~d* +set)", "user off off nopass ~* +@all"}})
-	now := remotetest.StartRedis(t, remotetest.RedisOptions{})
+	valkey := func(t *testing.T) remotetest.RedisOptions {
+		return remotetest.RedisOptions{Programs: remotetest.Newer(t, "BELAY_VALKEY")}
+	}
+	t.Run("Redis to Redis", func(t *testing.T) { testUsers(t, remotetest.RedisOptions{}, remotetest.RedisOptions{}, nil) })
+	t.Run("Redis to Valkey", func(t *testing.T) { testUsers(t, remotetest.RedisOptions{}, valkey(t), nil) })
+	t.Run("Valkey to Redis", func(t *testing.T) {
+		testUsers(t, valkey(t), remotetest.RedisOptions{}, []string{"+client|capa", "-commandlog"})
+	})
+}
+
+// testUsers moves users. The target lacks some rules of one that only a newer
+// source can have.
+func testUsers(t *testing.T, from, to remotetest.RedisOptions, lacks []string) {
+	from.Settings = []string{"user app on >pw >pw2 ~a* %R~b* &chan* +@all -flushall -config|set -select +select|0 (+get ~c*) (~d* +set)", "user off off nopass ~* +@all"}
+	if lacks != nil {
+		from.Settings = append(from.Settings, "user new on >pw ~* +@read (~e* +client|capa) +@all -commandlog")
+	}
+	old, now := remotetest.StartRedis(t, from), remotetest.StartRedis(t, to)
 	a, b := connect(t, serverOf(old)), connect(t, serverOf(now))
 	users, ok, err := a.Users(t.Context())
-	if err != nil || !ok || len(users) != 3 {
+	if err != nil || !ok || len(users) < 3 {
 		t.Fatalf("%v %v %v", users, ok, err)
+	}
+	i, err := b.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, u := range users {
 		if u.Name == "default" {
 			continue
+		}
+		missing, err := b.Lacks(t.Context(), i, u)
+		slices.Sort(missing)
+		if u.Name == "new" {
+			if err != nil || !cmp.Equal(missing, lacks) {
+				t.Errorf("the target lacks %q, %v; want %q", missing, err, lacks)
+			}
+			continue
+		}
+		if err != nil || missing != nil {
+			t.Errorf("%s: the target lacks %q, %v", u.Name, missing, err)
 		}
 		if err := b.MakeUser(t.Context(), u); err != nil {
 			t.Fatal(err)
@@ -298,14 +339,26 @@ func TestUsers(t *testing.T) {
 			t.Errorf("a hash is told: %s", u.Told())
 		}
 	}
-	made, _, err := b.Users(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for k, u := range users { // by name, as both are
-		if u.Name != "default" && !u.Same(made[k]) {
-			t.Errorf("%s: %s, want %s", u.Name, made[k].Told(), u.Told())
+	// Nothing that only a version says is a difference.
+	prints := func(r *remotetest.Redis) map[string]string {
+		s, err := OpenSide(t.Context(), serverOf(r), Rules{})
+		if err != nil {
+			t.Fatal(err)
 		}
+		defer s.Close()
+		all, err := s.Objects(t.Context())
+		m := map[string]string{}
+		for _, o := range all {
+			m[o.Kind+" "+o.Name] = o.Print
+		}
+		delete(m, "user new")
+		if err != nil || m["user app"] == "" {
+			t.Fatalf("%v, %v", m, err)
+		}
+		return m
+	}
+	if diff := cmp.Diff(prints(old), prints(now)); diff != "" {
+		t.Error(diff)
 	}
 	connect(t, Server{Host: remote.Local("db"), Addr: now.Addr, User: "app", Password: secret.New("pw2")})
 	if err := b.DropUser(t.Context(), "app"); err != nil {

@@ -202,7 +202,12 @@ func (s *side) walk(ctx context.Context, name string, wanted map[int]bool, bucke
 	if err != nil {
 		return err
 	}
-	r := c.reader(s.info)
+	i, err := c.Info(ctx)
+	if err != nil {
+		return err
+	}
+	r := c.reader(i)
+	r.soon = s.rules.Soon.UnixMilli()
 	seen := map[[16]byte]struct{}{} // SCAN may tell a key twice
 	return c.Scan(ctx, func(keys []string) error {
 		var mine []string

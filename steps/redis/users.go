@@ -63,32 +63,64 @@ func (u User) Same(o User) bool { return u.Print() == o.Print() }
 // their SHA-256 that Redis itself keeps. What versions add or leave out of
 // their own is not in it.
 func (u User) Print() string {
-	var hashes, rest []string
-	for _, r := range u.rules {
-		switch {
-		case strings.HasPrefix(r, "#"):
+	var hashes []string
+	rest := slices.DeleteFunc(slices.Clone(u.rules), func(r string) bool {
+		if strings.HasPrefix(r, "#") {
 			hashes = append(hashes, r)
-		case r == "sanitize-payload", r == "resetchannels": // said or left unsaid by version
-		default:
-			rest = append(rest, r)
+			return true
 		}
-	}
+		return false
+	})
 	slices.Sort(hashes)
-	return strings.Join(append(hashes, rest...), " ")
+	return strings.Join(append(hashes, plainRules(rest)...), " ")
 }
 
-// Told is what the user may do, without the passwords.
+// plainRules are rules in an order of their own, without those that some
+// versions tell of every user and others leave out (both know and follow them).
+// Servers tell rules of single commands in an order that is nobody's; it counts
+// between them and categories, and between those of one command.
+func plainRules(rules []string) []string {
+	var all []string
+	begun := 0
+	single := func(r string) bool {
+		return (strings.HasPrefix(r, "+") || strings.HasPrefix(r, "-")) && !strings.HasPrefix(r[1:], "@")
+	}
+	flush := func() {
+		slices.SortStableFunc(all[begun:], func(a, b string) int {
+			a, _, _ = strings.Cut(a[1:], "|")
+			b, _, _ = strings.Cut(b[1:], "|")
+			return strings.Compare(a, b)
+		})
+	}
+	for _, r := range rules {
+		switch {
+		case r == "sanitize-payload", r == "resetchannels":
+			continue
+		case strings.HasPrefix(r, "("):
+			r = "(" + strings.Join(plainRules(strings.Fields(strings.Trim(r, "()"))), " ") + ")"
+		}
+		if !single(r) {
+			flush()
+			begun = len(all) + 1
+		}
+		all = append(all, r)
+	}
+	flush()
+	return all
+}
+
+// Told is what the user may do, without the passwords and in the same words on
+// every version.
 func (u User) Told() string {
-	var words []string
 	n := 0
-	for _, r := range u.rules {
+	rules := slices.DeleteFunc(slices.Clone(u.rules), func(r string) bool {
 		if strings.HasPrefix(r, "#") {
 			n++
-			continue
+			return true
 		}
-		words = append(words, r)
-	}
-	return fmt.Sprintf("%s (passwords: %d)", strings.Join(words, " "), n)
+		return false
+	})
+	return fmt.Sprintf("%s (passwords: %d)", strings.Join(plainRules(rules), " "), n)
 }
 
 // MakeUser makes a user with the rules and the hashed passwords of u.
@@ -105,4 +137,75 @@ func (c *Client) MakeUser(ctx context.Context, u User) error {
 func (c *Client) DropUser(ctx context.Context, name string) error {
 	_, err := c.Call(ctx, "ACL", "DELUSER", name)
 	return err
+}
+
+// Lacks names the rules of a user that the server, which is i, does not know,
+// as far as it tells (ACL CAT, COMMAND INFO): it would refuse to make the user.
+func (c *Client) Lacks(ctx context.Context, i Info, u User) ([]string, error) {
+	v, err := c.Call(ctx, "ACL", "CAT")
+	if err != nil {
+		if Refused(err) {
+			err = nil
+		}
+		return nil, err
+	}
+	categories := append(strs(v), "all")
+	var lacks []string
+	for _, rule := range u.words() {
+		known := true
+		switch name := strings.TrimLeft(rule, "+-"); {
+		case strings.HasPrefix(name, "@"):
+			known = slices.Contains(categories, name[1:])
+		case name != rule:
+			known, err = c.command(ctx, i, name)
+		case rule == "alldbs", rule == "resetdbs", strings.HasPrefix(rule, "db="):
+			known = i.Flavour == "valkey" && versionCompare(i.Version, "9.1") >= 0
+		case strings.HasPrefix(rule, "%"):
+			known = i.Since("7.0")
+		case strings.HasPrefix(rule, "&"):
+			known = i.Since("6.2")
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !known && !slices.Contains(lacks, rule) {
+			lacks = append(lacks, rule)
+		}
+	}
+	return lacks, nil
+}
+
+// words are the rules one by one, those of selectors among them.
+func (u User) words() []string {
+	var all []string
+	for _, r := range u.rules {
+		all = append(all, strings.Fields(strings.Trim(r, "()"))...)
+	}
+	return all
+}
+
+// command tells whether a server knows a command, or "config|get".
+func (c *Client) command(ctx context.Context, i Info, name string) (bool, error) {
+	base, _, sub := strings.Cut(name, "|")
+	there := func(name string) ([]any, bool, error) {
+		v, err := c.Call(ctx, "COMMAND", "INFO", name)
+		if Refused(err) {
+			return nil, true, nil // it does not say
+		}
+		list, _ := v.([]any)
+		if err != nil || len(list) == 0 || list[0] == nil {
+			return nil, false, err
+		}
+		about, _ := list[0].([]any)
+		return about, true, nil
+	}
+	about, known, err := there(base)
+	if !known || err != nil || !sub || !i.Since("7.0") || len(about) < 10 {
+		return known, err
+	}
+	if within, _ := about[9].([]any); len(within) == 0 {
+		return true, nil // what follows is a first argument
+	}
+	_, known, err = there(name)
+	return known, err
 }
