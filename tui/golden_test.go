@@ -23,7 +23,7 @@ func golden(t *testing.T, name, got string) {
 	}
 	got = strings.ReplaceAll(strings.Join(lines, "\n"), "\x1b", "␛") + "\n"
 	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {

@@ -18,19 +18,28 @@ import (
 
 // Drafter is what an interview needs of the world around it.
 type Drafter interface {
-	// Look inspects the hosts of a, without changing anything on them; now is
-	// nil where everything stays on one. What it needs to know for a login it
-	// asks, and how the connections do it tells.
-	Look(ctx context.Context, a Answers, by Onlooker) (old, now *inspect.Host, err error)
+	// Look inspects hosts, typed as in Answers, all at once and without changing
+	// anything on them; as root when sudo is set. What comes back is in their
+	// order; one that was not reached says why. What it needs to know for a login
+	// it asks, and how it does it tells. The error is that none was looked at.
+	Look(ctx context.Context, hosts []string, sudo bool, by Onlooker) ([]*inspect.Host, error)
 	// Write puts a plan into a file. fs.ErrExist when there is one already,
 	// unless it shall be replaced.
 	Write(file string, plan []byte, replace bool) error
+
+	// Kept are the interviews that ended before their end, the latest first.
+	Kept() []Kept
+	// Keep puts one down, in place of what was kept of the same servers.
+	Keep(k Kept) error
+	// Drop forgets what was kept of its servers.
+	Drop(k Kept) error
 }
 
 // Onlooker is the screen, or the terminal, of whoever waits for a look.
 type Onlooker interface {
 	Ask(ctx context.Context, p run.Prompt) (text string, ok bool)
 	Light(host string, l remote.Light, why string)
+	Seen(h *inspect.Host) // as soon as it has been looked at
 }
 
 // Answers are what an interview finds out. Given to one, they are what it
@@ -74,6 +83,7 @@ func Interview(ctx context.Context, d Drafter, a Answers, o Options) (Answers, e
 	defer cancel()
 	iv := newInterview(ctx, d, a, o.filled(""))
 	err := iv.o.show(ctx, iv)
+	iv.finish()
 	switch {
 	case ctx.Err() != nil:
 		return iv.a, context.Cause(ctx)
@@ -113,8 +123,9 @@ type interview struct {
 	dark bool
 
 	old, now *inspect.Host
-	seen     Answers  // what old and now were found for
-	look     *looking // the look that goes on, or the last one
+	seen     Answers                 // what old and now were found for
+	have     map[sight]*inspect.Host // what has been looked at so far
+	look     *looking                // the look that goes on, or the last one
 	pages    []leaf
 	at, far  int
 	detour   bool // one answer is changed; then back to the list of them
@@ -122,6 +133,16 @@ type interview struct {
 	tried    bool // sudo was only asked for here, and is not known to do
 	touched  bool // there is something to lose
 	written  bool
+	plain    bool // line by line: nothing stands half typed in a form
+
+	earlier []Kept // interviews that one could go on with
+	keeping keeping
+	last    string // as last put down
+	saves   int
+	unkept  bool     // the disk takes nothing
+	forget  bool     // nobody wants to go on with it
+	goal    string   // the question at which an earlier one stopped
+	typed   []string // and what stood there
 
 	said   string
 	shown  string // of the look, as last drawn
@@ -131,9 +152,17 @@ type interview struct {
 }
 
 func newInterview(ctx context.Context, d Drafter, a Answers, o Options) *interview {
-	iv := &interview{ctx: ctx, d: d, o: o, a: a, th: o.theme(true), dark: true, dirty: true, cursor: nowhere}
+	iv := &interview{ctx: ctx, d: d, o: o, a: a, th: o.theme(true), dark: true, dirty: true, cursor: nowhere,
+		have: map[sight]*inspect.Host{}, keeping: keeping{d: d}}
+	if a.From == "" { // else somebody has begun anew already
+		kept := d.Kept()
+		iv.earlier = kept[:min(len(kept), mostEarlier)]
+	}
 	iv.pages = interviewPages()
-	iv.pages[0].enter(iv)
+	for !iv.page().about().wanted(iv) {
+		iv.at++
+	}
+	iv.page().enter(iv)
 	return iv
 }
 
@@ -167,13 +196,16 @@ func (iv *interview) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		iv.th = iv.o.theme(iv.dark)
 	case tea.KeyPressMsg:
 		iv.said, iv.dirty = "", true
-		return iv, iv.key(msg)
+		return iv, tea.Batch(iv.key(msg), iv.keep())
 	case tea.PasteMsg:
-		if p := iv.place(); p == inTyping || p == inPrompt || p == inHelp || p == inForm {
+		switch iv.place() {
+		case inTyping, inPrompt, inHelp, inForm, inFilter:
 			iv.dirty = true
-			return iv, iv.give("", msg)
+			return iv, tea.Batch(iv.give("", msg), iv.keep())
 		}
 		return iv, nil // a paste never presses keys
+	case savedMsg:
+		iv.saved(msg.err)
 	case wrote:
 		iv.wrote(msg)
 	default:
@@ -190,8 +222,7 @@ func (iv *interview) key(msg tea.KeyPressMsg) tea.Cmd {
 	case "quit":
 		return iv.leave()
 	case "help":
-		iv.top = &helpOver{newHelp(iv.page().place()), iv.top}
-		return nil
+		return iv.help()
 	default:
 		return iv.give(do, msg)
 	}
@@ -257,6 +288,7 @@ func (iv *interview) back() tea.Cmd {
 	}
 	for i := iv.at - 1; i >= 0; i-- {
 		if q := iv.pages[i].about(); q.wanted(iv) && q.name != "look" {
+			iv.goal = ""
 			return iv.turn(i)
 		}
 	}

@@ -60,7 +60,7 @@ func (p *answersPage) press(iv *interview, do action, _ tea.Msg) tea.Cmd {
 	return nil
 }
 
-func (p *answersPage) view(iv *interview, w, _ int) ([]string, point) {
+func (p *answersPage) view(iv *interview, w, h int) ([]string, point) {
 	th, lines, at := iv.th, []string{""}, nowhere
 	all := iv.answered()
 	for n, i := range append(all, -1) {
@@ -92,7 +92,7 @@ func (p *answersPage) view(iv *interview, w, _ int) ([]string, point) {
 			lines = append(lines, lead+th.Paint(widget.Dim, widget.Fit(name, 10))+"  "+th.Paint(role, text))
 		}
 	}
-	return lines, at
+	return windowed(lines, at, h)
 }
 
 func movingText(items []draft.Item) string {
@@ -106,13 +106,15 @@ func movingText(items []draft.Item) string {
 	return strings.Join(names, ", ")
 }
 
-// previewPage shows the plan before it is written.
+// previewPage shows the plan before it is written, and what belay check says
+// of it.
 type previewPage struct {
 	question
 	text     []byte
 	lines    []string
-	steps    int
+	read     *plan.Plan // nil: it has problems
 	problems error
+	notes    []plan.Note
 	scroll   int
 }
 
@@ -128,11 +130,10 @@ func (p *previewPage) enter(iv *interview) tea.Cmd {
 	for _, it := range iv.moving() {
 		w.Move = append(w.Move, it.Key())
 	}
-	p.text, p.scroll = draft.Plan(w, iv.old, iv.now), 0
+	p.text, p.scroll, p.notes = draft.Plan(w, iv.old, iv.now), 0, nil
 	p.lines = strings.Split(strings.TrimRight(clean(string(p.text)), "\n"), "\n")
-	read, err := plan.Load(iv.a.file(), p.text, plan.All())
-	if p.problems = err; err == nil {
-		p.steps = len(read.Steps())
+	if p.read, p.problems = plan.Load(iv.a.file(), p.text, plan.All()); p.problems == nil {
+		p.notes = p.read.Notes(iv.o.Now())
 	}
 	return nil
 }
@@ -144,31 +145,69 @@ func (p *previewPage) press(iv *interview, do action, _ tea.Msg) tea.Cmd {
 	case "back":
 		return iv.back()
 	case "details":
-		if p.problems != nil {
-			iv.top = &readOver{name: "problems of the draft", lines: func(w int) []string { return widget.Wrap(clean(p.problems.Error()), w-2) }}
-		}
+		iv.top = &readOver{name: "what belay check says", lines: func(w int) (out []string) {
+			for _, text := range p.checked() {
+				for _, l := range widget.Wrap(clean(text), w-4) {
+					out = append(out, "  "+l)
+				}
+			}
+			return out
+		}}
 	default:
 		p.scroll = moved(do, p.scroll, len(p.lines), 15)
 	}
 	return nil
 }
 
+// checked is what belay check says: the first line for all of it.
+func (p *previewPage) checked() (all []string) {
+	if p.problems != nil {
+		return append([]string{"belay check finds problems, to be mended by hand once it is written:"}, strings.Split(p.problems.Error(), "\n")...)
+	}
+	head := fmt.Sprintf("belay check: no problems. %s, %s, %s", plural(len(p.read.Hosts), "host"), plural(len(p.read.Steps()), "step"), plural(len(p.lines), "line"))
+	all = append(all, head)
+	for _, n := range p.notes {
+		text := n.Text
+		if n.Line > 0 {
+			text = fmt.Sprintf("line %d: %s", n.Line, text)
+		}
+		all = append(all, text)
+	}
+	return all
+}
+
+// fewNotes is how many lines of what belay check says stand above the plan.
+const fewNotes = 3
+
 func (p *previewPage) view(iv *interview, w, h int) ([]string, point) {
 	th := iv.th
-	head := fmt.Sprintf("  %s, %s; no problems", plural(p.steps, "step"), plural(len(p.lines), "line"))
-	role := widget.OK
+	checked := p.checked()
+	role, mark := widget.OK, th.Mark("passed")
 	if p.problems != nil {
-		head, role = "  The draft has problems that have to be mended by hand (d shows them); it can be written all the same", widget.Warn
+		role, mark = widget.Warn, th.Mark("warn")
 	}
-	var out []string
+	out := []string{"  " + mark + " " + th.Paint(role, oneLine(checked[0]))}
+	for i, text := range checked[1:] {
+		if rest := len(checked) - 1 - i; i+1 == fewNotes && rest > 1 {
+			out = append(out, "    "+th.Paint(widget.Dim, fmt.Sprintf("and %d more: d", rest)))
+			break
+		}
+		role := widget.Dim
+		if p.problems != nil {
+			role = widget.Warn
+		}
+		out = append(out, "    "+th.Paint(role, oneLine(text)))
+	}
+	out = append(out, "")
+	var lines []string
 	for _, l := range p.lines {
 		text, note := l, ""
 		if i := strings.Index(l, "# "); i == 0 || i > 0 && l[i-1] == ' ' {
 			text, note = l[:i], l[i:]
 		}
-		out = append(out, widget.Cut(" "+paintKey(th, text)+th.Paint(widget.Dim, note), w))
+		lines = append(lines, widget.Cut(" "+paintKey(th, text)+th.Paint(widget.Dim, note), w))
 	}
-	return append([]string{th.Paint(role, widget.Cut(head, w))}, scrolled(th, out, &p.scroll, w, h-1)...), rowAt(1)
+	return append(out, scrolled(th, lines, &p.scroll, w, h-len(out))...), rowAt(len(out))
 }
 
 // paintKey shows the sections of a plan, and where a step begins.
@@ -193,7 +232,13 @@ type wrote struct {
 
 func (iv *interview) write(text []byte, replace bool) tea.Cmd {
 	file := iv.a.file()
-	return func() tea.Msg { return wrote{file, text, iv.d.Write(file, text, replace)} }
+	return func() tea.Msg {
+		err := iv.d.Write(file, text, replace)
+		if err == nil {
+			iv.keeping.drop()
+		}
+		return wrote{file, text, err}
+	}
 }
 
 func (iv *interview) wrote(msg wrote) {
@@ -269,7 +314,7 @@ func (p *writtenPage) place() place                              { return inWrit
 func (p *writtenPage) enter(*interview) tea.Cmd                  { return nil }
 func (p *writtenPage) press(*interview, action, tea.Msg) tea.Cmd { return nil }
 func (p *writtenPage) view(iv *interview, w, _ int) ([]string, point) {
-	lines := []string{"", "  " + iv.th.Paint(widget.OK, "✓") + " " + widget.Cut(oneLine(iv.a.file())+" is written. Next, in this order:", w-4), ""}
+	lines := []string{"", "  " + iv.th.Paint(widget.OK, "✓") + " " + widget.Cut(oneLine(iv.a.file())+" is written. It is yours: read it, and change it where you know better.", w-4), "", "  Next, in this order:", ""}
 	pairs := []widget.Pair{}
 	for _, n := range NextSteps(oneLine(iv.a.file())) {
 		pairs = append(pairs, widget.Pair{Label: n[0], Value: n[1], Max: 3})
@@ -280,9 +325,9 @@ func (p *writtenPage) view(iv *interview, w, _ int) ([]string, point) {
 // NextSteps are the commands that come after a draft, and what each is for.
 func NextSteps(file string) [][2]string {
 	return [][2]string{
-		{"belay check " + file, "is it a plan? contacts nobody"},
+		{"belay check " + file, "after each change of it: is it still a plan? contacts nobody"},
 		{"belay plan " + file, "what would it do? asks the servers, changes nothing"},
-		{"belay rehearse " + file + " --with staging.yaml", "try it on other hosts, there and back"},
-		{"belay run " + file, "carry it out"},
+		{"belay rehearse " + file + " --with staging.yaml", "try it on other hosts, there and back; staging.yaml says which"},
+		{"belay run " + file, "carry it out; it asks before it switches anything"},
 	}
 }

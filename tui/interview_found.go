@@ -27,6 +27,9 @@ type foundPage struct {
 	question
 	rows   []foundRow
 	cursor int
+	filter line // only what has these letters is shown
+	typing bool // into the filter
+	page   int  // rows that were drawn last
 }
 
 func newFoundPage() *foundPage {
@@ -50,12 +53,37 @@ func newFoundPage() *foundPage {
 	}}
 }
 
-func (p *foundPage) place() place { return inFound }
+func (p *foundPage) place() place {
+	if p.typing {
+		return inFilter
+	}
+	return inFound
+}
 
 func (p *foundPage) enter(iv *interview) tea.Cmd {
-	p.rows = foundRows(iv.items(), iv.old, iv.now)
-	p.cursor = max(0, slices.IndexFunc(p.rows, func(r foundRow) bool { return r.item != nil }))
+	p.filter, p.typing = line{}, false
+	p.list(iv)
 	return nil
+}
+
+// list makes the rows: all, or those that the filter lets through.
+func (p *foundPage) list(iv *interview) {
+	if want := p.wanted(); want == "" {
+		p.rows = foundRows(iv.items(), iv.old, iv.now)
+	} else if p.rows = itemRows(p.shown(iv)); len(p.rows) == 0 {
+		p.rows = []foundRow{{text: "Nothing that can be chosen has “" + want + "” in it.", more: "esc shows everything again."}}
+	}
+	p.cursor = max(0, slices.IndexFunc(p.rows, func(r foundRow) bool { return r.item != nil }))
+}
+
+func (p *foundPage) wanted() string { return strings.ToLower(strings.TrimSpace(p.filter.Value())) }
+
+// shown are the items that the filter lets through.
+func (p *foundPage) shown(iv *interview) []draft.Item {
+	want := p.wanted()
+	return slices.DeleteFunc(iv.items(), func(it draft.Item) bool {
+		return !strings.Contains(strings.ToLower(strings.Join(append(it.Whole(), it.Says, it.Key()), "\n")), want)
+	})
 }
 
 // items are what could go along.
@@ -86,7 +114,8 @@ var groupOf = map[string]string{
 	draft.ByHand: "only people know how these start: the plan asks them",
 }
 
-func foundRows(items []draft.Item, hosts ...*inspect.Host) (rows []foundRow) {
+// itemRows are the rows of what can be chosen, in groups.
+func itemRows(items []draft.Item) (rows []foundRow) {
 	for _, group := range []string{"programs", "databases", "files", "cron and timers", groupOf[draft.ByHand]} {
 		head := false
 		for i, it := range items {
@@ -102,14 +131,22 @@ func foundRows(items []draft.Item, hosts ...*inspect.Host) (rows []foundRow) {
 			}
 		}
 	}
+	return rows
+}
+
+func foundRows(items []draft.Item, hosts ...*inspect.Host) []foundRow {
+	rows := itemRows(items)
 	if len(items) == 0 {
 		rows = append(rows, foundRow{text: "Nothing that belay could move was found; the draft will be nearly empty."})
 	}
 	for _, h := range hosts {
-		if h == nil {
+		switch {
+		case h == nil:
 			continue
-		}
-		if !h.Root {
+		case h.Unreached != "":
+			rows = append(rows, foundRow{head: "on " + h.Name}, foundRow{warn: true, text: "belay has not looked at it: " + h.Unreached, more: "r looks again. Until then the draft takes it for empty."})
+			continue
+		case !h.Root:
 			rows = append(rows, foundRow{head: "on " + h.Name + " belay is not root"},
 				foundRow{warn: true, text: "It looked as " + h.User + ": much is hidden.", more: "If sudo asks for no password there: s looks again as root."})
 		}
@@ -129,18 +166,35 @@ func foundRows(items []draft.Item, hosts ...*inspect.Host) (rows []foundRow) {
 	return rows
 }
 
-func (p *foundPage) press(iv *interview, do action, _ tea.Msg) tea.Cmd {
+func (p *foundPage) press(iv *interview, do action, msg tea.Msg) tea.Cmd {
 	switch do {
 	case "enter":
+		if p.typing {
+			p.typing = false
+			return nil
+		}
 		return iv.forward()
 	case "back":
+		if p.typing || p.wanted() != "" {
+			p.filter, p.typing = line{}, false
+			p.list(iv)
+			return nil
+		}
 		return iv.back()
+	case "search":
+		p.typing = true
+	case "":
+		if p.typing {
+			p.narrow(iv, msg)
+		}
 	case "pick":
 		if p.cursor < len(p.rows) {
 			p.pick(iv, p.rows[p.cursor])
 		}
-	case "pick-all":
-		p.pickAll(iv)
+	case "pick-all", "pick-none":
+		p.pickAll(iv, do == "pick-all")
+	case "pick-advised":
+		iv.a.Move, iv.touched, iv.said = nil, true, "What belay advises is chosen."
 	case "details":
 		if p.cursor < len(p.rows) {
 			p.details(iv, p.rows[p.cursor])
@@ -152,21 +206,37 @@ func (p *foundPage) press(iv *interview, do action, _ tea.Msg) tea.Cmd {
 		}
 	case "recheck":
 		iv.old = nil
+		clear(iv.have)
 		return iv.show("look")
 	default:
-		for p.cursor = moved(do, p.cursor, len(p.rows), 10); p.cursor < len(p.rows) && p.rows[p.cursor].still(); {
-			next := p.cursor + 1
-			if do == "up" || do == "page-up" || do == "first" {
-				next = p.cursor - 1
-			}
-			if next < 0 || next >= len(p.rows) {
-				p.cursor = max(0, slices.IndexFunc(p.rows, func(r foundRow) bool { return !r.still() }))
-				break
-			}
-			p.cursor = next
-		}
+		p.move(do)
 	}
 	return nil
+}
+
+// narrow gives a key or a paste to the filter.
+func (p *foundPage) narrow(iv *interview, msg tea.Msg) {
+	if paste, ok := msg.(tea.PasteMsg); ok {
+		paste.Content = widget.CleanLine(paste.Content)
+		msg = paste
+	}
+	p.filter.update(msg)
+	p.list(iv)
+}
+
+// move takes the cursor to the next row that can be read by itself.
+func (p *foundPage) move(do action) {
+	for p.cursor = moved(do, p.cursor, len(p.rows), max(1, p.page-1)); p.cursor < len(p.rows) && p.rows[p.cursor].still(); {
+		next := p.cursor + 1
+		if do == "up" || do == "page-up" || do == "first" {
+			next = p.cursor - 1
+		}
+		if next < 0 || next >= len(p.rows) {
+			p.cursor = max(0, slices.IndexFunc(p.rows, func(r foundRow) bool { return !r.still() }))
+			break
+		}
+		p.cursor = next
+	}
 }
 
 // still tells a row that the cursor passes over.
@@ -174,34 +244,40 @@ func (r foundRow) still() bool { return r.head != "" || r.part != "" }
 
 func (p *foundPage) pick(iv *interview, r foundRow) {
 	if r.item == nil {
-		iv.said = "this row cannot be chosen; d tells more"
+		iv.said = "This row cannot be chosen; d tells more."
 		return
 	}
+	p.choose(iv, func(it draft.Item) bool { return it.Among(iv.a.Move) != (it.Key() == r.item.Key()) })
+}
+
+// pickAll chooses all that is shown, or none of it.
+func (p *foundPage) pickAll(iv *interview, all bool) {
+	shown := p.shown(iv)
+	p.choose(iv, func(it draft.Item) bool {
+		if slices.ContainsFunc(shown, func(s draft.Item) bool { return s.Key() == it.Key() }) {
+			return all
+		}
+		return it.Among(iv.a.Move)
+	})
+	what := "Everything"
+	if !all {
+		what = "Nothing"
+	}
+	if p.wanted() != "" {
+		what += " that is shown"
+	}
+	iv.said = what + " is chosen."
+}
+
+func (p *foundPage) choose(iv *interview, chosen func(draft.Item) bool) {
 	iv.touched = true
 	keys := []string{}
 	for _, it := range iv.items() {
-		if it.Among(iv.a.Move) != (it.Key() == r.item.Key()) {
+		if chosen(it) {
 			keys = append(keys, it.Key())
 		}
 	}
 	iv.a.Move = keys
-}
-
-// pickAll goes round: what is advised, everything, nothing.
-func (p *foundPage) pickAll(iv *interview) {
-	iv.touched = true
-	all := iv.items()
-	switch n := len(iv.moving()); {
-	case iv.a.Move == nil, n > 0 && n < len(all):
-		iv.a.Move, iv.said = []string{}, "everything is chosen"
-		for _, it := range all {
-			iv.a.Move = append(iv.a.Move, it.Key())
-		}
-	case n > 0:
-		iv.a.Move, iv.said = []string{}, "nothing is chosen"
-	default:
-		iv.a.Move, iv.said = nil, "what belay advises is chosen"
-	}
 }
 
 func (p *foundPage) details(iv *interview, r foundRow) {
@@ -230,9 +306,29 @@ func (p *foundPage) details(iv *interview, r foundRow) {
 }
 
 func (p *foundPage) view(iv *interview, w, h int) ([]string, point) {
+	lines, at := p.lines(iv, w)
+	room := h - 1
+	var top []string
+	if p.typing || p.wanted() != "" {
+		text, x := p.filter.view(max(8, min(w, 80)-14))
+		top = []string{"  " + iv.th.Paint(widget.Accent, "only with ") + underlined(iv.th, text, 24)}
+		room--
+		if p.typing {
+			return append(append(top, widget.Fill(lines[:min(len(lines), room)], room)...), p.foot(iv, 0, len(lines)-room, w)), point{x: 12 + x, y: 0}
+		}
+	}
+	p.page = room
+	from := widget.From(at, len(lines), room)
+	if p.cursor == slices.IndexFunc(p.rows, func(r foundRow) bool { return !r.still() }) {
+		from = 0 // the first title is in view, too
+	}
+	part := widget.Fill(lines[from:min(len(lines), from+room)], room)
+	return append(append(top, part...), p.foot(iv, from, len(lines)-from-room, w)), rowAt(at - from + len(top))
+}
+
+// lines draws the rows; at is where the cursor is.
+func (p *foundPage) lines(iv *interview, w int) (lines []string, at int) {
 	th := iv.th
-	var lines []string
-	at := 0
 	for i, r := range p.rows {
 		lead, role := "  ", widget.Text
 		if i == p.cursor {
@@ -243,7 +339,7 @@ func (p *foundPage) view(iv *interview, w, h int) ([]string, point) {
 			if len(lines) > 0 {
 				lines = append(lines, "")
 			}
-			lines = append(lines, "  "+th.Paint(widget.Dim, clean(r.head)))
+			lines = append(lines, "  "+th.Paint(widget.Dim, oneLine(r.head)))
 		case r.item != nil:
 			mark := "[ ] "
 			if r.item.Among(iv.a.Move) {
@@ -259,19 +355,26 @@ func (p *foundPage) view(iv *interview, w, h int) ([]string, point) {
 			}
 			lines = append(lines, lead+mark+th.Paint(role, oneLine(r.text)))
 			if r.more != "" && i == p.cursor {
-				lines = append(lines, "      "+th.Paint(widget.Dim, oneLine(r.more)))
+				for _, l := range widget.Wrap(oneLine(r.more), w-8) {
+					lines = append(lines, "      "+th.Paint(widget.Dim, l))
+				}
 			}
 		}
 	}
-	room := h - 1
-	from := widget.From(at, len(lines), room)
-	if p.cursor == slices.IndexFunc(p.rows, func(r foundRow) bool { return !r.still() }) {
-		from = 0 // the first title is in view, too
+	return lines, at
+}
+
+// foot counts what is chosen, and says what is out of view.
+func (p *foundPage) foot(iv *interview, above, below, w int) string {
+	text := fmt.Sprintf("  %d of %d chosen", len(iv.moving()), len(iv.items()))
+	if p.wanted() != "" {
+		text += fmt.Sprintf(", %d shown", len(p.shown(iv)))
 	}
-	part := widget.Fill(lines[from:min(len(lines), from+room)], room)
-	foot := fmt.Sprintf("  %d of %d chosen", len(iv.moving()), len(iv.items()))
-	if rest := len(lines) - from - room; rest > 0 {
-		foot += fmt.Sprintf("   ▼ %s", plural(rest, "more line"))
+	if above > 0 {
+		text += "   ▲ " + plural(above, "line")
 	}
-	return append(part, th.Paint(widget.Accent, widget.Cut(foot, w))), rowAt(at - from)
+	if below > 0 {
+		text += "   ▼ " + plural(below, "line")
+	}
+	return iv.th.Paint(widget.Accent, widget.Cut(text, w))
 }

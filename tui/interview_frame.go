@@ -69,26 +69,44 @@ func (iv *interview) footer() []string {
 	if iv.said != "" {
 		line = "  " + iv.th.Paint(widget.Accent, widget.Cut(oneLine(iv.said), iv.w-2))
 	}
-	off := map[action]bool{"copy": true, "as-root": iv.a.Sudo || iv.rootAlready(), "recheck": iv.look == nil || !iv.look.over()}
+	over := iv.look != nil && iv.look.over()
+	off := map[action]bool{"copy": true, "hold": true, "as-root": iv.a.Sudo || iv.rootAlready(), "recheck": !over, "login": !over,
+		"no-root": !over || !iv.a.Sudo, "without": !over || !iv.spared(), "back": iv.top == nil && iv.first()}
 	return []string{widget.Rule(iv.th, "", "", iv.w), line, "  " + widget.KeyBar(iv.th, hints(iv.place(), off), iv.w-2)}
 }
 
+// first tells whether there is no question before this one.
+func (iv *interview) first() bool {
+	for _, p := range iv.pages[:iv.at] {
+		if p.about().wanted(iv) {
+			return false
+		}
+	}
+	return true
+}
+
+// todo is what to do now.
 func (iv *interview) todo() (string, widget.Role) {
 	switch iv.place() {
 	case inTyping:
 		return "Type, then enter. Nothing is written before the end.", widget.Text
 	case inChoice:
-		if iv.page().about().name == "answers" {
+		switch iv.page().about().name {
+		case "answers":
 			return "Enter changes the row's answer, or goes on. Nothing is written yet.", widget.Text
+		case "again":
+			return "Choose a row, then enter: nothing is contacted before.", widget.Text
 		}
 		return "Choose a row, then enter.", widget.Text
 	case inLooking:
 		if iv.look != nil && iv.look.over() {
-			return "Not everything was reached: r looks again, esc names other servers.", widget.Warn
+			return "Not everything was reached: choose by letter how to go on.", widget.Warn
 		}
 		return "Nothing to do: belay looks, and changes nothing. A minute at most.", widget.Dim
 	case inFound:
 		return "Space chooses what goes along; enter goes on.", widget.Text
+	case inFilter:
+		return "Type what its name, path or port has in it; then enter.", widget.Text
 	case inPreview:
 		return "Read it. ctrl-y writes it to " + oneLine(iv.a.file()) + "; enter does not.", widget.Warn
 	case inWritten:
@@ -145,7 +163,7 @@ func (o *readOver) view(iv *interview, w, h int) ([]string, point) {
 	return scrolled(iv.th, o.lines(w), &o.scroll, w, h), rowAt(1)
 }
 
-// leaving asks whether the answers may be lost.
+// leaving asks whether to go.
 type leaving struct{ under overlay }
 
 func (*leaving) title() string { return "leave?" }
@@ -154,6 +172,9 @@ func (l *leaving) press(iv *interview, do action, _ tea.Msg) tea.Cmd {
 	switch do {
 	case "leave":
 		return iv.end()
+	case "forget":
+		iv.forget = true
+		return iv.end()
 	case "back":
 		iv.top = l.under
 	}
@@ -161,8 +182,13 @@ func (l *leaving) press(iv *interview, do action, _ tea.Msg) tea.Cmd {
 }
 
 func (l *leaving) view(iv *interview, w, _ int) ([]string, point) {
+	kept := "No plan is written. Your answers are kept on this machine: the next belay init goes on here."
+	if iv.a.From == "" || iv.unkept {
+		kept = "No plan is written, and nothing is kept."
+	}
 	return append([]string{""}, widget.Pairs(iv.th, []widget.Pair{
-		{Label: "l  leave", Value: "No plan is written. The command that gives these answers again is printed.", Max: 3},
+		{Label: "l  leave", Value: kept, Max: 3},
+		{Label: "f  forget", Value: "Leaves, too, and keeps nothing of it.", Max: 3},
 		{Label: "esc  stay", Value: "Nothing happens."},
-	}, w)...), nowhere
+	}, min(w, 100))...), nowhere
 }

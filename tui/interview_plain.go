@@ -7,9 +7,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/charmbracelet/x/ansi"
+
+	"belay/checks/inspect"
 	"belay/steps/draft"
 )
 
@@ -17,18 +21,31 @@ import (
 // terminal. What a look needs to know for a login it asks there by itself.
 func PlainInterview(ctx context.Context, d Drafter, a Answers, in io.Reader, out io.Writer) (Answers, error) {
 	iv := newInterview(ctx, d, a, Options{Input: in, Output: out}.filled(""))
+	iv.plain = true
 	p := &plainInterview{iv: iv, lines: bufio.NewScanner(in), out: out}
 	p.say("belay drafts a plan from what your servers show. It only looks: nothing is changed on them,")
-	p.say("and nothing is written here before the end. < goes back to the question before, Ctrl-C leaves.")
+	p.say("and no plan is written before the end. < goes back to the question before, ? explains, Ctrl-C leaves.")
 	for !iv.written {
-		if err := p.turn(ctx); err != nil {
-			if errors.Is(err, errNobody) && ctx.Err() == nil {
-				err = ErrUnwritten
-			}
-			return iv.a, err
+		err := p.turn(ctx)
+		iv.finish()
+		p.passing(iv.said)
+		if err == nil {
+			continue
 		}
+		if errors.Is(err, errNobody) && ctx.Err() == nil {
+			err = ErrUnwritten
+		}
+		return iv.a, err
 	}
 	return iv.a, nil
+}
+
+// passing says what a screen would say in passing.
+func (p *plainInterview) passing(text string) {
+	if text != "" {
+		p.say("%s", oneLine(text))
+	}
+	p.iv.said = ""
 }
 
 // What a line can be besides an answer.
@@ -49,6 +66,8 @@ func (p *plainInterview) say(format string, a ...any) { fmt.Fprintf(p.out, forma
 func (p *plainInterview) turn(ctx context.Context) error {
 	iv, err := p.iv, error(nil)
 	switch q := iv.page().(type) {
+	case *earlierPage:
+		return p.earlier(q)
 	case *typing:
 		err = p.typing(q)
 	case *lookPage:
@@ -62,6 +81,7 @@ func (p *plainInterview) turn(ctx context.Context) error {
 	}
 	switch {
 	case errors.Is(err, errBack):
+		iv.goal = ""
 		for i := iv.at - 1; i >= 0; i-- {
 			if q := iv.pages[i].about(); q.wanted(iv) && q.name != "look" {
 				iv.at = i
@@ -71,6 +91,9 @@ func (p *plainInterview) turn(ctx context.Context) error {
 		return nil
 	case err != nil:
 		return err
+	case iv.goal != "" && iv.page().about().name == "look":
+		iv.arrive()
+		return nil
 	}
 	for iv.at++; !iv.page().about().wanted(iv); iv.at++ {
 	}
@@ -79,16 +102,61 @@ func (p *plainInterview) turn(ctx context.Context) error {
 
 // ask returns what was typed, without spaces around it.
 func (p *plainInterview) ask(prompt string) (string, error) {
-	fmt.Fprint(p.out, prompt+"> ")
-	if !p.lines.Scan() {
-		p.say("")
-		return "", errors.Join(p.lines.Err(), errNobody)
+	for {
+		fmt.Fprint(p.out, prompt+"> ")
+		if !p.lines.Scan() {
+			p.say("")
+			return "", errors.Join(p.lines.Err(), errNobody)
+		}
+		switch text := clean(strings.TrimSpace(p.lines.Text())); text {
+		case "<":
+			return "", errBack
+		case "?":
+			p.say("")
+			for _, l := range p.iv.reader().pageText(p.iv.pageName(), nil, nil, 80) {
+				p.say("%s", ansi.Strip(l))
+			}
+			p.say("")
+		default:
+			return text, nil
+		}
 	}
-	text := clean(strings.TrimSpace(p.lines.Text()))
-	if text == "<" {
-		return "", errBack
+}
+
+// earlier offers to go on with an interview that ended before its end.
+func (p *plainInterview) earlier(q *earlierPage) error {
+	iv := p.iv
+	p.head(&q.question)
+	for i, k := range iv.earlier {
+		what, when := k.says(iv.o.Now())
+		p.say("  %d  go on with %s. %s", i+1, what, when)
 	}
-	return text, nil
+	for {
+		text, err := p.ask("A number; or just Enter: begin anew")
+		if errors.Is(err, errBack) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if n, err := strconv.Atoi(text); err == nil && n >= 1 && n <= len(iv.earlier) {
+			k := iv.earlier[n-1]
+			iv.earlier, iv.a, iv.goal, iv.touched, iv.keeping.as = nil, k.Answers, k.Page, true, k
+			if k.Page == "servers" {
+				iv.goal = ""
+				iv.show("servers")
+				return nil
+			}
+			iv.at = slices.IndexFunc(iv.pages, func(l leaf) bool { return l.about().name == "look" })
+			return nil
+		}
+		if text == "" {
+			iv.earlier = nil
+			iv.show("servers")
+			return nil
+		}
+		p.say("%q is no number from 1 to %d", text, len(iv.earlier))
+	}
 }
 
 func (p *plainInterview) head(q *question) {
@@ -133,20 +201,59 @@ func (p *plainInterview) typing(t *typing) error {
 
 func (p *plainInterview) look(ctx context.Context) error {
 	iv := p.iv
-	if iv.fresh() {
-		return nil
+	for !iv.fresh() {
+		if left := iv.unseen(); len(left) > 0 {
+			p.say("\nLooking at %s, a minute at most; Ctrl-C leaves …", oneLine(strings.Join(left, " and ")))
+			found, err := iv.d.Look(ctx, left, iv.a.Sudo, nil)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			if err != nil {
+				p.say("%s", clean(err.Error()))
+			}
+			for _, h := range found {
+				if h.Unreached == "" {
+					iv.have[sight{h.Name, iv.a.Sudo}] = h
+				} else {
+					p.say("%s was not looked at: %s", oneLine(h.Name), oneLine(h.Unreached))
+				}
+			}
+		}
+		if len(iv.unseen()) == 0 {
+			iv.take()
+			return nil
+		}
+		if err := p.unreached(); err != nil {
+			return err
+		}
 	}
-	p.say("\nLooking, a minute at most …")
-	old, now, err := iv.d.Look(ctx, iv.a, nil)
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err != nil {
-		p.say("%s", clean(err.Error()))
-		return errBack
-	}
-	iv.take(old, now)
 	return nil
+}
+
+// unreached asks what to do about a look that did not reach everything.
+func (p *plainInterview) unreached() error {
+	iv := p.iv
+	says, left := "Enter looks again; < names other servers or another login", iv.unseen()
+	if iv.a.Sudo {
+		says += "; u looks without root"
+	}
+	if iv.spared() {
+		says += "; w goes on as if nothing were on " + oneLine(left[0]) + " yet"
+	}
+	for {
+		switch text, err := p.ask(says); {
+		case err != nil || text == "":
+			return err
+		case text == "u" && iv.a.Sudo:
+			iv.a.Sudo = false
+			return nil
+		case text == "w" && iv.spared():
+			iv.have[sight{iv.a.To, iv.a.Sudo}] = &inspect.Host{Name: iv.a.To, Unreached: "belay could not look at it"}
+			return nil
+		default:
+			p.say("%q is none of them", text)
+		}
+	}
 }
 
 // found lets people choose by numbers.
@@ -227,9 +334,9 @@ func (p *plainInterview) choosing(c *choosing) error {
 func (p *plainInterview) preview(v *previewPage) error {
 	iv := p.iv
 	v.enter(iv)
-	p.say("\nThe plan is ready: %s, %s.", plural(v.steps, "step"), plural(len(v.lines), "line"))
-	if v.problems != nil {
-		p.say("It has problems that have to be mended by hand:\n%s", clean(v.problems.Error()))
+	p.say("\nThe plan is ready, and not written yet.")
+	for _, text := range v.checked() {
+		p.say("  %s", clean(text))
 	}
 	text, err := p.ask("Type write (it goes to " + iv.a.file() + "), show, or another file name")
 	switch {

@@ -13,7 +13,7 @@ import (
 
 // interviewPages are the questions of belay init, in their order.
 func interviewPages() []leaf {
-	return []leaf{askServers(), newLookPage(), newFoundPage(), askFreeze(), askClients(), askWindow(), askPeople(), askSoak(), askFile(),
+	return []leaf{newEarlierPage(), askServers(), newLookPage(), newFoundPage(), askFreeze(), askClients(), askWindow(), askPeople(), askSoak(), askFile(),
 		newAnswersPage(), newPreviewPage(), newWrittenPage()}
 }
 

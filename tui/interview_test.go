@@ -1,18 +1,22 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"belay/checks/inspect"
 	"belay/remote"
@@ -25,45 +29,95 @@ import (
 // twoServers is a Drafter whose servers are made up; files are real.
 type twoServers struct {
 	looks int
+	hosts []string    // of the last look
 	ask   *run.Prompt // asked by every look
 	said  string
 	shut  bool // sudo asks for a password
+	down  map[string]bool
+	name  string // of the tmux session
+	many  int    // units besides
+
+	nowhere bool // plans are written nowhere
+
+	kept []Kept
+	full bool // the disk takes nothing
 }
 
-func (d *twoServers) Look(ctx context.Context, a Answers, by Onlooker) (old, now *inspect.Host, err error) {
+func (d *twoServers) Look(ctx context.Context, hosts []string, sudo bool, by Onlooker) (all []*inspect.Host, err error) {
 	d.looks++
-	if by != nil {
-		by.Light(a.From, remote.Connecting, "")
-		if d.ask != nil {
-			text, ok := by.Ask(ctx, *d.ask)
-			if d.said = text; !ok {
-				return nil, nil, errors.New(`host "old" was not reached: its key was refused; nothing was written`)
+	d.hosts = hosts
+	for i, name := range hosts {
+		if by != nil {
+			by.Light(name, remote.Connecting, "")
+			if d.ask != nil && i == 0 {
+				text, ok := by.Ask(ctx, *d.ask)
+				if d.said = text; !ok {
+					return nil, errors.New(`host "old" was not reached: its key was refused; nothing was written`)
+				}
 			}
+			by.Light(name, remote.Up, "")
 		}
-		by.Light(a.From, remote.Up, "")
+		h := &inspect.Host{Name: name, Root: true}
+		switch {
+		case d.shut && sudo:
+			h = &inspect.Host{Name: name, Unreached: "sudo asks for a password"}
+		case name == "nowhere" || d.down[name]:
+			h = &inspect.Host{Name: name, Unreached: "no such host"}
+		case !strings.Contains(name, "new"):
+			h = d.old(name, sudo)
+		}
+		all = append(all, h)
 	}
-	if d.shut && a.Sudo {
-		return nil, nil, errors.New(`host "old": sudo asks for a password; nothing was written`)
-	}
-	if a.From == "nowhere" {
-		return nil, nil, errors.New(`host "nowhere" was not reached: no such host; nothing was written`)
-	}
-	old = &inspect.Host{Name: a.From, User: "ada", Root: a.Sudo, TakenAt: noon, Programs: []*inspect.Program{
+	return all, nil
+}
+
+func (d *twoServers) old(name string, sudo bool) *inspect.Host {
+	h := &inspect.Host{Name: name, User: "ada", Root: sudo, TakenAt: noon, Programs: []*inspect.Program{
 		{Kind: inspect.KindContainer, Name: "shop-web-1", Listens: []inspect.Listen{{Proto: "tcp", Port: 80}}, Mounts: []inspect.Volume{{Type: "volume", Source: "shop_data"}},
 			Container: &inspect.Container{Image: "shop:1", Project: "shop", Service: "web", Dir: "/opt/shop"}},
-		{Kind: inspect.KindTmux, Name: "chat", Processes: []inspect.Process{{User: "root", Dir: "/root/chat", Args: "./chat"}}},
+		{Kind: inspect.KindTmux, Name: cmp.Or(d.name, "chat"), Processes: []inspect.Process{{User: "root", Dir: "/root/chat", Args: "./chat"}}},
 		{Kind: inspect.KindUnit, Name: "postgresql@15-main.service", Databases: []inspect.Database{{Kind: "postgresql", Port: 5432, Names: []inspect.Size{{Name: "shop", Bytes: 3 << 30}}}}},
 		{Kind: inspect.KindProcess, Name: "sshd", Listens: []inspect.Listen{{Proto: "tcp", Port: 22}}},
 	},
 		Jobs: []inspect.Job{{Kind: "cron", User: "ada", Where: "/var/spool/cron/crontabs/ada", When: "@daily", Command: "/opt/shop/tidy"}},
 		Gaps: []inspect.Gap{{What: "tcp port 9999 on 0.0.0.0: its process is hidden", Do: "look again as root"}}}
-	if a.To != "" {
-		now = &inspect.Host{Name: a.To, Root: true}
+	for i := range d.many {
+		h.Programs = append(h.Programs, &inspect.Program{Kind: inspect.KindUnit, Name: fmt.Sprintf("app-%03d.service", i), Unit: fmt.Sprintf("/etc/systemd/system/app-%03d.service", i),
+			Listens: []inspect.Listen{{Proto: "tcp", Port: 9000 + i}}})
 	}
-	return old, now, nil
+	return h
+}
+
+var keptMu sync.Mutex // of what is kept in every twoServers
+
+func (d *twoServers) Kept() []Kept {
+	keptMu.Lock()
+	defer keptMu.Unlock()
+	return slices.Clone(d.kept)
+}
+
+func (d *twoServers) Keep(k Kept) error {
+	_ = d.Drop(k)
+	keptMu.Lock()
+	defer keptMu.Unlock()
+	if d.full {
+		return errors.New("no space left on device")
+	}
+	d.kept = append([]Kept{k}, d.kept...)
+	return nil
+}
+
+func (d *twoServers) Drop(k Kept) error {
+	keptMu.Lock()
+	defer keptMu.Unlock()
+	d.kept = slices.DeleteFunc(d.kept, k.Same)
+	return nil
 }
 
 func (d *twoServers) Write(file string, text []byte, replace bool) error {
+	if d.nowhere {
+		return nil
+	}
 	if _, err := os.Stat(file); err == nil && !replace {
 		return fs.ErrExist
 	}
@@ -79,7 +133,15 @@ type asked struct {
 
 func interviewed(t *testing.T, d *twoServers, a Answers, w, h int, env ...string) *asked {
 	t.Helper()
-	o := Options{Env: append([]string{"LANG=C.UTF-8", "TERM=xterm-256color"}, env...), Now: func() time.Time { return noon }}
+	return interviewedWith(t, d, a, w, h, Options{Env: append([]string{"LANG=C.UTF-8", "TERM=xterm-256color"}, env...)})
+}
+
+func interviewedWith(t *testing.T, d *twoServers, a Answers, w, h int, o Options) *asked {
+	t.Helper()
+	o.Now = func() time.Time { return noon }
+	if o.Env == nil {
+		o.Env = []string{"LANG=C.UTF-8", "TERM=xterm-256color"}
+	}
 	r := &asked{t, newInterview(t.Context(), d, a, o.filled("")), d}
 	r.iv.Update(tea.WindowSizeMsg{Width: w, Height: h})
 	return r
@@ -92,7 +154,13 @@ func (r *asked) do(cmd tea.Cmd) {
 		return
 	}
 	msg := cmd()
-	if msg != nil {
+	switch msg := msg.(type) {
+	case nil:
+	case tea.BatchMsg:
+		for _, c := range msg {
+			r.do(c)
+		}
+	default:
 		_, next := r.iv.Update(msg)
 		r.do(next)
 	}
@@ -140,7 +208,7 @@ func TestInterview(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "p.yaml")
 	r := interviewed(t, &twoServers{}, Answers{}, 100, 30)
 	r.shows("Which servers?", "question 1 of").press("enter").press("enter").shows("An answer is needed here.")
-	r.write("nowhere").press("enter", "enter").shows("was not reached", "r looks again").press("esc").shows("Which servers?")
+	r.write("nowhere").press("enter", "enter").shows("not looked at: no such host", "r  look again").press("esc").shows("Which servers?")
 	r.press("ctrl+u").write("ada@old").press("enter").write("new").press("enter")
 	r.shows("What shall move?", "[x] Compose project shop", "[x] crontab of ada, 1 line", "[ ] tmux chat", "3 of 5 chosen", "belay is not root")
 	r.press("G").shows("tcp port 9999", "process sshd, tcp 22").press("g")
@@ -197,8 +265,8 @@ func TestInterviewGoesOnWithoutSudo(t *testing.T) {
 	d := &twoServers{shut: true}
 	r := interviewed(t, d, Answers{From: "old", To: "new"}, 80, 24)
 	r.press("enter", "enter").shows("What shall move?").press("space").press("s").shows("sudo asks for a password")
-	r.press("r").shows("sudo asks for a password") // as root still
-	r.press("esc").shows("Which servers?").press("enter", "enter").shows("What shall move?", "2 of 5 chosen")
+	r.press("r").shows("sudo asks for a password", "u  without root") // as root still
+	r.press("u").shows("What shall move?", "2 of 5 chosen")
 	if r.iv.a.Sudo {
 		t.Error("it looks as root on")
 	}
@@ -227,7 +295,7 @@ func TestInterviewLeft(t *testing.T) {
 		t.Error("there is nothing to lose yet, and it asks")
 	}
 	r = interviewed(t, &twoServers{}, Answers{}, 80, 24)
-	r.write("o").press("ctrl+c").shows("No plan is written").press("esc").shows("Which servers?", "o___")
+	r.write("o").press("ctrl+c").shows("nothing is kept").press("esc").shows("Which servers?", "o___")
 	r.press("ctrl+c")
 	if _, cmd := r.iv.Update(keyMsg("l")); cmd == nil {
 		t.Error("l does not leave")
@@ -251,7 +319,14 @@ func TestInterviewAsksForAHostKey(t *testing.T) {
 		r.press("enter")
 		_, cmd := r.iv.Update(keyMsg("enter"))
 		over := make(chan bool)
-		go func() { cmd(); close(over) }()
+		go func() {
+			for _, c := range cmd().(tea.BatchMsg) {
+				if c != nil {
+					c()
+				}
+			}
+			close(over)
+		}()
 		until(t, "the question", func() bool { r.iv.watch(); return r.iv.top != nil })
 		r.shows("Unknown host key of old", "SHA256:abc")
 		for _, k := range tc.keys {
@@ -270,13 +345,13 @@ func TestPlainInterview(t *testing.T) {
 		return out.String(), a, err
 	}
 	file := filepath.Join(t.TempDir(), "plan.yaml")
-	out, _, err := plain(Answers{File: file}, "", "nowhere", "", "ada@old.example.org", "new", "9", "1 2", "soon", "5m", "9", "2", "<", "2",
+	out, _, err := plain(Answers{File: file}, "", "nowhere", "", "<", "ada@old.example.org", "new", "9", "1 2", "soon", "5m", "9", "2", "<", "2",
 		"never", "2026-12-01T22:00Z", "1h", "2", "perhaps", "no", "1h", "6%", "", "", "show", "write")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, want := range []string{
-		"nothing is changed on them", "was not reached", "It looked as ada", " 1 * Compose project shop: 1 containers, tcp 80", "not understood on ada@old",
+		"nothing is changed on them", "was not looked at", "It looked as ada", " 1 * Compose project shop: 1 containers, tcp 80", "not understood on ada@old",
 		"tmux chat", `"9" is no number from 1 to 5`, "“soon” is no length of time", `"9" is no number from 1 to 3`, "“never” is no beginning", "Drafted by belay",
 	} {
 		if !strings.Contains(out, want) {
@@ -307,7 +382,7 @@ func TestPlainInterview(t *testing.T) {
 	if out, _, err := plain(Answers{File: file}, enough...); !errors.Is(err, ErrUnwritten) || !strings.Contains(out, "is there already and was left as it is") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if after, _ := os.ReadFile(file); cmp.Diff(string(before), string(after)) != "" {
+	if after, _ := os.ReadFile(file); gocmp.Diff(string(before), string(after)) != "" {
 		t.Error("it was replaced")
 	}
 	if out, _, err := plain(Answers{File: file}, append(enough, "write", file)...); err != nil {
@@ -320,8 +395,8 @@ func TestPlainInterview(t *testing.T) {
 	if _, err := os.Stat(other); err == nil {
 		t.Error("half an interview wrote a plan")
 	}
-	named, a, err := plain(Answers{File: other, Wish: draft.Wish{Move: []string{"tmux chat"}}}, "old", "new", "")
-	if !errors.Is(err, ErrUnwritten) || cmp.Diff(a.Move, []string{"tmux chat"}) != "" {
+	named, a, err := plain(Answers{File: other, Wish: draft.Wish{Move: []string{"by hand tmux chat"}}}, "old", "new", "")
+	if !errors.Is(err, ErrUnwritten) || gocmp.Diff(a.Move, []string{"by hand tmux chat"}) != "" {
 		t.Errorf("what --move named is forgotten: %q, %v\n%s", a.Move, err, named)
 	}
 }

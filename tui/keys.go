@@ -34,6 +34,7 @@ const (
 	inChoice  place = "belay init: choosing"
 	inLooking place = "belay init: looking"
 	inFound   place = "belay init: what was found"
+	inFilter  place = "belay init: filter of what was found"
 	inPreview place = "belay init: the plan"
 	inWritten place = "belay init: written"
 	inLeaving place = "belay init: leaving"
@@ -44,7 +45,7 @@ func (p place) interview() bool { return strings.HasPrefix(string(p), "belay ini
 
 // places in the order of the manual.
 var places = []place{anywhere, inSteps, inAssess, inSigns, inList, inAsk, inForm, inPrompt, inDetail, inPage, inHelp, inQuit, inSearch,
-	inTyping, inChoice, inLooking, inFound, inPreview, inWritten, inLeaving}
+	inTyping, inChoice, inLooking, inFound, inFilter, inPreview, inWritten, inLeaving}
 
 // binding is one line of the one list of keys.
 type binding struct {
@@ -180,6 +181,7 @@ var bindings = []binding{
 	{inTyping, on("esc"), "", "back", "question before", "back to the question before; what was answered stays"},
 	{inTyping, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inTyping, on("ctrl+c"), "ctrl-c", "quit", "leave", "leave: it asks"},
+	{inTyping, on("?", "f1"), "", "help", "help", "what this is about, what you can do, and what happens if you do nothing; once more: all keys"},
 
 	{inChoice, on("enter"), "", "enter", "take it", "take the row and go on"},
 	{inChoice, on("down", "j", "tab"), "↓ j", "down", "", "next row"},
@@ -187,18 +189,24 @@ var bindings = []binding{
 	{inChoice, on("esc"), "", "back", "question before", "back to the question before; what was answered stays"},
 	{inChoice, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inChoice, on("q", "ctrl+c"), "q", "quit", "leave", "leave: it asks"},
-	{inChoice, on("?"), "", "help", "all keys", "all keys; type to filter them"},
+	{inChoice, on("?", "f1"), "", "help", "help", "what this is about, what you can do, and what happens if you do nothing; once more: all keys"},
 
-	{inLooking, on("r"), "", "recheck", "look again", "look again"},
-	{inLooking, on("esc"), "", "back", "other servers", "stop looking, and name other servers"},
+	{inLooking, on("r"), "", "recheck", "look again", "look again at what was not reached"},
+	{inLooking, on("l"), "", "login", "another login", "another name or login for a server"},
+	{inLooking, on("u"), "", "no-root", "without root", "look without sudo"},
+	{inLooking, on("w"), "", "without", "without it", "go on without having looked at the new server"},
+	{inLooking, on("esc"), "", "back", "stop", "stop looking, and name other servers"},
 	{inLooking, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inLooking, on("q", "ctrl+c"), "q", "quit", "leave", "leave: it asks"},
-	{inLooking, on("?"), "", "help", "all keys", "all keys; type to filter them"},
+	{inLooking, on("?", "f1"), "", "help", "help", "what this is about, what you can do, and what happens if you do nothing; once more: all keys"},
 
 	{inFound, on("enter"), "", "enter", "go on", "go on with what is chosen"},
 	{inFound, on("space", "x"), "space", "pick", "choose", "choose the row, or leave it where it is"},
-	{inFound, on("a"), "", "pick-all", "all", "choose everything, or what belay advises, or nothing"},
 	{inFound, on("d"), "", "details", "details", "everything about the row"},
+	{inFound, on("a"), "", "pick-all", "all", "choose everything that is shown"},
+	{inFound, on("n"), "", "pick-none", "none", "choose nothing of what is shown"},
+	{inFound, on("b"), "", "pick-advised", "", "choose what belay advises"},
+	{inFound, on("/"), "", "search", "filter", "show only what has the letters that you type"},
 	{inFound, on("s"), "", "as-root", "look as root", "look again as root, by a sudo that asks for no password"},
 	{inFound, on("r"), "", "recheck", "", "look again"},
 	{inFound, on("down", "j"), "↓ j", "down", "", "next row"},
@@ -210,7 +218,13 @@ var bindings = []binding{
 	{inFound, on("esc"), "", "back", "question before", "back to the question before; what was answered stays"},
 	{inFound, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inFound, on("q", "ctrl+c"), "q", "quit", "leave", "leave: it asks"},
-	{inFound, on("?"), "", "help", "all keys", "all keys; type to filter them"},
+	{inFound, on("?", "f1"), "", "help", "help", "what this is about, what you can do, and what happens if you do nothing; once more: all keys"},
+
+	{inFilter, on("enter"), "", "enter", "done", "go on with what is left; choose as usual"},
+	{inFilter, on("esc"), "", "back", "everything", "show everything again"},
+	{inFilter, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
+	{inFilter, on("ctrl+c"), "ctrl-c", "quit", "leave", "leave: it asks"},
+	{inFilter, on("f1"), "", "help", "help", "what this is about"},
 
 	{inPreview, on("ctrl+y"), "ctrl-y", "send", "write it", "write the plan into its file"},
 	{inPreview, on("down", "j", "enter"), "↓ j", "down", "scroll", "one line down"},
@@ -219,15 +233,18 @@ var bindings = []binding{
 	{inPreview, on("pgup"), "", "page-up", "", "one page up"},
 	{inPreview, on("g", "home"), "g", "first", "", "to the beginning"},
 	{inPreview, on("G", "end"), "G", "last", "", "to the end"},
-	{inPreview, on("d"), "", "details", "", "the problems of the draft, when it has any"},
+	{inPreview, on("d"), "", "details", "", "what belay check says of the draft, in full"},
 	{inPreview, on("esc"), "", "back", "answers", "back to the answers"},
 	{inPreview, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inPreview, on("q", "ctrl+c"), "q", "quit", "leave", "leave: it asks"},
-	{inPreview, on("?"), "", "help", "all keys", "all keys; type to filter them"},
+	{inPreview, on("?", "f1"), "", "help", "help", "what this is about, what you can do, and what happens if you do nothing; once more: all keys"},
 
 	{inWritten, on("q", "enter", "esc", "ctrl+c"), "q", "quit", "leave", "leave; the plan is written"},
+	{inWritten, on("?", "f1"), "", "help", "help", "what this is about, what you can do, and what happens if you do nothing; once more: all keys"},
 
-	{inLeaving, on("l"), "", "leave", "leave", "leave; nothing is written"},
+	{inLeaving, on("l"), "", "leave", "leave", "leave; no plan is written, the answers are kept"},
+	{inLeaving, on("f"), "", "forget", "forget", "leave, and keep nothing"},
+	{inLeaving, on("?", "f1"), "", "help", "help", "what leaving means"},
 	{inLeaving, on("esc", "n"), "esc", "back", "stay", "stay"},
 
 	// Last, because the footer keeps its last hint on any width.

@@ -33,6 +33,20 @@ func TestEveryScreenHasAPage(t *testing.T) {
 	}
 }
 
+// Each question of belay init, and each dialog of it, has its own. What has
+// signs explains them.
+func TestEveryQuestionOfTheInterviewHasAPage(t *testing.T) {
+	for _, p := range interviewPages() {
+		wantParts(t, helpOf(p), pageParts...)
+	}
+	for _, o := range []overlay{&leaving{}, &replacing{}, &readOver{}} {
+		wantParts(t, (&interview{top: o}).pageName(), pageParts...)
+	}
+	for _, name := range []string{"init-look", "init-what", "init-plan"} {
+		wantParts(t, name, signPart)
+	}
+}
+
 func wantParts(t *testing.T, name string, parts ...string) {
 	t.Helper()
 	p, ok := pages[name]

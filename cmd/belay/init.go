@@ -109,7 +109,7 @@ func (o initFlags) run(ctx context.Context, out io.Writer) error {
 	case o.example != "":
 		return o.writeExample(out)
 	case o.From != "":
-		old, now, err := lookAtEnds(ctx, o.Answers, nil)
+		old, now, err := lookAtEnds(ctx, o.Answers)
 		if err != nil {
 			return err
 		}
@@ -170,34 +170,25 @@ func isThere(path string, err error) error {
 }
 
 // lookAtEnds inspects the hosts that a names; now is nil where everything stays
-// on one. Without an onlooker it asks on the terminal.
-func lookAtEnds(ctx context.Context, a tui.Answers, by tui.Onlooker) (old, now *inspect.Host, err error) {
+// on one. It asks on the terminal.
+func lookAtEnds(ctx context.Context, a tui.Answers) (old, now *inspect.Host, err error) {
 	names := []string{a.From}
 	if a.To != "" && a.To != a.From {
 		names = append(names, a.To)
 	}
-	f := inspectFlags{sudo: a.Sudo}
-	if by != nil {
-		f.ask, f.light = by.Ask, by.Light
-	}
-	w, names, err := f.open(ctx, names)
+	found, err := drafter{}.Look(ctx, names, a.Sudo, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer w.close()
-	found, err := inspect.Look(ctx, w.hosts, names)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, h := range found.Hosts {
+	for _, h := range found {
 		if h.Unreached != "" {
 			return nil, nil, fmt.Errorf("host %q was not reached: %s; nothing was written", h.Name, h.Unreached)
 		}
 	}
-	if len(found.Hosts) == 2 {
-		now = found.Hosts[1]
+	if len(found) == 2 {
+		now = found[1]
 	}
-	return found.Hosts[0], now, nil
+	return found[0], now, nil
 }
 
 // write drafts the plan and writes it, once it is known to be one.

@@ -10,28 +10,38 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/term"
+
 	"belay/checks/inspect"
 	"belay/remote"
 	"belay/steps/draft"
 	"belay/tui"
+	"belay/tui/widget"
 )
 
 // interview asks people, and says what comes next.
 func (o initFlags) interview(ctx context.Context, out io.Writer) error {
 	opts := tui.Options{Slow: o.show.slow, Theme: o.show.theme}
+	d := drafter{}
+	if term.IsTerminal(int(os.Stdin.Fd())) { // a script's lines are for a script's questions
+		d.kept = keptDir()
+	}
 	var a tui.Answers
 	var err error
 	if o.show.plain || os.Getenv("TERM") == "dumb" {
-		a, err = tui.PlainInterview(ctx, drafter{}, o.Answers, os.Stdin, out)
+		a, err = tui.PlainInterview(ctx, d, o.Answers, os.Stdin, out)
 	} else {
-		a, err = tui.Interview(ctx, drafter{}, o.Answers, opts)
+		a, err = tui.Interview(ctx, d, o.Answers, opts)
 	}
 	if err != nil {
 		if errors.Is(err, tui.ErrUnwritten) {
-			fmt.Fprintln(out, "Nothing was written, and nothing was changed on any server.")
+			fmt.Fprintln(out, "No plan was written, and nothing was changed on any server.")
 		}
 		if a.From != "" { // whatever it was that ended it
-			fmt.Fprintf(out, "The same answers again: %s\n", again(a))
+			if d.has(a) {
+				fmt.Fprintln(out, "Your answers are kept: belay init goes on where you stopped.")
+			}
+			fmt.Fprintf(out, "The same answers again, without questions: %s\n", widget.CleanLine(again(a)))
 		}
 		if errors.Is(err, tui.ErrUnwritten) {
 			return exit(exitInterrupted)
@@ -75,10 +85,50 @@ func again(a tui.Answers) string {
 }
 
 // drafter is what the interview needs of the world.
-type drafter struct{}
+type drafter struct {
+	kept string // directory of interviews that did not end; "": nothing is kept
+}
 
-func (drafter) Look(ctx context.Context, a tui.Answers, by tui.Onlooker) (old, now *inspect.Host, err error) {
-	return lookAtEnds(ctx, a, by)
+func (drafter) Look(ctx context.Context, hosts []string, sudo bool, by tui.Onlooker) ([]*inspect.Host, error) {
+	f := inspectFlags{sudo: sudo}
+	if by != nil {
+		f.ask, f.light = by.Ask, by.Light
+	}
+	w, names, err := f.open(ctx, hosts)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	type one struct {
+		host *inspect.Host
+		err  error
+	}
+	done := make([]chan one, len(names))
+	for i, name := range names {
+		done[i] = make(chan one, 1)
+		go func() {
+			found, err := inspect.Look(ctx, w.hosts, []string{name})
+			if err != nil {
+				done[i] <- one{err: err}
+				return
+			}
+			if by != nil {
+				by.Seen(found.Hosts[0])
+			}
+			done[i] <- one{host: found.Hosts[0]}
+		}()
+	}
+	var all []*inspect.Host
+	for _, c := range done {
+		got := <-c
+		if err = errors.Join(err, got.err); got.host != nil {
+			all = append(all, got.host)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
 }
 
 func (drafter) Write(file string, text []byte, replace bool) error {

@@ -28,16 +28,12 @@ is good, else 2.`,
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: no problems. %s, %s, %s. Nothing was contacted.\n",
 				args[0], count(len(p.Hosts), "host"), count(len(p.Steps()), "step"), count(len(p.Signoff), "sign-off item"))
-			for _, w := range p.Ways {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s:%d: note: way back %q, offered from the %s on: %s\n", args[0], w.Line, w.Name, w.From, count(len(w.Steps()), "step")+" around the undo")
-			}
-			if w := p.Window; w != nil && time.Now().After(w.Start.Add(w.Length)) {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: note: the window is over since %s\n", args[0], w.Start.Add(w.Length).Format(time.RFC3339))
-			}
-			for _, s := range p.Steps() {
-				if !s.HasWayBack() {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s:%d: note: %q has no way back\n", args[0], s.Line, s.Title)
+			for _, n := range p.Notes(time.Now()) {
+				at := args[0]
+				if n.Line > 0 {
+					at = fmt.Sprintf("%s:%d", at, n.Line)
 				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: note: %s\n", at, n.Text)
 			}
 			return nil
 		},

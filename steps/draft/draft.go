@@ -55,6 +55,9 @@ func (d *draft) text() string {
 	if text := d.enough(); text != "" {
 		p.note("", text)
 	}
+	if d.new != nil && d.new.Unreached != "" {
+		p.note("", fmt.Sprintf("belay could not look at %s, and drafts as if nothing were there yet: logins, databases and ports may be taken. belay plan looks there before anything is done.", d.New.Name))
+	}
 	p.raw("belay: 1\n")
 	p.line("name: %s", d.Called())
 	p.line("about: %s", d.about())
