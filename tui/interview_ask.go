@@ -11,6 +11,7 @@ type question struct {
 	name  string // on the rail, and in the list of answers
 	title func(iv *interview) string
 	more  func(iv *interview) string
+	such  []widget.Pair            // examples, under the text
 	asked func(iv *interview) bool // nil: always
 	said  func(a *Answers) string  // the answer in words; nil: there is none to give
 }
@@ -26,7 +27,7 @@ func (q *question) explained(iv *interview, w int) []string {
 		for _, l := range widget.Wrap(q.more(iv), min(w, 100)-4) {
 			out = append(out, "  "+iv.th.Paint(widget.Dim, l))
 		}
-		out = append(out, "")
+		out = append(append(out, widget.Pairs(iv.th, q.such, min(w, 100))...), "")
 	}
 	return out
 }
@@ -106,7 +107,7 @@ func (t *typing) take(iv *interview) (problem string) {
 	return ""
 }
 
-func (t *typing) view(iv *interview, w, _ int) ([]string, point) {
+func (t *typing) view(iv *interview, w, h int) ([]string, point) {
 	lines := t.explained(iv, w)
 	fields, at := t.form.lines(iv.th, min(w, 100))
 	at.y += len(lines)
@@ -116,7 +117,7 @@ func (t *typing) view(iv *interview, w, _ int) ([]string, point) {
 			lines = append(lines, "  "+iv.th.Paint(widget.Warn, l))
 		}
 	}
-	return lines, at
+	return windowed(lines, at, h)
 }
 
 // choosing asks for one of several.
@@ -154,7 +155,7 @@ func (c *choosing) press(iv *interview, do action, _ tea.Msg) tea.Cmd {
 	return nil
 }
 
-func (c *choosing) view(iv *interview, w, _ int) ([]string, point) {
+func (c *choosing) view(iv *interview, w, h int) ([]string, point) {
 	lines := c.explained(iv, w)
 	at := nowhere
 	for i, o := range c.choices {
@@ -170,5 +171,5 @@ func (c *choosing) view(iv *interview, w, _ int) ([]string, point) {
 			lines = append(lines, "      "+iv.th.Paint(widget.Dim, l))
 		}
 	}
-	return lines, at
+	return windowed(lines, at, h)
 }

@@ -154,7 +154,7 @@ func (p *previewPage) press(iv *interview, do action, _ tea.Msg) tea.Cmd {
 			return out
 		}}
 	default:
-		p.scroll = moved(do, p.scroll, len(p.lines), 15)
+		p.scroll = moved(do, p.scroll, 1<<20, 15)
 	}
 	return nil
 }
@@ -201,13 +201,44 @@ func (p *previewPage) view(iv *interview, w, h int) ([]string, point) {
 	out = append(out, "")
 	var lines []string
 	for _, l := range p.lines {
-		text, note := l, ""
-		if i := strings.Index(l, "# "); i == 0 || i > 0 && l[i-1] == ' ' {
-			text, note = l[:i], l[i:]
-		}
-		lines = append(lines, widget.Cut(" "+paintKey(th, text)+th.Paint(widget.Dim, note), w))
+		lines = append(lines, planLines(th, l, w)...)
 	}
 	return append(out, scrolled(th, lines, &p.scroll, w, h-len(out))...), rowAt(len(out))
+}
+
+// planLines draws one line of a plan; what is too long goes on under it.
+func planLines(th widget.Theme, l string, w int) (out []string) {
+	text, note := l, ""
+	if i := strings.Index(l, "# "); i == 0 || i > 0 && l[i-1] == ' ' {
+		text, note = l[:i], l[i:]
+	}
+	if widget.Width(l) < w {
+		return []string{" " + paintKey(th, text) + th.Paint(widget.Dim, note)}
+	}
+	indent := strings.Repeat(" ", len(l)-len(strings.TrimLeft(l, " ")))
+	for i, part := range widget.Wrap(strings.TrimRight(text, " "), w-len(indent)-6) {
+		if i == 0 {
+			out = append(out, " "+paintKey(th, indent+strings.TrimLeft(part, " ")))
+			continue
+		}
+		out = append(out, " "+indent+"    "+strings.TrimLeft(part, " "))
+	}
+	if note == "" {
+		return out
+	}
+	if strings.TrimSpace(text) == "" {
+		out, indent = nil, " "+indent
+	} else {
+		indent += "     "
+	}
+	for i, part := range widget.Wrap(strings.TrimPrefix(note, "# "), w-len(indent)-3) {
+		lead := "# "
+		if i > 0 {
+			lead = "  "
+		}
+		out = append(out, indent+th.Paint(widget.Dim, lead+part))
+	}
+	return out
 }
 
 // paintKey shows the sections of a plan, and where a step begins.
@@ -313,13 +344,29 @@ func newWrittenPage() *writtenPage {
 func (p *writtenPage) place() place                              { return inWritten }
 func (p *writtenPage) enter(*interview) tea.Cmd                  { return nil }
 func (p *writtenPage) press(*interview, action, tea.Msg) tea.Cmd { return nil }
-func (p *writtenPage) view(iv *interview, w, _ int) ([]string, point) {
-	lines := []string{"", "  " + iv.th.Paint(widget.OK, "✓") + " " + widget.Cut(oneLine(iv.a.file())+" is written. It is yours: read it, and change it where you know better.", w-4), "", "  Next, in this order:", ""}
-	pairs := []widget.Pair{}
-	for _, n := range NextSteps(oneLine(iv.a.file())) {
-		pairs = append(pairs, widget.Pair{Label: n[0], Value: n[1], Max: 3})
+func (p *writtenPage) view(iv *interview, w, h int) ([]string, point) {
+	if lines := p.lines(iv, w, true); len(lines) <= h {
+		return lines, nowhere
 	}
-	return append(lines, widget.Pairs(iv.th, pairs, min(w, 110))...), nowhere
+	return p.lines(iv, w, false), nowhere
+}
+
+func (p *writtenPage) lines(iv *interview, w int, airy bool) (lines []string) {
+	th := iv.th
+	add := func(lead, text string, role widget.Role) {
+		for _, l := range widget.Wrap(text, min(w, 100)-len(lead)-2) {
+			lines = append(lines, lead+th.Paint(role, l))
+		}
+	}
+	add("  ", "The plan is in "+oneLine(iv.a.file())+". Read it in an editor, and change it where you know better than belay. Then:", widget.Text)
+	for _, n := range NextSteps(oneLine(iv.a.file())) {
+		if airy {
+			lines = append(lines, "")
+		}
+		add("  ", n[0], widget.Strong)
+		add("      ", n[1], widget.Dim)
+	}
+	return lines
 }
 
 // NextSteps are the commands that come after a draft, and what each is for.

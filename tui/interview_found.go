@@ -135,20 +135,23 @@ func itemRows(items []draft.Item) (rows []foundRow) {
 }
 
 func foundRows(items []draft.Item, hosts ...*inspect.Host) []foundRow {
-	rows := itemRows(items)
+	var rows []foundRow
+	for _, h := range hosts { // what makes all the rest incomplete comes first
+		switch {
+		case h == nil:
+		case h.Unreached != "":
+			rows = append(rows, foundRow{warn: true, text: h.Name + " was not looked at: " + h.Unreached, more: "r looks again. Until then the draft takes it for empty."})
+		case !h.Root:
+			rows = append(rows, foundRow{warn: true, text: "On " + h.Name + " belay is not root, but " + h.User + ": much is hidden (s looks as root).", more: "It works where sudo asks for no password. In a hurry, go on: the plan then lacks what was hidden."})
+		}
+	}
+	rows = append(rows, itemRows(items)...)
 	if len(items) == 0 {
 		rows = append(rows, foundRow{text: "Nothing that belay could move was found; the draft will be nearly empty."})
 	}
 	for _, h := range hosts {
-		switch {
-		case h == nil:
+		if h == nil {
 			continue
-		case h.Unreached != "":
-			rows = append(rows, foundRow{head: "on " + h.Name}, foundRow{warn: true, text: "belay has not looked at it: " + h.Unreached, more: "r looks again. Until then the draft takes it for empty."})
-			continue
-		case !h.Root:
-			rows = append(rows, foundRow{head: "on " + h.Name + " belay is not root"},
-				foundRow{warn: true, text: "It looked as " + h.User + ": much is hidden.", more: "If sudo asks for no password there: s looks again as root."})
 		}
 		if len(h.Gaps) > 0 {
 			rows = append(rows, foundRow{head: "not understood on " + h.Name})
@@ -226,7 +229,7 @@ func (p *foundPage) narrow(iv *interview, msg tea.Msg) {
 
 // move takes the cursor to the next row that can be read by itself.
 func (p *foundPage) move(do action) {
-	for p.cursor = moved(do, p.cursor, len(p.rows), max(1, p.page-1)); p.cursor < len(p.rows) && p.rows[p.cursor].still(); {
+	for p.cursor = moved(do, p.cursor, len(p.rows), max(5, p.page-1)); p.cursor < len(p.rows) && p.rows[p.cursor].still(); {
 		next := p.cursor + 1
 		if do == "up" || do == "page-up" || do == "first" {
 			next = p.cursor - 1
@@ -319,8 +322,8 @@ func (p *foundPage) view(iv *interview, w, h int) ([]string, point) {
 	}
 	p.page = room
 	from := widget.From(at, len(lines), room)
-	if p.cursor == slices.IndexFunc(p.rows, func(r foundRow) bool { return !r.still() }) {
-		from = 0 // the first title is in view, too
+	if at < room && p.cursor <= slices.IndexFunc(p.rows, func(r foundRow) bool { return r.item != nil }) {
+		from = 0 // what stands above the first is in view, too
 	}
 	part := widget.Fill(lines[from:min(len(lines), from+room)], room)
 	return append(append(top, part...), p.foot(iv, from, len(lines)-from-room, w)), rowAt(at - from + len(top))

@@ -10,7 +10,7 @@ import (
 
 // header says what this is, and how far it has come.
 func (iv *interview) header() []string {
-	what := "a plan from what your servers show"
+	what := "a plan from what servers show"
 	switch {
 	case iv.written:
 		what = oneLine(iv.a.file())
@@ -20,6 +20,10 @@ func (iv *interview) header() []string {
 		what = oneLine(iv.a.From) + ", where it stays"
 	}
 	left := iv.th.Paint(widget.Calm, " belay init ") + " " + iv.th.Paint(widget.Strong, what)
+	note := "nothing is changed on any server"
+	if iv.w < 80 {
+		note = "no server is changed"
+	}
 	var stops []widget.Stop
 	for i, p := range iv.pages {
 		q := p.about()
@@ -36,7 +40,7 @@ func (iv *interview) header() []string {
 		stops = append(stops, widget.Stop{Name: q.name, State: state})
 	}
 	return []string{
-		widget.Spread(left, iv.th.Paint(widget.Dim, "nothing is changed on any server")+" ", iv.w),
+		widget.Spread(left, iv.th.Paint(widget.Dim, note)+" ", iv.w),
 		" " + widget.Rail(iv.th, stops, iv.w-2),
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"belay/steps/draft"
+	"belay/steps/plan"
+	"belay/tui/widget"
 )
 
 // maxPeople is how many approvers a plan takes.
@@ -47,6 +49,13 @@ func ParsePeople(v string) (n int, roles []draft.Role, problem string) {
 			return 0, nil, fmt.Sprintf("%s stands there twice; two people for it are “%s 1” and “%s 2”.", r.Name, r.Name, r.Name)
 		}
 		roles = append(roles, r)
+	}
+	seats := plan.Approvers{}
+	for _, r := range roles {
+		seats.Roles = append(seats.Roles, plan.Role{Name: r.Name, Who: r.Who})
+	}
+	if left := seats.Unfilled(); len(left) > 0 {
+		return 0, nil, fmt.Sprintf("Nobody is left for %s: everybody who may has another part already.", left[0])
 	}
 	switch all := len(roles) + more; {
 	case n == 0 && all == 0:
@@ -87,8 +96,13 @@ func askPeople() *typing {
 	return &typing{
 		question: question{
 			name: "who", title: always("Who must agree before the cutover?"),
-			more: always("How many people, such as 2; or what they speak for, such as: dba, app owner. Where only some may: dba: ada grace, app owner. " +
-				"Each says so under a login of their own. With a second person, whoever cuts over is nobody who began the run or agreed before."),
+			more: always("Each says go under a login of their own. Type for instance:"),
+			such: []widget.Pair{
+				{Label: "2", Value: "two people, whoever they are", Max: 2},
+				{Label: "dba, app owner", Value: "one for each of these parts", Max: 2},
+				{Label: "dba: ada grace, app owner", Value: "the same, and only the logins ada and grace may speak for dba", Max: 3},
+				{Label: "Second person: yes", Value: "who cuts over neither began the run nor agreed before", Max: 3},
+			},
 			said: func(a *Answers) string {
 				text := PeopleText(a.Approvers, a.Roles)
 				if a.Second {

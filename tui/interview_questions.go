@@ -66,6 +66,14 @@ func span(v string, into *time.Duration) (problem string) {
 	return ""
 }
 
+// roughly is a length of time that is a guess.
+func roughly(d time.Duration) string {
+	if d > time.Minute {
+		d = d.Round(time.Minute)
+	}
+	return draft.Length(d)
+}
+
 func spanText(d time.Duration) string {
 	if d == 0 {
 		return ""
@@ -81,7 +89,7 @@ func askFreeze() *typing {
 				text := "Such as 5m or 1h; empty when nobody knows. The plan says whether the copies fit in."
 				if iv.old != nil && iv.a.To != "" {
 					if n, took := draft.Guess(iv.moving()); n > 0 {
-						text += fmt.Sprintf(" The databases that go along have %s: about %s for their copies, which is a guess.", remote.FormatBytes(n), draft.Length(took))
+						text += fmt.Sprintf(" The databases that go along have %s: about %s for their copies, which is a guess.", remote.FormatBytes(n), roughly(took))
 					}
 				}
 				return text

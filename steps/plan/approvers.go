@@ -91,6 +91,10 @@ func (b *builder) roles(f approverFields, n *node) {
 	}
 }
 
+// Unfilled are the roles for which nobody is left, because everybody who may
+// has another one already.
+func (a Approvers) Unfilled() []string { return unfilledRoles(a.Roles) }
+
 // unfilledRoles tries to give every role a person of its own.
 func unfilledRoles(roles []Role) (left []string) {
 	has := map[string]int{} // person → role
