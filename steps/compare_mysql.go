@@ -30,7 +30,7 @@ func (c *compareMySQL) check(field string) error {
 }
 
 func (c *compareMySQL) open(ctx context.Context, e Env, _ bool) (old, now compare.Side, err error) {
-	return compareOpen(ctx, func(ctx context.Context, isOld bool) (compare.Side, error) {
+	old, now, err = compareOpen(ctx, func(ctx context.Context, isOld bool) (compare.Side, error) {
 		at := c.New
 		if isOld {
 			at = c.Old
@@ -45,4 +45,9 @@ func (c *compareMySQL) open(ctx context.Context, e Env, _ bool) (old, now compar
 		}
 		return side, nil
 	})
+	a, ok := old.(*mysql.Side)
+	if b, both := now.(*mysql.Side); ok && both {
+		mysql.Pair(a, b)
+	}
+	return old, now, err
 }

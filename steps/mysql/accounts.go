@@ -126,7 +126,25 @@ func (a *Account) read(ctx context.Context, q Queryer) error {
 			a.Grants = append(a.Grants, g)
 		}
 	}
+	a.cutDefaultRole()
 	return nil
+}
+
+// cutDefaultRole makes a grant of the default roles that MySQL writes into the
+// definition of an account: that can be carried out only when the roles are
+// there, and are the account's.
+func (a *Account) cutDefaultRole() {
+	const word = " DEFAULT ROLE "
+	i := unquotedIndex(a.Create, word)
+	if i < 0 {
+		return
+	}
+	roles, rest := a.Create[i+len(word):], ""
+	if j := unquotedIndex(roles, " REQUIRE "); j >= 0 {
+		roles, rest = roles[:j], roles[j:]
+	}
+	a.Create = a.Create[:i] + rest
+	a.Grants = append(a.Grants, Grant{Text: "ALTER USER " + a.sql() + word + roles})
 }
 
 var grantPassword = regexp.MustCompile(` IDENTIFIED (BY PASSWORD|VIA|WITH) .*?( REQUIRE | WITH GRANT OPTION| WITH MAX_|$)`)

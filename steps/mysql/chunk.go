@@ -53,8 +53,8 @@ func (t *Table) chunks(ctx context.Context, q Queryer, size int64) ([]chunk, err
 }
 
 // sums fingerprints a part of the table: rows and their sum.
-func (t *Table) sums(ctx context.Context, q Queryer, where string) (rows, sum string, err error) {
-	r, err := table(ctx, q, "SELECT "+t.printSums(bySHA1)+" FROM "+t.sql()+where)
+func (t *Table) sums(ctx context.Context, q Queryer, h hash, where string) (rows, sum string, err error) {
+	r, err := table(ctx, q, "SELECT "+t.printSums(h)+" FROM "+t.sql()+where)
 	if err != nil {
 		return "", "", err
 	}

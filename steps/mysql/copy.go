@@ -53,7 +53,7 @@ type State struct {
 	Aside map[string]string `json:"aside,omitempty"`
 	// Prints is what the source had in the snapshot, by database.table.
 	Prints map[string]compare.Print `json:"prints,omitempty"`
-	Hash   string                   `json:"hash,omitempty"` // that Prints were made by: SHA1; empty: MD5
+	Hash   string                   `json:"hash,omitempty"` // that Prints were made by: SHA1, SHA2; empty: MD5
 }
 
 func (s *State) hash() hash {
@@ -216,8 +216,12 @@ func (c *Copy) data(ctx context.Context, from, to *DB, s *Survey) error {
 	defer frozen.Close()
 	fmt.Fprintf(c.Log, "the source is looked at as it was at %s%s\n", time.Now().UTC().Format(time.RFC3339), at(frozen.Position))
 	c.total = s.Bytes
+	h, err := hashOf(ctx, from, to)
+	if err != nil {
+		return err
+	}
 	if err := c.save(func(st *State) {
-		st.Position, st.Prints, st.Hash = frozen.Position, map[string]compare.Print{}, string(bySHA1)
+		st.Position, st.Prints, st.Hash = frozen.Position, map[string]compare.Print{}, string(h)
 	}); err != nil {
 		return err
 	}

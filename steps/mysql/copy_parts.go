@@ -142,7 +142,7 @@ func (c *Copy) part(ctx context.Context, from, to *sql.Conn, v Version, p part) 
 			return 0, err
 		}
 		if len(some) > 0 {
-			if same, rows, err := equal(ctx, t, from, to, p.where); same || err != nil {
+			if same, rows, err := equal(ctx, t, c.State.hash(), from, to, p.where); same || err != nil {
 				return rows, err
 			}
 			if err := empty(ctx, to, t, p.where); err != nil {
@@ -155,7 +155,7 @@ func (c *Copy) part(ctx context.Context, from, to *sql.Conn, v Version, p part) 
 		return rows, err
 	}
 	c.logf("table %s: the target warns: %s", t, strings.Join(warnings, "; "))
-	same, _, err := equal(ctx, t, from, to, p.where)
+	same, _, err := equal(ctx, t, c.State.hash(), from, to, p.where)
 	if err == nil && !same {
 		err = fmt.Errorf("%w: %s", errNotEqual, strings.Join(warnings, "; "))
 	}
@@ -172,13 +172,13 @@ func empty(ctx context.Context, to *sql.Conn, t *Table, where string) error {
 }
 
 // equal compares a part of a table in two sessions, at the same time.
-func equal(ctx context.Context, t *Table, a, b *sql.Conn, where string) (bool, int64, error) {
+func equal(ctx context.Context, t *Table, h hash, a, b *sql.Conn, where string) (bool, int64, error) {
 	var rows [2]string
 	var sums [2]string
 	var errs [2]error
 	var both sync.WaitGroup
 	for i, conn := range []*sql.Conn{a, b} {
-		both.Go(func() { rows[i], sums[i], errs[i] = t.sums(ctx, conn, where) })
+		both.Go(func() { rows[i], sums[i], errs[i] = t.sums(ctx, conn, h, where) })
 	}
 	both.Wait()
 	var n int64

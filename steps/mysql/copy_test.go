@@ -35,10 +35,15 @@ func copying(t *testing.T, from, to Server, kept *[]byte, change func(*Copy)) *C
 	return c
 }
 
-// everything is all that a side tells, with the fingerprints of rows.
-func everything(t *testing.T, m *remotetest.MariaDB) map[string]string {
+// everything is all that a server has, with the fingerprints of rows.
+func everything(t *testing.T, m *remotetest.MySQL) map[string]string {
 	t.Helper()
-	s := sideOf(t, m)
+	return told(t, sideOf(t, m))
+}
+
+// told is all that a side tells.
+func told(t *testing.T, s *Side) map[string]string {
+	t.Helper()
 	objects, err := s.Objects(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"context"
 	"fmt"
 	"strings"
 )
@@ -21,10 +22,60 @@ type hash string
 
 const (
 	bySHA1 hash = "SHA1"
-	byMD5  hash = "MD5" // of what older runs remember
+	bySHA2 hash = "SHA2" // with 256 bits; slower, and every server has it
+	byMD5  hash = "MD5"  // of what older runs remember
 )
 
-func (h hash) of(text string) string { return string(h) + "(" + text + ")" }
+// acrossFlavours follows a hash by which MySQL is compared with MariaDB.
+const acrossFlavours = " across flavours"
+
+// function is the server's name of it.
+func (h hash) function() string { return strings.TrimSuffix(string(h), acrossFlavours) }
+
+// across tells whether MySQL and MariaDB are compared.
+func (h hash) across() bool { return strings.HasSuffix(string(h), acrossFlavours) }
+
+func (h hash) of(text string) string {
+	if f := h.function(); f != string(bySHA2) {
+		return f + "(" + text + ")"
+	}
+	return "SHA2(" + text + ", 256)"
+}
+
+// hash is what the server can sum up rows by. MySQL 9.6 took SHA1 and MD5 out
+// into a component that few install (component_classic_hashing).
+func (d *DB) hash(ctx context.Context) (hash, error) {
+	if d.Version.MariaDB || !d.Version.atLeast(9, 0) {
+		return bySHA1, nil
+	}
+	switch _, err := strs(ctx, d, "SELECT SHA1('')"); {
+	case err == nil:
+		return bySHA1, nil
+	case Number(err) == 0:
+		return "", err
+	}
+	return bySHA2, nil
+}
+
+// hashOf is what both servers have.
+func hashOf(ctx context.Context, a, b *DB) (hash, error) {
+	one, err := a.hash(ctx)
+	if err != nil {
+		return "", err
+	}
+	other, err := b.hash(ctx)
+	return common(a.Version, b.Version, one, other), err
+}
+
+func common(a, b Version, one, other hash) hash {
+	if one != other {
+		one = bySHA2
+	}
+	if a.MariaDB != b.MariaDB {
+		one += acrossFlavours
+	}
+	return one
+}
 
 // printed is the text of a column that has the same bytes on any server and
 // any flavour, whatever the connection's character set. Of values that may be
@@ -38,8 +89,21 @@ func (c Column) printed(h hash) string {
 	case "bit":
 		return name + " + 0"
 	case "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
+		if h.across() { // MySQL writes latitudes first, MariaDB as they are kept
+			return h.of("HEX(" + name + ")")
+		}
 		return h.of("CONCAT(ST_SRID(" + name + "), ':', HEX(ST_AsBinary(" + name + ")))")
-	case "json", "uuid", "inet6", "inet4":
+	case "vector": // functions of strings refuse it, but for this one
+		text = "HEX(" + name + ")"
+	case "json":
+		// MySQL's JSON may hold a DECIMAL or a DATE, of which a copy by text makes
+		// a DOUBLE, or a string. MariaDB keeps the text of what MySQL wrote.
+		text = "CAST(" + name + " AS CHAR CHARACTER SET utf8mb4)"
+		if !h.across() {
+			text = "CAST(CAST(" + text + " AS JSON) AS CHAR CHARACTER SET utf8mb4)"
+		}
+		return h.of(text)
+	case "uuid", "inet6", "inet4":
 		return "CAST(" + name + " AS CHAR CHARACTER SET utf8mb4)"
 	}
 	switch c.Charset {
@@ -74,11 +138,14 @@ func (t *Table) rowText(h hash) string {
 	var values, marks []string
 	for _, c := range t.Columns {
 		p := c.printed(h)
-		if sum > bigRow && c.Length > 255 && !strings.HasPrefix(p, string(h)+"(") {
+		if sum > bigRow && c.Length > 255 && !strings.HasPrefix(p, h.function()+"(") {
 			p = h.of(p)
 		}
 		values = append(values, p)
 		switch {
+		case c.Type == "json" && !h.across() && c.Nullable:
+			marks = append(marks, "ISNULL("+Ident(c.Name)+")")
+		case c.Type == "json" && !h.across(): // its text has many lengths, and the hash one
 		case c.stringy() && c.Nullable:
 			marks = append(marks, "IFNULL(LENGTH("+Ident(c.Name)+"), 'N')")
 		case c.stringy():
@@ -91,13 +158,13 @@ func (t *Table) rowText(h hash) string {
 }
 
 // keyText is the text by which a row is found; of a table without a key, the row's.
-func (t *Table) keyText() string {
+func (t *Table) keyText(h hash) string {
 	if len(t.Key) == 0 {
-		return t.rowText(bySHA1)
+		return t.rowText(h)
 	}
 	var values []string
 	for _, k := range t.Key {
-		values = append(values, t.column(k).printed(bySHA1))
+		values = append(values, t.column(k).printed(h))
 	}
 	return "CONCAT_WS('#', " + strings.Join(values, ", ") + ")"
 }
@@ -110,6 +177,6 @@ func (t *Table) printSums(h hash) string {
 }
 
 // bucketOf is the number of a row's bucket, from 0.
-func (t *Table) bucketOf(buckets int) string {
-	return fmt.Sprintf("CRC32(%s) %% %d", t.keyText(), buckets)
+func (t *Table) bucketOf(h hash, buckets int) string {
+	return fmt.Sprintf("CRC32(%s) %% %d", t.keyText(h), buckets)
 }

@@ -94,20 +94,27 @@ func (c *Copy) grants(ctx context.Context, to *DB, s *Survey, a Account) error {
 		switch {
 		case !on && !made, slices.Contains(have, g.Text):
 			continue
-		case !on && g.Database != "*" && g.Database != "":
+		case !on && g.Database != "*" && g.Database != "" && !g.partial():
 			fmt.Fprintf(c.Log, "account %s: left out, because its database is not copied: %s\n", a, g.Text)
 			continue
 		case strings.HasPrefix(g.Text, "GRANT PROXY"):
 			fmt.Fprintf(c.Log, "account %s: left out: %s\n", a, g.Text)
 			continue
 		}
-		if !made && !slices.Contains(c.State.Granted, g.Text) {
-			if err := c.save(func(st *State) { st.Granted = append(st.Granted, g.Text) }); err != nil {
+		text, left := g.translated(s.From, s.To, s.Rights)
+		if len(left) > 0 {
+			fmt.Fprintf(c.Log, "account %s: left out, because the target does not know it: %s\n", a, strings.Join(left, ", "))
+		}
+		if text == "" {
+			continue
+		}
+		if !made && !slices.Contains(c.State.Granted, text) {
+			if err := c.save(func(st *State) { st.Granted = append(st.Granted, text) }); err != nil {
 				return err
 			}
 		}
-		if _, err := to.ExecContext(ctx, g.Text); err != nil {
-			return fmt.Errorf("%s: %w", g.Text, err)
+		if _, err := to.ExecContext(ctx, text); err != nil {
+			return fmt.Errorf("%s: %w", text, err)
 		}
 	}
 	return nil

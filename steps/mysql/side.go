@@ -18,6 +18,7 @@ type Side struct {
 	db        *DB
 	conn      *sql.Conn // in a snapshot; one session at a time is what consistency costs
 	databases []string
+	hash      hash // for both sides that are compared the same: Pair
 
 	mu     sync.Mutex
 	tables map[string]*Table // by database.table; filled when first asked
@@ -47,7 +48,17 @@ func (s *Side) begin(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if s.hash, err = s.db.hash(ctx); err != nil {
+		return err
+	}
 	return snapshot(ctx, s.conn)
+}
+
+// Pair lets two sides that shall be compared fingerprint alike, where one of
+// the servers has not all the functions that the other has.
+func Pair(a, b *Side) {
+	both := common(a.db.Version, b.db.Version, a.hash, b.hash)
+	a.hash, b.hash = both, both
 }
 
 // snapshot freezes what one session sees of InnoDB.
@@ -130,6 +141,9 @@ func (s *Side) tableObjects(ctx context.Context) ([]compare.Object, error) {
 			return nil, fmt.Errorf("table %s: its definition cannot be read: %.200q", t, show["create table"])
 		}
 		o := compare.Object{Kind: "table", Name: t.String(), Data: true, Bytes: t.Bytes}
+		if s.hash.across() {
+			c = c.across(t)
+		}
 		o.Print = Same(strings.Join(append(append(append([]string{}, c.Columns...), c.Primary), append(c.Checks, c.Options)...), "; "))
 		if !strings.EqualFold(t.Engine, "InnoDB") {
 			o.Note = "engine " + t.Engine + " has no snapshots: rows that change meanwhile are seen"
@@ -160,6 +174,9 @@ func (s *Side) databaseObjects(ctx context.Context) ([]compare.Object, error) {
 		FROM information_schema.schemata WHERE schema_name IN `+in(len(s.databases)), anys(s.databases)...)
 	var all []compare.Object
 	for _, r := range rows {
+		if s.hash.across() {
+			r[2].String = "" // collations go by other names
+		}
 		all = append(all, compare.Object{Kind: "database", Name: r[0].String, Print: Same(r[1].String + " " + r[2].String)})
 	}
 	return all, err
@@ -169,7 +186,10 @@ func (s *Side) storedObjects(ctx context.Context) ([]compare.Object, error) {
 	stored, err := StoredObjects(ctx, s.conn, s.databases)
 	var all []compare.Object
 	for _, o := range stored {
-		print := Same(o.Text)
+		if s.hash.across() && o.Kind != Trigger && o.Kind != Event {
+			o.Text = notAcross
+		}
+		print := Same(strings.TrimRight(o.Text, "; \n")) // MySQL keeps what ended a routine in a script of several
 		if o.Kind == Sequence {
 			print += "; next " + o.Next
 		}
@@ -186,6 +206,14 @@ func (s *Side) accountObjects(ctx context.Context) ([]compare.Object, error) {
 	}
 	var all []compare.Object
 	for _, a := range accounts {
+		if s.hash.across() {
+			a.Role = false
+			if a.Host == "" {
+				a.Host = "%" // of roles, which are accounts on MySQL
+			}
+			all = append(all, compare.Object{Kind: "account", Name: a.String(), Print: notAcross})
+			continue
+		}
 		lines := []string{fmt.Sprintf("%s, verifier %.12x", a.Plugin, sha256.Sum256([]byte(a.Create)))}
 		for _, g := range a.Grants {
 			if g.onAny(s.databases) || g.Role != "" {
@@ -212,9 +240,9 @@ func (s *Side) Prints(ctx context.Context, name string, buckets int) ([]compare.
 	for i := range prints {
 		prints[i].Sum = "0"
 	}
-	query := "SELECT 0, " + t.printSums(bySHA1) + " FROM " + t.sql()
+	query := "SELECT 0, " + t.printSums(s.hash) + " FROM " + t.sql()
 	if buckets > 1 {
-		query = "SELECT " + t.bucketOf(buckets) + " AS b, " + t.printSums(bySHA1) + " FROM " + t.sql() + " GROUP BY b"
+		query = "SELECT " + t.bucketOf(s.hash, buckets) + " AS b, " + t.printSums(s.hash) + " FROM " + t.sql() + " GROUP BY b"
 	}
 	rows, err := table(ctx, s.conn, query)
 	if err != nil {
@@ -250,11 +278,11 @@ func (s *Side) Rows(ctx context.Context, name string, buckets int, of []int, eac
 	}
 	where := ""
 	if buckets > 1 {
-		where = " WHERE " + t.bucketOf(buckets) + " IN " + in(len(of))
+		where = " WHERE " + t.bucketOf(s.hash, buckets) + " IN " + in(len(of))
 	} else {
 		wanted = nil
 	}
-	rows, err := s.conn.QueryContext(ctx, "SELECT "+t.people()+", "+bySHA1.of(t.rowText(bySHA1))+" FROM "+t.sql()+where, wanted...)
+	rows, err := s.conn.QueryContext(ctx, "SELECT "+t.people(s.hash)+", "+s.hash.of(t.rowText(s.hash))+" FROM "+t.sql()+where, wanted...)
 	if err != nil {
 		return fmt.Errorf("table %s: %w", name, err)
 	}
@@ -272,9 +300,9 @@ func (s *Side) Rows(ctx context.Context, name string, buckets int, of []int, eac
 }
 
 // people is how a row's key reads: id=17, lang=de; without a key the beginning of the row.
-func (t *Table) people() string {
+func (t *Table) people(h hash) string {
 	if len(t.Key) == 0 {
-		return "LEFT(" + t.rowText(bySHA1) + ", 120)"
+		return "LEFT(" + t.rowText(h) + ", 120)"
 	}
 	var parts []string
 	for i, k := range t.Key {
@@ -282,7 +310,7 @@ func (t *Table) people() string {
 		if i > 0 {
 			sep = ", "
 		}
-		value := t.column(k).printed(bySHA1)
+		value := t.column(k).printed(h)
 		switch t.column(k).Type {
 		case "binary", "varbinary", "tinyblob", "blob":
 			value = "HEX(" + value + ")"

@@ -23,6 +23,8 @@ type Survey struct {
 	Known      map[string]bool // collations of the target
 	Users      map[string]bool // accounts of the target, user@host
 	Plugins    []string        // of the target
+	Engines    []string        // the same
+	Rights     map[string]bool // the same: privileges that it knows, in upper case; nil: not told
 	Issues     []Issue
 	left       []Account // with rights on the databases, where accounts are not copied
 	NoAccounts string    // why the accounts could not be read
@@ -81,7 +83,7 @@ func (c *Copy) survey(ctx context.Context, from, to *DB) (*Survey, error) {
 	if err := s.target(ctx, to); err != nil {
 		return nil, fmt.Errorf("target %s: %w", c.To, err)
 	}
-	for _, judge := range []func(context.Context, *DB, *DB, *Copy) error{s.judgeServers, s.judgePrivileges, s.judgeContent} {
+	for _, judge := range []func(context.Context, *DB, *DB, *Copy) error{s.judgeServers, s.judgePrivileges, s.judgeContent, s.judgeFlavour} {
 		if err := judge(ctx, from, to, c); err != nil {
 			return nil, err
 		}
@@ -155,6 +157,12 @@ func (s *Survey) target(ctx context.Context, to *DB) error {
 	if s.Plugins, err = Plugins(ctx, to); err != nil {
 		return err
 	}
+	if s.Engines, err = strs(ctx, to, "SELECT LOWER(engine) FROM information_schema.engines WHERE support IN ('YES', 'DEFAULT')"); err != nil {
+		return err
+	}
+	if s.Rights, err = rights(ctx, to); err != nil {
+		return err
+	}
 	users, err := table(ctx, to, "SELECT User, Host FROM mysql.user")
 	if err != nil {
 		s.Users = nil // not allowed to know
@@ -171,7 +179,7 @@ func (s *Survey) target(ctx context.Context, to *DB) error {
 }
 
 func vars(ctx context.Context, q Queryer) (map[string]string, error) {
-	rows, err := table(ctx, q, `SHOW GLOBAL VARIABLES WHERE Variable_name IN ('local_infile', 'lower_case_table_names', 'sql_mode', 'max_allowed_packet', 'event_scheduler', 'read_only')`)
+	rows, err := table(ctx, q, `SHOW GLOBAL VARIABLES WHERE Variable_name IN ('local_infile', 'lower_case_table_names', 'sql_mode', 'max_allowed_packet', 'event_scheduler', 'read_only', 'partial_revokes')`)
 	all := map[string]string{}
 	for _, r := range rows {
 		all[r[0].String] = r[1].String
@@ -193,6 +201,9 @@ func (s *Survey) judgeServers(ctx context.Context, from, to *DB, c *Copy) error 
 		s.warn("version", "rehearse it; what the other flavour does not know is named by the server when it is made", "from %s to %s is a change of flavour", s.From, s.To)
 	case s.To.before(s.From):
 		s.warn("version", "rehearse it, or install the newer line on the target", "the target (%s) is older than the source (%s)", s.To, s.From)
+	}
+	if b["partial_revokes"] != "ON" && slices.ContainsFunc(s.Accounts, Account.partly) {
+		s.block("partial_revokes", "SET PERSIST partial_revokes = ON there, or give these accounts their rights by database first", "accounts have rights on everything but some databases, which the target does not know (partial_revokes): %s", list(partly(s.Accounts)))
 	}
 	if b["local_infile"] != "ON" {
 		s.block("local_infile", "SET GLOBAL local_infile = ON there, and OFF after", "the target does not take LOAD DATA LOCAL: local_infile is off")
@@ -297,14 +308,18 @@ func (s *Survey) judgeContent(ctx context.Context, from, _ *DB, c *Copy) error {
 			to = m
 		}
 		if to != "" && !s.Known[to] {
-			s.block("collation "+k, fmt.Sprintf("say which one takes its place: collations: {%s: utf8mb4_unicode_ci}; unique keys may then take different words for equal", k),
+			place := "utf8mb4_unicode_ci"
+			if strings.HasSuffix(k, "_bin") {
+				place = "utf8mb4_bin"
+			}
+			s.block("collation "+k, fmt.Sprintf("say which one takes its place: collations: {%s: %s}; unique keys may then take different words for equal", k, place),
 				"the target has no collation %s, which %s uses", to, strings.Join(used[k][:1], ", "))
 		}
 	}
 	if len(engines) > 0 && !c.Frozen {
 		s.warn("engine", "stop what writes to them before, and say frozen: true", "not all tables are InnoDB's, and a snapshot does not cover the others: %s", list(engines))
 	}
-	if len(versioned) > 0 {
+	if len(versioned) > 0 && s.To.MariaDB {
 		s.warn("versioned", "copy it by mysql.dump if it counts", "the history of system-versioned tables is not copied, only what is now: %s", list(versioned))
 	}
 	return nil
@@ -321,8 +336,14 @@ func list(all []string) string {
 func (s *Survey) judgeAccounts(c *Copy) {
 	copied := map[string]bool{}
 	var hosts []string
+	var unknown []string
 	for _, a := range s.Accounts {
 		copied[a.String()] = true
+		for _, g := range a.Grants {
+			if _, left := g.known(s.Rights); len(left) > 0 {
+				unknown = append(unknown, fmt.Sprintf("%s (%s)", a, strings.Join(left, ", ")))
+			}
+		}
 		if s.Users[a.String()] {
 			continue
 		}
@@ -334,6 +355,9 @@ func (s *Survey) judgeAccounts(c *Copy) {
 		if !a.Role && a.Host != "%" && a.Host != "localhost" {
 			hosts = append(hosts, a.String())
 		}
+	}
+	if len(unknown) > 0 {
+		s.warn("rights", "see what takes their place there, if these accounts need it", "the target does not know these rights, and the accounts come without them: %s", list(unknown))
 	}
 	var left []string
 	for _, a := range s.left {

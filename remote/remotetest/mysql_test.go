@@ -8,10 +8,16 @@ import (
 	"github.com/go-sql-driver/mysql"
 )
 
-// TestMariaDB: the server of a test asks for its account's password, has the
+// TestMySQL: the server of a test asks for its account's password, has the
 // settings asked for, and keeps what it has over a kill and a stop.
-func TestMariaDB(t *testing.T) {
-	m := StartMariaDB(t, MariaDBOptions{User: `o'dd"`, Password: `p'\w`, Settings: []string{"--local-infile=OFF", "--log-bin=bin", "--server-id=7"}})
+func TestMySQL(t *testing.T) {
+	for name, start := range map[string]func(testing.TB, MySQLOptions) *MySQL{"MySQL": StartMySQL, "MariaDB": StartMariaDB} {
+		t.Run(name, func(t *testing.T) { serves(t, start) })
+	}
+}
+
+func serves(t *testing.T, start func(testing.TB, MySQLOptions) *MySQL) {
+	m := start(t, MySQLOptions{User: `o'dd"`, Password: `p'\w`, Settings: []string{"--local-infile=OFF", "--log-bin=bin", "--server-id=7"}})
 	m.Exec("", "CREATE DATABASE shop")
 	m.Exec("shop", "CREATE TABLE a (n int); INSERT INTO a VALUES (1), (NULL)")
 	m.Kill()
