@@ -373,7 +373,6 @@ func TestComposeValidate(t *testing.T) {
 		&composeUp{composeProject: composeProject{Dir: "/x", File: []string{""}}},
 		&composeUp{composeProject: composeProject{Dir: "/x"}, Services: []string{"--x"}},
 		&composeUp{composeProject: composeProject{Dir: "/x"}, Healthy: []string{"a"}, MayFail: []string{"a"}},
-		&composeUp{composeProject: composeProject{Dir: "/x"}, Wait: remote.Duration(time.Second), Settle: remote.Duration(time.Second)},
 		&composeDown{composeProject: composeProject{Dir: "/x"}, Volumes: "true"},
 	} {
 		if s.Validate() == nil {

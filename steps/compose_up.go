@@ -32,14 +32,14 @@ type composeUp struct {
 	Build          bool            `yaml:"build" doc:"build images first"`
 	Pull           string          `yaml:"pull" enum:"always|missing|never" default:"missing" doc:"when images are pulled; never needs Compose v2"`
 	Wait           remote.Duration `yaml:"wait" default:"5m" doc:"how long the services may take until they are ready; one that keeps crashing fails the step sooner"`
-	Settle         remote.Duration `yaml:"settle" default:"3s" doc:"how long a container without a healthcheck must run until its service counts as ready: right after its start everything runs"`
+	Settle         remote.Duration `yaml:"settle" default:"3s" doc:"how long a container without a healthcheck must run until its service counts as ready: right after its start everything runs; at most half of wait"`
 	Healthy        []string        `yaml:"healthy" doc:"services that must have a healthcheck and pass it; others need to only if they have one"`
 	MayFail        []string        `yaml:"may_fail" doc:"services that need not be ready"`
 	Follow         []string        `yaml:"follow" doc:"services whose containers' log comes into the step's log while it waits"`
 }
 
 func (c *composeUp) Validate() error {
-	errs := append(c.validate(), composeCheckSettle(c.Settle, c.Wait), composeCheckServices("services", c.Services),
+	errs := append(c.validate(), composeCheckServices("services", c.Services),
 		composeCheckServices("healthy", c.Healthy), composeCheckServices("may_fail", c.MayFail), composeCheckServices("follow", c.Follow))
 	for i, s := range c.MayFail {
 		if slices.Contains(c.Healthy, s) {
@@ -49,14 +49,41 @@ func (c *composeUp) Validate() error {
 	return errors.Join(errs...)
 }
 
-func composeCheckSettle(settle, wait remote.Duration) error {
+// composeSettles is how long a container must run to count as ready: not for
+// longer than half of wait, or its service could never be ready. A plan from
+// before there was settle may have a wait of 3 s.
+func composeSettles(settle, wait remote.Duration) time.Duration {
 	if settle > 0 && settle >= wait {
-		return Field("settle", "services could never be ready: wait is %s", time.Duration(wait))
+		return time.Duration(wait) / 2
 	}
-	return nil
+	return time.Duration(settle)
 }
 
-func (c *composeUp) Needs(on string) []checks.Check { return c.needs(on) }
+// composeShort warns of a settle that is not kept.
+type composeShort struct {
+	on, dir      string
+	settle, wait remote.Duration
+}
+
+// CheckName is what the finding is called by.
+func (n *composeShort) CheckName() string { return "settle" }
+
+// Assess contacts nobody: it is about the plan.
+func (n *composeShort) Assess(context.Context, checks.World) ([]checks.Finding, error) {
+	return []checks.Finding{{Check: n.CheckName(), Key: n.dir, Host: n.on, Level: checks.Warn,
+		Text: fmt.Sprintf("compose in %s: settle is %s, but wait only %s: a container counts as ready after %s, which may be too soon to see that it crashes",
+			n.dir, time.Duration(n.settle), time.Duration(n.wait), composeSettles(n.settle, n.wait)),
+		Fix: "give wait more time, or settle less"}}, nil
+}
+
+// Needs asks for Compose, and says where the plan leaves it too little time.
+func (c *composeUp) Needs(on string) []checks.Check {
+	all := c.needs(on)
+	if c.Settle > 0 && c.Settle >= c.Wait {
+		all = append(all, &composeShort{on, c.Dir, c.Settle, c.Wait})
+	}
+	return all
+}
 
 func (c *composeUp) Repeatable() bool { return true }
 
@@ -192,7 +219,7 @@ func (c *composeUp) Apply(ctx context.Context, e Env) error {
 			return err
 		}
 	}
-	w := composeWait{services: want, healthy: c.Healthy, mayFail: c.MayFail, limit: time.Duration(c.Wait), settle: time.Duration(c.Settle), follow: &composeFollow{services: c.Follow}}
+	w := composeWait{services: want, healthy: c.Healthy, mayFail: c.MayFail, limit: time.Duration(c.Wait), settle: composeSettles(c.Settle, c.Wait), follow: &composeFollow{services: c.Follow}}
 	w.see(v.containers, time.Now())
 	w.follow.begin(ctx, e)
 	if err := composeRun(ctx, e, v, c.words()...); err != nil {

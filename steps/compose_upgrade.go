@@ -34,7 +34,7 @@ type composeUpgrade struct {
 	Pull           string          `yaml:"pull" enum:"always|missing|never" default:"always" doc:"which images are pulled first; missing suits images that a step brought"`
 	Grace          remote.Duration `yaml:"grace" default:"30s" doc:"how long an old container may take to stop before it is killed"`
 	Wait           remote.Duration `yaml:"wait" default:"5m" doc:"how long the services may take until they are ready; one that keeps crashing fails the step sooner"`
-	Settle         remote.Duration `yaml:"settle" default:"3s" doc:"how long a container without a healthcheck must run until its service counts as ready: right after its start everything runs"`
+	Settle         remote.Duration `yaml:"settle" default:"3s" doc:"how long a container without a healthcheck must run until its service counts as ready: right after its start everything runs; at most half of wait"`
 	Healthy        []string        `yaml:"healthy" doc:"services that must have a healthcheck and pass it; others need to only if they have one"`
 	MayFail        []string        `yaml:"may_fail" doc:"services that need not be ready"`
 	Follow         []string        `yaml:"follow" doc:"services whose containers' log comes into the step's log while it waits"`
@@ -49,7 +49,7 @@ func (c *composeUpgrade) Validate() error { return c.up().Validate() }
 
 // Needs asks for the engine and for either form of Compose.
 func (c *composeUpgrade) Needs(on string) []checks.Check {
-	return append(c.needs(on), &dockerNeed{on: on, key: c.Dir})
+	return append(c.up().Needs(on), &dockerNeed{on: on, key: c.Dir})
 }
 
 func (c *composeUpgrade) Repeatable() bool { return true }

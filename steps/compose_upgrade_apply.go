@@ -67,7 +67,7 @@ func (c *composeUpgrade) Apply(ctx context.Context, e Env) error {
 }
 
 func (c *composeUpgrade) waiter(services []string) *composeWait {
-	return &composeWait{services: services, healthy: c.Healthy, mayFail: c.MayFail, limit: time.Duration(c.Wait), settle: time.Duration(c.Settle)}
+	return &composeWait{services: services, healthy: c.Healthy, mayFail: c.MayFail, limit: time.Duration(c.Wait), settle: composeSettles(c.Settle, c.Wait)}
 }
 
 // failed goes back at once where the plan says so.

@@ -89,7 +89,7 @@ func (c *composeUpgrade) back(ctx context.Context, e Env, eng *docker.Engine, re
 	if err := c.override(ctx, e, rec, idle, "--no-start"); err != nil {
 		return err
 	}
-	w := &composeWait{services: ran, mayFail: c.MayFail, limit: time.Duration(c.Wait), settle: time.Duration(c.Settle)}
+	w := &composeWait{services: ran, mayFail: c.MayFail, limit: time.Duration(c.Wait), settle: composeSettles(c.Settle, c.Wait)}
 	if err := w.wait(ctx, e, rec.Project); err != nil {
 		return fmt.Errorf("the old images run again, but: %w", err)
 	}

@@ -1,11 +1,16 @@
 package steps
 
 import (
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"belay/checks"
+	"belay/remote"
 	"belay/steps/docker"
 )
 
@@ -82,5 +87,33 @@ func TestComposeSettle(t *testing.T) {
 	}
 	if _, failed := w.judge([]docker.Container{{ID: "new", Service: "new", State: "restarting", Exit: 1, Policy: "always"}}, at.Add(90*time.Second)); failed != "new" {
 		t.Errorf("a container that starts again and again is not given up: %q", failed)
+	}
+}
+
+// TestComposeShortWait: a plan that was written before there was settle, and
+// waits no longer than that, is taken; it waits half as long, and says so.
+func TestComposeShortWait(t *testing.T) {
+	for wait, want := range map[time.Duration]time.Duration{2 * time.Second: time.Second, 3 * time.Second: 1500 * time.Millisecond, 4 * time.Second: 3 * time.Second} {
+		up := &composeUp{composeProject: composeProject{Dir: "/srv/chat"}, Wait: remote.Duration(wait), Settle: remote.Duration(3 * time.Second)}
+		grade := &composeUpgrade{composeProject: up.composeProject, Wait: up.Wait, Settle: up.Settle}
+		if err := errors.Join(up.Validate(), grade.Validate()); err != nil {
+			t.Errorf("wait %v: %v", wait, err)
+		}
+		if got := composeSettles(up.Settle, up.Wait); got != want || grade.waiter(nil).settle != want {
+			t.Errorf("wait %v: settles %v and %v, want %v", wait, got, grade.waiter(nil).settle, want)
+		}
+		for _, needs := range [][]checks.Check{up.Needs("chat"), grade.Needs("chat")} {
+			i := slices.IndexFunc(needs, func(c checks.Check) bool { _, ok := c.(*composeShort); return ok })
+			if (i >= 0) != (want < 3*time.Second) {
+				t.Fatalf("wait %v: warned: %v", wait, i >= 0)
+			}
+			if i < 0 {
+				continue
+			}
+			found, err := needs[i].Assess(t.Context(), checks.World{})
+			if err != nil || len(found) != 1 || found[0].Level != checks.Warn || !strings.Contains(found[0].Text, "after "+want.String()) {
+				t.Errorf("wait %v: %+v, %v", wait, found, err)
+			}
+		}
 	}
 }

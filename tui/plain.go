@@ -162,6 +162,9 @@ func (p *plainView) step(s *plan.Step) {
 	}
 	st := sc.st.Step(s.ID)
 	line := fmt.Sprintf("%s: %s on %s", word, oneLine(s.Title), where(s))
+	if word == journal.Undone {
+		line = fmt.Sprintf("%s: %s on %s", sc.ended(s.ID), oneLine(s.Title), where(s))
+	}
 	switch word {
 	case journal.Running:
 		if st.Attempt > 1 {

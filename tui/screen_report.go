@@ -58,6 +58,16 @@ func (sc *scene) stays() []string {
 	return out
 }
 
+// ended is what became of a step. One that failed, and was undone as far as it
+// had come, did not only get undone.
+func (sc *scene) ended(id string) string {
+	word, st := string(sc.status(id)), sc.st.Step(id)
+	if st.Failed && (st.Status == journal.Undone || st.Status == journal.UndoFailedSt) {
+		return "failed, " + word
+	}
+	return word
+}
+
 func (s *reportScreen) view(m *model, w, h int) ([]string, point) {
 	sc := &m.sc
 	st := sc.st
@@ -79,10 +89,14 @@ func (s *reportScreen) view(m *model, w, h int) ([]string, point) {
 	lines := []string{widget.Rule(sc.th, widget.Focused+"report", sc.th.MarkWord(string(st.Status)), w), ""}
 	lines = append(lines, widget.Pairs(sc.th, drop(pairs), w)...)
 	lines = append(append(lines, debtLines(sc, w)...), "")
-	tb := widget.Table{Cursor: -1, Cols: []widget.Col{{Width: 1}, {Title: "step", Grow: true}, {Title: "host", Width: sc.hostW}, {Title: "outcome", Width: 12}, {Title: "took", Width: 7, Right: true}}}
+	outcomeW := 12
 	for _, p := range sc.steps {
-		word := string(sc.status(p.ID))
-		mk, took := widget.MarkOf(word), ""
+		outcomeW = max(outcomeW, widget.Width(sc.ended(p.ID)))
+	}
+	tb := widget.Table{Cursor: -1, Cols: []widget.Col{{Width: 1}, {Title: "step", Grow: true, Ends: true}, {Title: "host", Width: sc.hostW}, {Title: "outcome", Width: outcomeW}, {Title: "took", Width: 7, Right: true}}}
+	for _, p := range sc.steps {
+		word := sc.ended(p.ID)
+		mk, took := widget.MarkOf(string(sc.status(p.ID))), ""
 		if word == string(journal.Pending) && sc.live.Ended && st.Over() {
 			word = "not run"
 		}

@@ -102,7 +102,7 @@ func (s *rollbackScreen) view(m *model, w, h int) ([]string, point) {
 		return append(lines, "  No step has changed anything: there is nothing to undo."), nowhere
 	}
 	debts := debtLines(sc, w)
-	tb := widget.Table{Cursor: s.cursor, NoHead: true, Cols: []widget.Col{{Width: 1}, {Grow: true}, {Width: sc.hostW}, {Grow: true}, {Width: 7, Right: true}}}
+	tb := widget.Table{Cursor: s.cursor, NoHead: true, Cols: []widget.Col{{Width: 1}, {Grow: true, Ends: true}, {Width: sc.hostW}, {Grow: true}, {Width: 7, Right: true}}}
 	for _, st := range list {
 		tb.Rows = append(tb.Rows, sc.undoRow(st))
 	}

@@ -112,7 +112,7 @@ func (s *State) applyStep(e Event) {
 		var d Started
 		_ = json.Unmarshal(e.Data, &d)
 		st.Status, st.Attempt, st.Changes, st.Started, st.Ended, st.Err = Running, d.Attempt, d.Changes, e.Time, time.Time{}, ""
-		st.Stage, st.Took = s.Stage, 0
+		st.Stage, st.Took, st.Failed = s.Stage, 0, false
 		size := SizeOf(d.Changes)
 		st.Size = Size{max(st.Size.Bytes, size.Bytes), max(st.Size.Rows, size.Rows)}
 	case HostDone:
@@ -123,9 +123,9 @@ func (s *State) applyStep(e Event) {
 	case StepPassed:
 		var d Passed
 		_ = json.Unmarshal(e.Data, &d)
-		st.Status, st.Ended, st.Err, st.Already, st.Took = PassedStatus, e.Time, "", d.Already, d.Took
+		st.Status, st.Ended, st.Err, st.Already, st.Took, st.Failed = PassedStatus, e.Time, "", d.Already, d.Took, false
 	case StepFailed:
-		st.Status, st.Ended, st.Err = FailedStatus, e.Time, e.Err
+		st.Status, st.Ended, st.Err, st.Failed = FailedStatus, e.Time, e.Err, true
 	case StepSkipped:
 		st.Status, st.Ended = Skipped, e.Time
 		if e.Err != "" {

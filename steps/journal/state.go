@@ -56,6 +56,7 @@ type StepState struct {
 	Status  Status
 	Undoing bool
 	Attempt int
+	Failed  bool // the last attempt did, also where it was undone since
 	Started time.Time
 	Ended   time.Time
 	Err     string

@@ -42,6 +42,8 @@ func (s Step) state() string {
 		return "not begun"
 	case s.Status == journal.FailedStatus && s.Optional:
 		return "failed (optional)"
+	case s.Status == journal.Undone && len(s.Attempts) > 0 && s.Attempts[len(s.Attempts)-1].Outcome == journal.FailedStatus:
+		return "failed, undone"
 	}
 	return inline(string(s.Status))
 }

@@ -20,6 +20,7 @@ type Col struct {
 	Max   int // of a natural width; 0: no limit
 	Grow  bool
 	Right bool
+	Ends  bool // what is too long is shortened in its middle
 }
 
 // Table is rows under a head.
@@ -62,6 +63,9 @@ func (tb Table) row(t Theme, cells []Cell, widths []int, focus bool) string {
 		}
 		if b.Len() > 0 {
 			b.WriteString("  ")
+		}
+		if tb.Cols[i].Ends {
+			c.Text = CutMiddle(c.Text, widths[i])
 		}
 		s := Fit(c.Text, widths[i])
 		if tb.Cols[i].Right {

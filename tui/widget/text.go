@@ -17,6 +17,22 @@ func Cut(s string, w int) string {
 	return ansi.Truncate(s, w, "…")
 }
 
+// CutMiddle shortens s to w cells by what stands in its middle: of two long
+// titles that begin alike, the ends tell which is which. In a narrow column the
+// beginning says more.
+func CutMiddle(s string, w int) string {
+	n := Width(s)
+	if n <= w || w < 24 {
+		return Cut(s, w)
+	}
+	tail := (w - 1) * 2 / 5
+	end := ansi.TruncateLeft(s, n-tail, "")
+	if at := strings.IndexByte(end, ' '); at >= 0 && at < len(end)/2 { // not from the middle of a word
+		end = end[at+1:]
+	}
+	return strings.TrimRight(ansi.Truncate(s, w-1-Width(end), ""), " ") + "…" + end
+}
+
 // Fit makes s exactly w cells wide.
 func Fit(s string, w int) string {
 	s = Cut(s, w)

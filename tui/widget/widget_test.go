@@ -232,3 +232,22 @@ func TestWrapLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestCutMiddle(t *testing.T) {
+	for _, c := range []struct {
+		s    string
+		w    int
+		want string
+	}{
+		{"short", 30, "short"},
+		{"Copy the database of the old server of tenant two", 33, "Copy the database of t…tenant two"},
+		{"Копия базы данных одного старого арендатора 2", 31, "Копия базы данных…арендатора 2"},
+		{"01234567890123456789012345678901234567890123456789", 26, "012345678901234…0123456789"},
+		{"漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字", 30, "漢字漢字漢字漢字…漢字漢字漢字"},
+		{"Copy the database of tenant two", 20, "Copy the database o…"}, // narrow
+	} {
+		if got := CutMiddle(c.s, c.w); Width(got) > c.w || got != c.want {
+			t.Errorf("%q in %d: %q (%d), want %q", c.s, c.w, got, Width(got), c.want)
+		}
+	}
+}
