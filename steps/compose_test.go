@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -25,52 +24,18 @@ type composeLab struct {
 	shell []string // what a script runs in
 }
 
-// composeEngine starts an engine on a socket of its own, with one image: a
-// static program, belaytest.
-func composeEngine(t *testing.T) string {
+// composeEngine starts an engine with one image: a static program, belaytest.
+func composeEngine(t *testing.T) *remotetest.Dockerd {
 	t.Helper()
-	remotetest.Need(t, "dockerd", "docker", "dash", "go")
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to start an engine")
-	}
-	dir, err := os.MkdirTemp("", "belay-engine") // t.TempDir() is too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Log(err)
-		}
-	})
-	log, err := os.Create(dir + "/log")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sock := "unix://" + dir + "/sock"
-	d := exec.Command(remotetest.Find("dockerd"), "--data-root", dir+"/data", "--exec-root", dir+"/exec", "--pidfile", dir+"/pid",
-		"--host", sock, "--bridge", "none", "--iptables=false", "--ip6tables=false")
-	d.Stdout, d.Stderr = log, log
-	if err := d.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = d.Process.Signal(syscall.SIGTERM)
-		_ = d.Wait()
-	})
-	for range 300 {
-		if exec.Command("docker", "-H", sock, "info").Run() == nil {
-			composeImage(t, dir, sock)
-			return sock
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-	b, _ := os.ReadFile(dir + "/log")
-	t.Fatalf("the engine did not start:\n%s", b)
-	return ""
+	remotetest.Need(t, "dash", "go")
+	d := remotetest.StartDockerd(t)
+	composeImage(t, d)
+	return d
 }
 
-func composeImage(t *testing.T, dir, sock string) {
+func composeImage(t *testing.T, d *remotetest.Dockerd) {
 	t.Helper()
+	dir := t.TempDir()
 	fileWrite(t, dir+"/image/main.go", `package main
 
 import ("fmt"; "os"; "os/signal"; "syscall")
@@ -98,14 +63,14 @@ func main() {
 		t.Fatalf("%v: %s", err, out)
 	}
 	script := `tar -C "$1/image" -c app | docker -H "$2" import -c 'ENTRYPOINT ["/app"]' - belaytest`
-	if out, err := exec.Command("sh", "-c", script, "sh", dir, sock).CombinedOutput(); err != nil {
+	if out, err := exec.Command("env", "PATH="+d.Path, "sh", "-c", script, "sh", dir, "unix://"+d.Sock).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 }
 
 // composeShells are the two Composes against that engine. v2 is a plugin; one
 // that is not installed for everybody can be named by BELAY_COMPOSE_V2.
-func composeShells(t *testing.T, sock string) map[string][]string {
+func composeShells(t *testing.T, d *remotetest.Dockerd) map[string][]string {
 	all := map[string][]string{}
 	config := t.TempDir()
 	plugin := os.Getenv("BELAY_COMPOSE_V2")
@@ -117,16 +82,15 @@ func composeShells(t *testing.T, sock string) map[string][]string {
 			t.Fatal(err)
 		}
 	}
-	check := exec.Command("docker", "compose", "version")
-	check.Env = append(os.Environ(), "DOCKER_CONFIG="+config)
-	if check.Run() == nil {
-		all["v2"] = []string{"env", "DOCKER_HOST=" + sock, "DOCKER_CONFIG=" + config, "dash"}
+	sock := "DOCKER_HOST=unix://" + d.Sock
+	if exec.Command("env", "PATH="+d.Path, "DOCKER_CONFIG="+config, "docker", "compose", "version").Run() == nil {
+		all["v2"] = []string{"env", sock, "PATH=" + d.Path, "DOCKER_CONFIG=" + config, "dash"}
 	}
 	if remotetest.Find("docker-compose") != "" {
 		// A docker that has no compose, for the machine that has both.
 		path := t.TempDir()
-		fileWrite(t, path+"/docker", "#!/bin/sh\n[ \"$1\" != compose ] || exit 1\nexec "+remotetest.Find("docker")+" \"$@\"\n", 0o755)
-		all["v1"] = []string{"env", "DOCKER_HOST=" + sock, "PATH=" + path + ":" + os.Getenv("PATH"), "dash"}
+		fileWrite(t, path+"/docker", "#!/bin/sh\n[ \"$1\" != compose ] || exit 1\nexec env PATH="+remote.Quote(d.Path)+" docker \"$@\"\n", 0o755)
+		all["v1"] = []string{"env", sock, "PATH=" + path + ":" + d.Path, "dash"}
 	}
 	return all
 }
@@ -151,8 +115,7 @@ func TestComposeReal(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a Docker engine")
 	}
-	sock := composeEngine(t)
-	shells := composeShells(t, sock)
+	shells := composeShells(t, composeEngine(t))
 	for _, want := range []string{"v1", "v2"} {
 		t.Run(want, func(t *testing.T) {
 			shell := shells[want]

@@ -85,7 +85,7 @@ func (l *composeUpgradeLab) runs(service string) string {
 
 func TestComposeUpgrade(t *testing.T) {
 	b := newDockerBox(t, "box")
-	shells := composeShells(t, "unix://"+b.d.Sock)
+	shells := composeShells(t, b.d)
 	addr, put := dockerRegistry(t, b.d)
 	for name, mark := range map[string]string{"app:v1": "one", "app:v2": "two", "app:bad": "bad", addr + "/side:latest": "old", "side-new": "new"} {
 		b.d.Busybox(name, mark)
@@ -99,7 +99,7 @@ func TestComposeUpgrade(t *testing.T) {
 			if shell == nil {
 				t.Skip("needs Compose v2 as a plugin of docker, or its path in BELAY_COMPOSE_V2")
 			}
-			b.env = shell[2 : len(shell)-1]
+			b.env = shell[2 : len(shell)-1] // PATH, and what else this Compose needs
 			l := &composeUpgradeLab{b: b, dir: t.TempDir(), put: put, addr: addr}
 			fileWrite(t, l.dir+"/docker-compose.yml", strings.ReplaceAll(composeUpgradeFile, "REGISTRY", addr), 0o644)
 			l.tag(t, "v1")

@@ -33,7 +33,7 @@ func init() {
 
 type dockerImage struct {
 	Image  string `yaml:"image" scalar:"" required:"" doc:"name and tag that the image shall have on the host; without a tag, latest"`
-	Digest string `yaml:"digest" doc:"sha256:… that it must be: what the registry calls it, or with from also the image's ID; left out, whatever has the name now"`
+	Digest string `yaml:"digest" doc:"sha256:… that it must be: what the registry calls it, or with from also the image's ID there; left out, whatever has the name now"`
 	From   string `yaml:"from" host:"" doc:"host that has the image; left out, it is pulled from its registry, with the credentials that the login has"`
 	Source string `yaml:"source" doc:"name or ID that it has on from; left out, image"`
 	Keep   string `yaml:"keep" doc:"alias for the image that has the name now; left out, the same repository with the tag before-<run>"`
@@ -105,8 +105,9 @@ func (c *dockerImage) Needs(on string) []checks.Check {
 func dockerLater(err error) bool { return err != nil && dockerGone(err) }
 
 // room judges whether src fits. It lies there up to three times while it comes
-// in: as it was sent, as `docker load` takes it apart, and in the end.
-func (c *dockerImage) room(ctx context.Context, e *docker.Engine, h remote.Host, src client.ImageInspectResult) (string, error) {
+// in: as it was sent, as `docker load` takes it apart (or containerd keeps it),
+// and in the end.
+func (c *dockerImage) room(ctx context.Context, e *docker.Engine, h remote.Host, src dockerThere) (string, error) {
 	v, err := e.ServerVersion(ctx, client.ServerVersionOptions{})
 	if err != nil {
 		return "", fmt.Errorf("engine of %s: %w", h.Name, err)
@@ -114,18 +115,18 @@ func (c *dockerImage) room(ctx context.Context, e *docker.Engine, h remote.Host,
 	if v.Arch != "" && src.Architecture != "" && v.Arch != src.Architecture {
 		return "", fmt.Errorf("image %s on %s is for %s, and %s is %s", c.sourceName(), c.From, src.Architecture, h.Name, v.Arch)
 	}
-	if _, err := e.ImageInspect(ctx, src.ID); err == nil {
+	if _, here, err := dockerFindSame(ctx, e, src.ImageInspectResult); err == nil && here {
 		return fmt.Sprintf("%s has image %s already", h.Name, dockerShort(src.ID)), nil
 	}
 	free, dir, err := dockerFree(ctx, e, h)
 	if err != nil {
 		return "", err
 	}
-	if free < 3*src.Size {
+	if takes := 2*src.Sent + max(src.Laid, src.Sent); free < takes {
 		return "", fmt.Errorf("%s are free at %s of %s, and image %s (%s) takes up to %s while it comes in; free some space",
-			remote.FormatBytes(free), dir, h.Name, c.sourceName(), remote.FormatBytes(src.Size), remote.FormatBytes(3*src.Size))
+			remote.FormatBytes(free), dir, h.Name, c.sourceName(), remote.FormatBytes(src.Sent), remote.FormatBytes(takes))
 	}
-	return fmt.Sprintf("%s has %s free for image %s (%s)", h.Name, remote.FormatBytes(free), c.sourceName(), remote.FormatBytes(src.Size)), nil
+	return fmt.Sprintf("%s has %s free for image %s (%s)", h.Name, remote.FormatBytes(free), c.sourceName(), remote.FormatBytes(src.Sent)), nil
 }
 
 func (c *dockerImage) Repeatable() bool { return true }
@@ -138,7 +139,7 @@ func (c *dockerImage) sourceName() string {
 }
 
 // source looks at the image on the other host.
-func (c *dockerImage) source(ctx context.Context, h remote.Host) (v client.ImageInspectResult, err error) {
+func (c *dockerImage) source(ctx context.Context, h remote.Host) (v dockerThere, err error) {
 	e, err := docker.Look(ctx, h)
 	if err != nil {
 		return v, err
@@ -147,14 +148,15 @@ func (c *dockerImage) source(ctx context.Context, h remote.Host) (v client.Image
 	return c.sourceAt(ctx, e, h)
 }
 
-func (c *dockerImage) sourceAt(ctx context.Context, e *docker.Engine, h remote.Host) (v client.ImageInspectResult, err error) {
-	if v, err = e.ImageInspect(ctx, c.sourceName()); err != nil {
+func (c *dockerImage) sourceAt(ctx context.Context, e *docker.Engine, h remote.Host) (v dockerThere, err error) {
+	if v.ImageInspectResult, err = e.ImageInspect(ctx, c.sourceName()); err != nil {
 		return v, fmt.Errorf("image %s on %s: %w", c.sourceName(), h.Name, err)
 	}
-	if !dockerIs(v, c.Digest) {
+	if !dockerIs(v.ImageInspectResult, c.Digest) {
 		return v, fmt.Errorf("image %s on %s is %s, not %s as the plan says", c.sourceName(), h.Name, dockerShort(v.ID), c.Digest)
 	}
-	return v, nil
+	v.Footprint, err = e.Footprint(ctx, v.ImageInspectResult)
+	return v, err
 }
 
 // dockerIs tells whether an image is the one of the digest: by its ID, or by
@@ -184,8 +186,11 @@ type dockerImaged struct {
 	New    string   `json:"new,omitempty"`    // ID on this host
 	Had    bool     `json:"had,omitempty"`    // the new image was here before, under whatever name
 	Layers []string `json:"layers,omitempty"`
-	Done   bool     `json:"done,omitempty"`
-	Undone bool     `json:"undone,omitempty"`
+
+	Coming dockerContent `json:"coming,omitzero"` // what is on its way; its ID here is known once it is loaded
+
+	Done   bool `json:"done,omitempty"`
+	Undone bool `json:"undone,omitempty"`
 }
 
 const dockerImageKey = "image"
@@ -233,10 +238,10 @@ func (c *dockerImage) pendingFrom(ctx context.Context, e Env, eng *docker.Engine
 	if err != nil {
 		return nil, err
 	}
-	if there && dockerSame(now, src) {
+	if there && dockerSame(now, src.ImageInspectResult) {
 		return nil, nil
 	}
-	if _, here, err := dockerInspect(ctx, eng, src.ID); err != nil {
+	if _, here, err := dockerFindSame(ctx, eng, src.ImageInspectResult); err != nil {
 		return nil, err
 	} else if here {
 		return []Change{{Text: fmt.Sprintf("call image %s, which is here already, %s", dockerShort(src.ID), c.Image) + c.keeping(e, now, there)}}, nil
@@ -244,15 +249,8 @@ func (c *dockerImage) pendingFrom(ctx context.Context, e Env, eng *docker.Engine
 	if _, err := c.room(ctx, eng, e.Host, src); err != nil {
 		return nil, err
 	}
-	text := fmt.Sprintf("bring image %s (%s, %s) from %s", c.Image, dockerShort(src.ID), remote.FormatBytes(src.Size), c.From)
-	return []Change{{Text: text + c.keeping(e, now, there), Bytes: src.Size}}, nil
-}
-
-// dockerSame compares two images of different engines: equal IDs, or equal
-// content where a store of another kind has given it another ID.
-func dockerSame(a, b client.ImageInspectResult) bool {
-	return a.ID == b.ID || len(a.RootFS.Layers) > 0 && slices.Equal(a.RootFS.Layers, b.RootFS.Layers) &&
-		a.Architecture == b.Architecture && a.Os == b.Os && a.Created == b.Created
+	text := fmt.Sprintf("bring image %s (%s, %s) from %s", c.Image, dockerShort(src.ID), remote.FormatBytes(src.Sent), c.From)
+	return []Change{{Text: text + c.keeping(e, now, there), Bytes: src.Sent}}, nil
 }
 
 func (c *dockerImage) keeping(e Env, now client.ImageInspectResult, there bool) string {

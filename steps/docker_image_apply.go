@@ -101,7 +101,7 @@ func (c *dockerImage) bring(ctx context.Context, e Env, eng *docker.Engine, rec 
 	if err != nil {
 		return err
 	}
-	here, had, err := dockerInspect(ctx, eng, src.ID)
+	here, had, err := dockerFindSame(ctx, eng, src.ImageInspectResult)
 	if err != nil {
 		return err
 	}
@@ -121,11 +121,11 @@ func (c *dockerImage) bring(ctx context.Context, e Env, eng *docker.Engine, rec 
 		s.Say = func(n int64) {
 			p := Progress{Done: n, Unit: "B", Text: "image " + c.Image + " from " + c.From}
 			if s.Shared == 0 {
-				p.Total = max(src.Size, n)
+				p.Total = max(src.Sent, n)
 			}
 			e.Say(p)
 		}
-		rec.New = src.ID
+		rec.New, rec.Coming = src.ID, dockerContentOf(src.ImageInspectResult)
 		if err := e.Memory.Put(dockerImageKey, rec); err != nil {
 			return err
 		}
@@ -133,17 +133,35 @@ func (c *dockerImage) bring(ctx context.Context, e Env, eng *docker.Engine, rec 
 		if err != nil {
 			return err
 		}
-		if here, _, err = dockerInspect(ctx, eng, id); err != nil {
+		rec.New = id
+		if err := e.Memory.Put(dockerImageKey, rec); err != nil {
 			return err
 		}
-		if !dockerSame(here, src) {
-			return fmt.Errorf("image %s was loaded as %s, and its content is not that of %s on %s", c.Image, dockerShort(id), dockerShort(src.ID), c.From)
+		if here, err = c.arrived(ctx, eng, id, src); err != nil {
+			return err
 		}
 	}
 	if err := c.name(ctx, e, eng, rec, here); err != nil {
 		return err
 	}
 	return s.Done(ctx)
+}
+
+// arrived looks at what was loaded.
+func (c *dockerImage) arrived(ctx context.Context, eng *docker.Engine, id string, src dockerThere) (client.ImageInspectResult, error) {
+	v, there, err := dockerInspect(ctx, eng, id)
+	if err != nil {
+		return v, err
+	}
+	if !there || !dockerSame(v, src.ImageInspectResult) {
+		return v, fmt.Errorf("image %s was loaded as %s, and its content is not that of %s on %s", c.Image, dockerShort(id), dockerShort(src.ID), c.From)
+	}
+	laid, err := dockerLaid(ctx, eng, v)
+	if err == nil && !laid {
+		err = fmt.Errorf("image %s was loaded as %s, and the engine could not unpack it: no container can start from it. %s is as it was. "+
+			"Is the disk full? The step's log has what the engine said", c.Image, dockerShort(id), c.Image)
+	}
+	return v, err
 }
 
 // sparing finds what need not be sent, or not be proven by belay.
@@ -171,7 +189,7 @@ func (c *dockerImage) name(ctx context.Context, e Env, eng *docker.Engine, rec d
 		return fmt.Errorf("%s became the name of another image (%s) while this step ran: somebody else works here. The new image is here as %s, without the name",
 			c.Image, dockerShort(now.ID), dockerShort(v.ID))
 	}
-	rec.New, rec.Layers = v.ID, v.RootFS.Layers
+	rec.New, rec.Layers, rec.Coming = v.ID, v.RootFS.Layers, dockerContent{}
 	if err := e.Memory.Put(dockerImageKey, rec); err != nil {
 		return err
 	}
@@ -274,7 +292,7 @@ func (c *dockerImage) unname(ctx context.Context, e Env, eng *docker.Engine, rec
 		if rec.Had || rec.New == "" || rec.New == rec.Former {
 			return nil
 		}
-		return dockerForget(ctx, e, eng, rec.New)
+		return dockerForgetNew(ctx, e, eng, rec)
 	}
 	switch {
 	case rec.New == "":
@@ -282,9 +300,24 @@ func (c *dockerImage) unname(ctx context.Context, e Env, eng *docker.Engine, rec
 	case !there && rec.Had:
 		return nil
 	case !there: // it was loaded, and did not get its name any more
-		return dockerForget(ctx, e, eng, rec.New)
+		return dockerForgetNew(ctx, e, eng, rec)
 	}
 	return dockerUntag(ctx, e, eng, c.Image, rec.Had)
+}
+
+// dockerForgetNew removes what a step has brought; one that broke off may not
+// know under which ID.
+func dockerForgetNew(ctx context.Context, e Env, eng *docker.Engine, rec dockerImaged) error {
+	if err := dockerForget(ctx, e, eng, rec.New); err != nil {
+		return err
+	}
+	same, err := dockerAlike(ctx, eng, rec.Coming)
+	for _, v := range same {
+		if err := dockerForget(ctx, e, eng, v.ID); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // dockerForget removes an image that has no name any more and that nothing uses.

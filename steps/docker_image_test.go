@@ -102,6 +102,9 @@ func TestDockerImagePull(t *testing.T) {
 	old := b.d.Busybox(name, "old")
 	fresh := b.d.Busybox("new", "new")
 	digest := put("new")
+	if b.d.Containerd { // an image's ID is there what its registry calls it
+		fresh = digest
+	}
 	b.d.Docker("rmi", "new") // so that it has to be pulled
 	for _, want := range []string{"", digest} {
 		s := &dockerImage{Image: name, Digest: want}
@@ -153,7 +156,7 @@ func TestDockerImageShip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := far.Busybox("ghcr.io/app/server:v2", strings.Repeat("x", 3<<20))
+	id := far.Busybox("ghcr.io/app/server:v2", filesRandom(3<<20))
 	old := b.d.Busybox("ghcr.io/app/server:v1", "old")
 	b.d.Docker("tag", "ghcr.io/app/server:v1", "ghcr.io/app/server:v2")
 	state := func() string {
@@ -281,10 +284,11 @@ func dockerImageShared(t *testing.T, b *dockerBox, far *remotetest.Dockerd, from
 	e.Hosts[from.Name] = from
 	e.apply(t, s)
 	e.verify(t, s)
-	if sent = count.n.Load(); sent == 0 || sent > 1<<20 {
+	spares := !b.d.Containerd
+	if sent = count.n.Load(); sent == 0 || spares == (sent > 1<<20) {
 		t.Errorf("%d bytes were sent", sent)
 	}
-	if !strings.Contains(e.log.String(), "of its 3 layers 1 are here already") {
+	if spares != strings.Contains(e.log.String(), "of its 3 layers 1 are here already") {
 		t.Errorf("log:\n%s", e.log.String())
 	}
 	if got := dockerID(b.d, "upper"); got != want {

@@ -80,7 +80,7 @@ func (b *dockerBox) Run(ctx context.Context, c remote.Cmd) error {
 			return &remote.UnreachableError{Host: b.host.Name, Err: errDockerCut}
 		}
 	}
-	c.Argv = slices.Concat([]string{"env", "DOCKER_HOST=unix://" + b.d.Sock}, b.env, c.Argv)
+	c.Argv = slices.Concat([]string{"env", "PATH=" + b.d.Path, "DOCKER_HOST=unix://" + b.d.Sock}, b.env, c.Argv)
 	err := remote.Local(b.host.Name).Run(ctx, c)
 	if after {
 		return &remote.LostError{Host: b.host.Name, Err: errDockerCut}

@@ -1,9 +1,11 @@
 package remotetest
 
 import (
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,13 +19,29 @@ type Dockerd struct {
 	Dir  string
 	Sock string // path of the socket
 	Data string // its data directory
+	Path string // for commands that shall use the engine's own docker: a PATH
+
+	Containerd bool // its images are in containerd's store
 
 	t testing.TB
 }
 
+// dockerdPrograms are those of an engine, its command line, and what it starts.
+var dockerdPrograms = []string{"dockerd", "docker", "docker-init", "docker-proxy", "containerd", "containerd-shim-runc-v2", "ctr", "runc"}
+
 // StartDockerd starts an engine and ends it when the test ends. It skips the
 // test when dockerd is not installed (see Need) or the test is not root.
+//
+// BELAY_ENGINE names another engine than the installed one: the directory that
+// `.ci/newer` unpacked it into. With BELAY_ENGINE_STORE=containerd it keeps its
+// images in containerd's store, as Engine 29 does by itself (from Engine 24 on).
 func StartDockerd(t testing.TB) *Dockerd {
+	t.Helper()
+	return StartDockerdOf(t, os.Getenv("BELAY_ENGINE"), os.Getenv("BELAY_ENGINE_STORE") == "containerd")
+}
+
+// StartDockerdOf is StartDockerd of the engine in root, or of the installed one.
+func StartDockerdOf(t testing.TB, root string, containerd bool) *Dockerd {
 	t.Helper()
 	Need(t, "dockerd", "docker")
 	if os.Getuid() != 0 {
@@ -42,15 +60,21 @@ func StartDockerd(t testing.TB) *Dockerd {
 			t.Log(err)
 		}
 	})
-	d := &Dockerd{Dir: dir, Sock: dir + "/sock", Data: dir + "/data", t: t}
+	d := &Dockerd{Dir: dir, Sock: dir + "/sock", Data: dir + "/data", Containerd: containerd, t: t}
 	log, err := os.Create(dir + "/log")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.Command(Find("dockerd"), "--data-root", d.Data, "--exec-root", dir+"/exec", "--pidfile", dir+"/pid",
+	cmd := exec.Command(d.programs(root)["dockerd"], "--data-root", d.Data, "--exec-root", dir+"/exec", "--pidfile", dir+"/pid",
 		"--host", "unix://"+d.Sock, "--bridge", "none", "--iptables=false", "--ip6tables=false")
-	cmd.Stdout, cmd.Stderr = log, log
+	if containerd {
+		if err := os.WriteFile(dir+"/config", []byte(`{"features": {"containerd-snapshotter": true}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Args = append(cmd.Args, "--config-file", dir+"/config")
+	}
+	cmd.Stdout, cmd.Stderr, cmd.Env = log, log, append(os.Environ(), "PATH="+d.Path)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +86,7 @@ func StartDockerd(t testing.TB) *Dockerd {
 		_ = cmd.Wait()
 	})
 	for range 600 {
-		if exec.Command("docker", "-H", "unix://"+d.Sock, "version").Run() == nil {
+		if d.command("version").Run() == nil {
 			return d
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -70,6 +94,38 @@ func StartDockerd(t testing.TB) *Dockerd {
 	b, _ := os.ReadFile(dir + "/log")
 	t.Fatalf("the engine did not start:\n%s", b)
 	return nil
+}
+
+// programs sets Path, and returns where the engine's programs are. Those of
+// another root go into a directory of their own: beside them lie a system's
+// other ones.
+func (d *Dockerd) programs(root string) map[string]string {
+	d.t.Helper()
+	d.Path = os.Getenv("PATH")
+	found := map[string]string{}
+	for _, p := range dockerdPrograms {
+		if root == "" {
+			found[p] = Find(p)
+		} else if list, _ := filepath.Glob(root + "/usr/*bin/" + p); len(list) > 0 {
+			found[p] = list[0]
+		} else {
+			d.t.Fatalf("%s has no %s", root, p)
+		}
+	}
+	if root == "" {
+		return found
+	}
+	bin := d.Dir + "/bin"
+	if err := os.Mkdir(bin, 0o755); err != nil {
+		d.t.Fatal(err)
+	}
+	for _, p := range slices.Sorted(maps.Keys(found)) {
+		if err := os.Symlink(found[p], bin+"/"+p); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+	d.Path = bin + ":" + d.Path
+	return found
 }
 
 // Docker runs the docker command against the engine and returns what it said,
@@ -89,7 +145,7 @@ func (d *Dockerd) try(args ...string) string {
 }
 
 func (d *Dockerd) command(args ...string) *exec.Cmd {
-	return exec.Command("docker", append([]string{"-H", "unix://" + d.Sock}, args...)...)
+	return exec.Command("env", append([]string{"PATH=" + d.Path, "docker", "-H", "unix://" + d.Sock}, args...)...)
 }
 
 // Busybox imports an image of a busybox alone under the name, with extra in a
@@ -111,7 +167,7 @@ cp "$2" bin/busybox
 for l in $(ldd "$2" 2>/dev/null | grep -o '/[^ ]*'); do mkdir -p ".${l%/*}"; cp -L "$l" ".$l"; done
 for a in sh sleep cat ls tar true false echo; do ln -s busybox "bin/$a"; done
 tar -c --mtime=@1 . | docker -H "$3" import -c 'ENV PATH=/bin' -c 'CMD ["sh", "-c", "trap exit TERM; while :; do sleep 0.2; done"]' - "$4"`
-	out, err := exec.Command("sh", "-c", script, "sh", root, Find("busybox"), "unix://"+d.Sock, name).CombinedOutput()
+	out, err := exec.Command("env", "PATH="+d.Path, "sh", "-c", script, "sh", root, Find("busybox"), "unix://"+d.Sock, name).CombinedOutput()
 	if err != nil {
 		d.t.Fatalf("import image %s: %v: %s", name, err, out)
 	}
