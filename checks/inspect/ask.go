@@ -22,7 +22,7 @@ func ask(f *checks.Facts) []checks.Reading {
 	pids, dirs, crt := words(pidsOf(f)), remote.Quote(projectDirs(f)...), remote.Quote(certWords(f)...)
 	fill := func(script string, more ...string) string {
 		return strings.NewReplacer(append(more, "@PIDS@", pids, "@DIRS@", dirs, "@CERTS@", crt,
-			"@NGINX@", remote.Quote(nginxRoots(f)...), "@UNITS@", remote.Quote(unitNames(f)...),
+			"@NGINX@", remote.Quote(nginxRoots(f)...), "@UNITS@", remote.Quote(unitNames(f)...), "@TIMERS@", remote.Quote(timerNames(f)...),
 			"@CONTAINERS@", remote.Quote(containerIDs(f)...), "@FORMAT@", remote.Quote(containerFormat),
 			"@POSTGRES@", words(serversOf(f, "postgresql")), "@MYSQL@", words(serversOf(f, "mysql")), "@REDIS@", redisPorts(f))...).Replace(script)
 	}
@@ -31,7 +31,7 @@ func ask(f *checks.Facts) []checks.Reading {
 	}
 	all := []checks.Reading{
 		part("procs", 1<<20), part("environ", 1<<20), part("open", 1<<20), part("dirs", 512<<10), part("nginx", 1<<20),
-		part("certs", 512<<10), part("links", 512<<10), part("stores", 256<<10), part("packages", 512<<10), part("origin", 64<<10),
+		part("certs", 512<<10), part("links", 512<<10), part("stores", 256<<10), part("packages", 512<<10), part("accounts", 512<<10), part("origin", 64<<10),
 	}
 	if len(containerIDs(f)) > 0 {
 		all = append(all, part("containers", 1<<20))
@@ -135,6 +135,11 @@ func unitNames(f *checks.Facts) []string {
 		}
 	}
 	return names
+}
+
+// timerNames are the timers among unitNames.
+func timerNames(f *checks.Facts) []string {
+	return slices.DeleteFunc(unitNames(f), func(name string) bool { return !strings.HasSuffix(name, ".timer") })
 }
 
 func isEnabled(u checks.Unit) bool { return u.Enabled == "enabled" || u.Enabled == "enabled-runtime" }

@@ -15,6 +15,13 @@ func (b *builder) describe() {
 			continue
 		}
 		p.Unit, p.Triggers = tidy(u.fragment, 300), u.triggeredBy
+		p.Enabled, p.RunsAs = tidy(u.enabled, 40), tidy(u.user, 64)
+		for _, f := range u.dropIns {
+			p.DropIns = append(p.DropIns, tidy(f, 300))
+		}
+		for _, d := range u.dirs {
+			p.Dirs = append(p.Dirs, tidy(d, 300))
+		}
 		p.Exec = command(strings.Join(u.exec, " ; "))
 		for _, f := range u.envFiles {
 			b.envFile(p, f)

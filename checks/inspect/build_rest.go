@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"cmp"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -13,27 +14,51 @@ import (
 func (b *builder) addJobs() {
 	for _, c := range b.f.Cron {
 		when, rest := splitCron(c)
-		b.job(Job{Kind: "cron", User: c.User, Where: c.File, When: when, Command: command(rest)}, rest)
+		b.job(Job{Kind: "cron", User: c.User, Where: c.File, When: when, Command: command(rest), Package: b.r.origins[c.File]}, rest)
 	}
-	exec, file := map[string]string{}, map[string]string{}
-	for _, u := range b.r.units {
-		exec[u.id], file[u.id] = strings.Join(u.exec, " ; "), tidy(u.fragment, 300)
-	}
-	for _, u := range b.r.units {
-		if strings.HasSuffix(u.id, ".timer") {
-			starts := cmp.Or(u.starts, strings.TrimSuffix(u.id, ".timer")+".service")
-			text := starts
-			if exec[starts] != "" {
-				text += ": " + exec[starts]
-			}
-			j := Job{Kind: "timer", Where: u.id, When: cmp.Or(tidy(u.when, 100), "not known"), Command: command(text)}
-			for _, f := range []string{file[u.id], file[starts]} {
-				if f != "" {
-					j.Units = append(j.Units, f)
-				}
-			}
-			b.job(j, text)
+	for _, f := range slices.Sorted(maps.Keys(b.r.origins)) {
+		// What packages bring there is part of them, as their programs are.
+		every, ok := strings.CutPrefix(path.Dir(f), "/etc/cron.")
+		if ok && every != "d" && b.r.origins[f] == "-" {
+			b.job(Job{Kind: "cron", User: "root", Where: f, When: "@" + tidy(every, 20), Command: command(f), Package: "-"}, f)
 		}
+	}
+	b.addTimers()
+}
+
+// addTimers lists timers with what they start. A masked one is none: nobody can
+// start it.
+func (b *builder) addTimers() {
+	units := map[string]*rawUnit{}
+	for _, u := range b.r.units {
+		units[u.id] = u
+	}
+	for _, u := range b.r.units {
+		if !strings.HasSuffix(u.id, ".timer") || u.load == "masked" {
+			continue
+		}
+		starts := cmp.Or(u.starts, strings.TrimSuffix(u.id, ".timer")+".service")
+		text := starts
+		j := Job{Kind: "timer", Where: u.id, When: cmp.Or(tidy(u.when, 100), "not known"), Enabled: tidy(u.enabled, 40), Starts: tidy(starts, 200), Keeps: u.persistent}
+		own := []string{u.fragment}
+		more := u.dropIns
+		if s := units[starts]; s != nil {
+			if len(s.exec) > 0 {
+				text += ": " + strings.Join(s.exec, " ; ")
+			}
+			j.User = tidy(s.user, 64)
+			own, more = append(own, s.fragment), append(slices.Clone(more), s.dropIns...)
+			for _, f := range s.envFiles {
+				j.EnvFiles = append(j.EnvFiles, tidy(f, 300))
+			}
+		}
+		for _, f := range append(own, more...) {
+			if f = tidy(f, 300); f != "" {
+				j.Units = append(j.Units, f)
+			}
+		}
+		j.Command = command(text)
+		b.job(j, text)
 	}
 }
 
@@ -167,13 +192,18 @@ func mentions(text, name string) bool {
 // addRest lists what belongs to the host, and whose certificates are.
 func (b *builder) addRest() {
 	for _, u := range b.f.Users {
-		b.h.Users = append(b.h.Users, User{u.Name, u.UID, u.Home, u.Shell})
+		b.user(u.Name, User{Name: u.Name, UID: u.UID, Home: u.Home, Shell: u.Shell})
+	}
+	for _, j := range b.h.Jobs { // who neither logs in nor runs anything just now
+		if known, ok := b.r.accounts.of(j.User); ok {
+			b.user(j.User, known)
+		}
 	}
 	for _, d := range b.f.Disks {
 		b.h.Mounts = append(b.h.Mounts, Mount{d.Mount, d.Device, d.Type, d.ReadOnly, d.Total, d.Free})
 	}
 	for _, u := range b.f.Units {
-		if u.Active == "active" || u.Active == "failed" || isEnabled(u) {
+		if u.Active == "active" || u.Active == "failed" || isEnabled(u) || u.Enabled == "masked" {
 			b.h.Units = append(b.h.Units, Unit{u.Name, u.Active + " (" + u.Sub + ")", u.Enabled})
 		}
 	}
@@ -189,6 +219,17 @@ func (b *builder) addRest() {
 		}
 		b.h.Certificates = append(b.h.Certificates, c)
 	}
+}
+
+// user adds a login once, with what the host's own files say of it.
+func (b *builder) user(name string, u User) {
+	if slices.ContainsFunc(b.h.Users, func(o User) bool { return o.Name == name }) {
+		return
+	}
+	if known, ok := b.r.accounts.of(name); ok && known.UID == u.UID {
+		u = known
+	}
+	b.h.Users = append(b.h.Users, u)
 }
 
 func (b *builder) first(is func(*Program) bool) *Program {

@@ -29,7 +29,8 @@ type raw struct {
 	links       links
 	stores      map[int]*rawStore
 	packages    map[string]string
-	origins     map[string]string // executable → package, "-" when none brought it
+	origins     map[string]string // executable or file of cron → package, "-" when none brought it
+	accounts    accounts
 }
 
 type rawProc struct {
@@ -52,6 +53,7 @@ func parse(sections map[string][]byte, missing []string) *raw {
 	r.stores = readStores(sections["stores"])
 	r.packages = readPackages(sections["packages"])
 	r.origins = readOrigins(sections["origin"])
+	r.accounts = readAccounts(sections["accounts"])
 	return r
 }
 

@@ -14,7 +14,10 @@ type rawUnit struct {
 	id, user, dir, fragment, cgroup, result string
 	pid                                     int
 	exec, envFiles, triggeredBy, gone       []string
+	dropIns, dirs                           []string
+	load, enabled                           string
 	starts, when                            string // of a timer
+	persistent                              bool   // of a timer
 }
 
 // readUnits expects blocks of NAME=VALUE, each beginning with or holding Id=,
@@ -31,7 +34,8 @@ func (r *raw) readUnits(section []byte) {
 			name, value, _ := strings.Cut(line, "=")
 			u.set(name, strings.TrimSpace(value))
 		}
-		if u.id != "" && len(r.units) < 1000 {
+		same := func(o *rawUnit) bool { return o.id == u.id }
+		if u.id != "" && len(r.units) < 1000 && !slices.ContainsFunc(r.units, same) {
 			r.units = append(r.units, u)
 		}
 	}
@@ -52,6 +56,19 @@ func (u *rawUnit) set(name, value string) {
 		u.dir = strings.TrimPrefix(value, "!")
 	case "FragmentPath":
 		u.fragment = value
+	case "DropInPaths":
+		u.dropIns = strings.Fields(value)
+	case "StateDirectory", "ConfigurationDirectory":
+		root := map[string]string{"StateDirectory": "/var/lib/", "ConfigurationDirectory": "/etc/"}[name]
+		for dir := range strings.FieldsSeq(value) {
+			u.dirs = append(u.dirs, path.Join(root, path.Join("/", dir)))
+		}
+	case "LoadState":
+		u.load = value
+	case "UnitFileState":
+		u.enabled = value
+	case "Persistent":
+		u.persistent = value == "yes"
 	case "ControlGroup":
 		u.cgroup = value
 	case "Result":

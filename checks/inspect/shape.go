@@ -61,7 +61,11 @@ type Program struct {
 	Processes []Process  `json:"processes,omitempty"`
 	Parent    string     `json:"parent,omitempty"` // what started a bare process, when that still runs
 	Unit      string     `json:"unit_file,omitempty"`
-	Exec      string     `json:"exec,omitempty"` // of the unit or the container, masked
+	DropIns   []string   `json:"drop_ins,omitempty"`    // files that add to the unit's
+	Enabled   string     `json:"enabled,omitempty"`     // of a unit: enabled, disabled, static, …
+	Dirs      []string   `json:"directories,omitempty"` // of a unit: those that systemd makes for it and that last
+	RunsAs    string     `json:"runs_as,omitempty"`     // of a unit: its User=
+	Exec      string     `json:"exec,omitempty"`        // of the unit or the container, masked
 	Triggers  []string   `json:"started_by,omitempty"`
 	Container *Container `json:"container,omitempty"`
 	Files     []File     `json:"files,omitempty"`
@@ -178,11 +182,16 @@ type Job struct {
 	User    string `json:"user,omitempty"`
 	Where   string `json:"where"` // the file, or the timer's name
 	When    string `json:"when"`
-	Command string `json:"command"` // masked; of a timer what it starts
+	Command string `json:"command"`              // masked; of a timer what it starts
+	Package string `json:"package,omitempty"`    // of cron: that brought the file; "" unknown, "-" none
+	Enabled string `json:"enabled,omitempty"`    // of a timer: enabled, disabled, …
+	Starts  string `json:"starts,omitempty"`     // of a timer: the unit
+	Keeps   bool   `json:"persistent,omitempty"` // of a timer: it makes up for what was missed (Persistent=)
 	Program string `json:"program,omitempty"`
 	Why     string `json:"why,omitempty"` // why it is taken for that program's
 
-	Units []string `json:"unit_files,omitempty"` // of a timer: its own file and that of what it starts
+	Units    []string `json:"unit_files,omitempty"` // of a timer: its own file, that of what it starts, and what adds to them
+	EnvFiles []string `json:"env_files,omitempty"`  // of a timer: of what it starts
 }
 
 // User is one account.
@@ -191,6 +200,11 @@ type User struct {
 	UID   int    `json:"uid"`
 	Home  string `json:"home,omitempty"`
 	Shell string `json:"shell,omitempty"`
+
+	// Of a login that the host itself holds.
+	GID    int      `json:"gid,omitempty"`
+	Group  string   `json:"group,omitempty"`  // the one with GID
+	Groups []string `json:"groups,omitempty"` // others that it is in
 }
 
 // Mount is one mounted file system.
@@ -222,7 +236,7 @@ type EnvFile struct {
 	Problem string   `json:"problem,omitempty"`
 }
 
-// Unit is one systemd unit that is enabled or runs.
+// Unit is one systemd unit that is enabled, runs or is masked.
 type Unit struct {
 	Name    string `json:"name"`
 	State   string `json:"state"`

@@ -19,7 +19,7 @@ import (
 	"testing"
 )
 
-//go:embed server.Dockerfile docker.Dockerfile boot dockerd-boot databases.Dockerfile lab-db box.Dockerfile lab-box collect
+//go:embed server.Dockerfile docker.Dockerfile boot dockerd-boot databases.Dockerfile lab-db box.Dockerfile lab-box collect systemd.Dockerfile unbox.conf
 var sources embed.FS
 
 // recipe is how an image is made; its tag is a hash of all of it, so that an
@@ -82,6 +82,11 @@ func serverImage(t testing.TB, s Server) string {
 	tag := recipe{name: "belay-lab-server", files: map[string][]byte{
 		"Dockerfile": source(t, "server.Dockerfile"), "boot": source(t, "boot"),
 	}}.build(t)
+	if s.Systemd {
+		return recipe{name: "belay-lab-systemd", base: tag, files: map[string][]byte{
+			"Dockerfile": source(t, "systemd.Dockerfile"), "unbox.conf": source(t, "unbox.conf"),
+		}}.build(t)
+	}
 	if s.Databases {
 		tag = recipe{name: "belay-lab-databases", base: tag, files: map[string][]byte{
 			"Dockerfile": source(t, "databases.Dockerfile"), "lab-db": source(t, "lab-db"),

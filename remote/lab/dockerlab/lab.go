@@ -31,6 +31,10 @@ type Server struct {
 	// Databases: PostgreSQL, MariaDB and Redis are installed, and started by
 	// the program lab-db: l.Exec(name, "lab-db make postgres shop 5432").
 	Databases bool
+
+	// Systemd: process 1 is systemd, which runs sshd, cron, nginx, PostgreSQL and
+	// Redis; nothing of Docker or Databases goes with it.
+	Systemd bool
 }
 
 // Docker says what of Docker a server has.
@@ -102,8 +106,15 @@ func (l *Lab) create(s Server, client ssh.PublicKey) ssh.PublicKey {
 		files[strings.TrimPrefix(path, "/")] = []byte(content)
 	}
 	port := freePort(t)
-	args := []string{"create", "--init", "--hostname", s.Name, "--network", l.network(), "--network-alias", s.Name,
+	args := []string{"create", "--hostname", s.Name, "--network", l.network(), "--network-alias", s.Name,
 		"--label", l.label(), "--env", "LAB_ID=" + l.id + "-" + s.Name, "--cap-add", "NET_ADMIN", "--publish", "127.0.0.1:" + port + ":22"}
+	if s.Systemd { // its control groups lie below the container's own; it takes them where it may write, as an engine does
+		args = append(args, "--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE", "--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined",
+			"--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--env", "container=docker",
+			"--tmpfs", "/run:exec,mode=755", "--tmpfs", "/run/lock", "--stop-signal", "SIGRTMIN+3")
+	} else {
+		args = append(args, "--init")
+	}
 	if s.Docker != NoDocker { // an engine inside, without --privileged, which is more than some machines may give
 		args = append(args, "--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE", "--cap-add", "SYSLOG",
 			"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
@@ -126,7 +137,7 @@ func (l *Lab) await(name string) {
 	var last []byte
 	for start := time.Now(); time.Since(start) < 2*time.Minute; time.Sleep(100 * time.Millisecond) {
 		out, err := exec.Command("ssh", "-F", l.SSHConfig(), "-o", "ConnectTimeout=5", name,
-			"[ ! -e /etc/lab-boot.d/10-dockerd ] || docker version").CombinedOutput()
+			"{ [ ! -e /etc/lab-boot.d/10-dockerd ] || docker version; } && case $(systemctl is-system-running 2>&1) in initializing|starting) exit 1; esac").CombinedOutput()
 		if err == nil {
 			return
 		}

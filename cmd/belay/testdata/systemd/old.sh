@@ -1,0 +1,153 @@
+# A small server as people make them by hand: a program under systemd with its
+# secrets in a file, two timers, a crontab, /etc/cron.d, /etc/cron.daily, a site
+# with a certificate, PostgreSQL and Redis.
+set -eu
+groupadd --gid 985 shop
+useradd --uid 986 --gid shop --system --home-dir /var/lib/shop --shell /usr/sbin/nologin shop
+useradd --uid 1500 --create-home --shell /bin/bash app
+usermod --append --groups shop app
+mkdir -p /opt/shop/bin /etc/shop /etc/ssl/shop /srv/www/shop /var/log/jobs
+install -d -o shop -g shop -m 750 /var/lib/shop
+chmod 1777 /var/log/jobs
+
+# The program: it answers with what it knows of its secret and of its files.
+cat >/opt/shop/bin/shop <<'P'
+#!/usr/bin/perl
+use strict; use IO::Socket::INET;
+my $s = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $ENV{PORT}, Listen => 9, ReuseAddr => 1) or die "port: $!";
+while (my $c = $s->accept) {
+  while (<$c>) { last if /^\r?$/ }
+  open my $f, '<', "$ENV{DATA}/orders"; my $orders = join '', <$f>;
+  print $c "HTTP/1.0 200 OK\r\n\r\nsecret of ", length $ENV{SHOP_SECRET}, " letters, mode $ENV{MODE}, orders $orders";
+  close $c;
+}
+P
+# Every job tells where and when it ran.
+cat >/opt/shop/bin/job <<'J'
+#!/bin/sh
+umask 0
+echo "$(date +%s.%N) $(id -un) $*" >>"/var/log/jobs/$1"
+[ "$1" != slow ] || { sleep "${SLOW:-8}"; echo "$(date +%s.%N) $(id -un) slow done" >>/var/log/jobs/slow; }
+J
+chmod 755 /opt/shop/bin/*
+printf 'precious\n' >/var/lib/shop/orders; chown shop:shop /var/lib/shop/orders
+head -c 300000 /dev/urandom >/var/lib/shop/blob; ln /var/lib/shop/blob /var/lib/shop/blob.hard; ln -s blob /var/lib/shop/blob.link
+printf 'PORT=8090\nDATA=/var/lib/shop\nSHOP_SECRET="s3cret with spaces"\n' >/etc/shop/shop.env
+chown root:shop /etc/shop/shop.env; chmod 640 /etc/shop/shop.env
+
+unit() { cat >"/etc/systemd/system/$1"; }
+unit shop.service <<'U'
+[Unit]
+Description=The shop
+After=network.target
+[Service]
+User=shop
+EnvironmentFile=/etc/shop/shop.env
+ExecStart=/usr/bin/perl /opt/shop/bin/shop
+Restart=on-failure
+[Install]
+WantedBy=multi-user.target
+U
+mkdir -p /etc/systemd/system/shop.service.d
+printf '[Service]\nEnvironment=MODE=dropin\n' >/etc/systemd/system/shop.service.d/mode.conf
+# Runs, but is not to run after a boot.
+unit worker.service <<'U'
+[Service]
+User=app
+WorkingDirectory=/opt/shop
+ExecStart=/bin/sh -c 'while :; do /opt/shop/bin/job worker; sleep 1; done'
+[Install]
+WantedBy=multi-user.target
+U
+unit tick.service <<'U'
+[Unit]
+StartLimitIntervalSec=0
+[Service]
+Type=oneshot
+User=app
+ExecStart=/opt/shop/bin/job tick
+U
+unit tick.timer <<'U'
+[Timer]
+OnCalendar=*:*:*
+AccuracySec=1us
+[Install]
+WantedBy=timers.target
+U
+# Once a day, and caught up with if the machine was off.
+unit daily.service <<'U'
+[Service]
+Type=oneshot
+User=app
+ExecStart=/opt/shop/bin/job daily
+U
+unit daily.timer <<'U'
+[Timer]
+OnCalendar=daily
+Persistent=true
+[Install]
+WantedBy=timers.target
+U
+# A timer whose work takes long, one that nobody enabled, and one that is masked.
+unit slow.service <<'U'
+[Service]
+Type=oneshot
+ExecStart=/opt/shop/bin/job slow
+U
+unit slow.timer <<'U'
+[Timer]
+OnCalendar=*:0/30
+[Install]
+WantedBy=timers.target
+U
+unit never.service <<'U'
+[Service]
+Type=oneshot
+ExecStart=/opt/shop/bin/job never
+U
+unit never.timer <<'U'
+[Timer]
+OnCalendar=*:*:*
+AccuracySec=1us
+[Install]
+WantedBy=timers.target
+U
+systemctl daemon-reload
+systemctl mask --now dpkg-db-backup.timer 2>&1
+systemctl enable --now shop.service tick.timer daily.timer slow.timer 2>&1
+systemctl start worker.service
+
+printf '%s\n' '# what app does' 'MAILTO=""' 'PATH=/opt/shop/bin:/usr/bin:/bin' 'GREETING="hello there"' '* * * * * job crontab "$GREETING" $(date +\%H)' \
+  '* * * * * job slow' '@daily cat >/var/log/jobs/stdin%first%second' | crontab -u app -
+printf '%s\n' 'MAILTO=root' 'PATH=/opt/shop/bin:/usr/bin:/bin' '* * * * * app job crond' >/etc/cron.d/shop
+printf '#!/bin/sh\n/opt/shop/bin/job crondaily\n' >/etc/cron.daily/shop-clean; chmod 755 /etc/cron.daily/shop-clean
+
+openssl req -x509 -newkey rsa:2048 -nodes -days 90 -subj /CN=shop.test -keyout /etc/ssl/shop/key.pem -out /etc/ssl/shop/cert.pem 2>/dev/null
+chmod 600 /etc/ssl/shop/key.pem
+echo '<h1>shop</h1>' >/srv/www/shop/index.html
+cat >/etc/nginx/sites-available/shop <<'N'
+server {
+  listen 443 ssl;
+  server_name shop.test;
+  ssl_certificate /etc/ssl/shop/cert.pem;
+  ssl_certificate_key /etc/ssl/shop/key.pem;
+  root /srv/www/shop;
+  location /api { proxy_pass http://127.0.0.1:8090; }
+}
+N
+ln -s ../sites-available/shop /etc/nginx/sites-enabled/shop
+systemctl reload-or-restart nginx
+
+cd /
+su postgres -c psql >/dev/null <<'Q'
+alter user postgres password 'pw-old';
+create role shop login password 'pw-shop';
+create database shop owner shop;
+\c shop
+set role shop;
+create table orders (id serial primary key, what text);
+insert into orders (what) select 'order ' || i from generate_series(1, 500) i;
+Q
+sed -i '1i requirepass pw-redis-old' /etc/redis/redis.conf
+systemctl restart redis-server
+redis-cli --no-auth-warning -a pw-redis-old mset cart:1 apple cart:2 pear >/dev/null
