@@ -46,7 +46,7 @@ type inspectCompare struct {
 // inspectIgnore leaves differences out.
 type inspectIgnore struct {
 	Area string `yaml:"area" doc:"left out, any"`
-	Key  string `yaml:"key" required:"" doc:"as the result names it, or a pattern: oldchat*"`
+	Key  string `yaml:"key" required:"" doc:"as the result names it, or a pattern, in which * is anything and ? one character: oldchat*"`
 	Why  string `yaml:"why" required:"" doc:"the reason, which the result shows"`
 }
 
@@ -206,9 +206,9 @@ func (c *inspectCompare) waives(d inspect.Difference) string {
 	return ""
 }
 
-// inspectGlob: * stands for anything, also for slashes.
+// inspectGlob: * stands for anything, also for slashes, and ? for one character.
 func inspectGlob(pattern string) *regexp.Regexp {
-	return regexp.MustCompile("(?s)^" + strings.ReplaceAll(regexp.QuoteMeta(pattern), `\*`, ".*") + "$")
+	return regexp.MustCompile("(?s)^" + strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern)) + "$")
 }
 
 // brief is the result in one line.

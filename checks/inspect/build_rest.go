@@ -199,6 +199,7 @@ func (b *builder) addRest() {
 			b.user(j.User, known)
 		}
 	}
+	b.h.Accounts = b.r.accounts.users
 	for _, d := range b.f.Disks {
 		b.h.Mounts = append(b.h.Mounts, Mount{d.Mount, d.Device, d.Type, d.ReadOnly, d.Total, d.Free})
 	}

@@ -38,8 +38,12 @@ func Diff(old, new *Host) []Difference {
 	var all []Difference
 	for _, area := range Areas {
 		a, b := things(area, old), things(area, new)
+		idle := idleLogins(area, new)
 		for _, key := range slices.Sorted(maps.Keys(a)) {
 			now, there := b[key]
+			if !there {
+				now, there = idle[key]
+			}
 			switch {
 			case !there && whole(new, area):
 				all = append(all, Difference{area, Gone, key, a[key].show, ""})
@@ -61,6 +65,23 @@ func Diff(old, new *Host) []Difference {
 		}
 	}
 	return all
+}
+
+// idleLogins are those of a host who neither log in nor run anything just now:
+// on an old one they are nothing to be missed, on a new one they are there.
+func idleLogins(area string, h *Host) map[string]thing {
+	all := map[string]thing{}
+	if h != nil && area == AreaUsers {
+		for _, u := range h.Accounts {
+			all[u.Name] = u.thing()
+		}
+	}
+	return all
+}
+
+func (u User) thing() thing {
+	s := fmt.Sprintf("uid %d, %s, %s", u.UID, u.Home, u.Shell)
+	return thing{s, s}
 }
 
 func whole(h *Host, area string) bool {
@@ -97,8 +118,7 @@ func things(area string, h *Host) map[string]thing {
 		}
 	case AreaUsers:
 		for _, u := range h.Users {
-			s := fmt.Sprintf("uid %d, %s, %s", u.UID, u.Home, u.Shell)
-			all[u.Name] = thing{s, s}
+			all[u.Name] = u.thing()
 		}
 	case AreaMounts:
 		for _, m := range h.Mounts {

@@ -45,6 +45,7 @@
 //	  "jobs": [{"kind": "cron" | "timer", "user": "…", "where": "…", "when": "…", "command": "…", "program": "…", "why": "…",
 //	    "package": "cron" | "-", "enabled": "enabled", "starts": "x.service", "persistent": true, "unit_files": ["…"], "env_files": ["…"]}],
 //	  "users": [{"name": "…", "uid": 0, "home": "…", "shell": "…", "gid": 0, "group": "…", "groups": ["…"]}],
+//	  "accounts": [as users],
 //	  "mounts": [{"at": "/", "device": "…", "type": "ext4", "read_only": true, "total_bytes": …, "free_bytes": …}],
 //	  "certificates": [{"path": "…", "names": ["…"], "issuer": "…", "not_after": "…", "program": "…", "problem": "…"}],
 //	  "env_files": [{"path": "…", "keys": ["NAME"], "program": "…", "problem": "…"}],

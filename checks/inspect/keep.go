@@ -20,7 +20,7 @@ func (h *Host) ForDiff(areas []string) *Host {
 		case AreaCron:
 			keep.Jobs = h.Jobs
 		case AreaUsers:
-			keep.Users = h.Users
+			keep.Users, keep.Accounts = h.Users, h.Accounts
 		case AreaMounts:
 			keep.Mounts = h.Mounts
 		case AreaCertificates:

@@ -33,6 +33,7 @@ type Host struct {
 	Programs     []*Program        `json:"programs,omitempty"` // those that listen first
 	Jobs         []Job             `json:"jobs,omitempty"`     // cron and timers; Program says whose
 	Users        []User            `json:"users,omitempty"`    // who can log in or runs something
+	Accounts     []User            `json:"accounts,omitempty"` // all that the host's own files hold
 	Mounts       []Mount           `json:"mounts,omitempty"`
 	Certificates []Certificate     `json:"certificates,omitempty"` // all; Program says whose
 	EnvFiles     []EnvFile         `json:"env_files,omitempty"`    // all; Program says whose

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"belay/checks/inspect"
-	"belay/remote"
 )
 
 // draft is a plan under way: each item adds to every stage.
@@ -20,11 +19,13 @@ type draft struct {
 	left     []Item // what stays on the old host
 
 	secrets, assess, prepare, signoff, stops, cutover, soak, closing page
+	takes, gives                                                     page // of jobs: before all that stops, after all that starts
 	pairs                                                            page // of compare
 	ports                                                            []int
 	brought                                                          []string // directories, files and images
 	named                                                            []string // files that jobs name
 	jobs                                                             []string // files of cron and timers that move
+	units                                                            []string // that systemd shall read
 }
 
 // Plan writes the plan. new is nil when everything stays on one host.
@@ -75,8 +76,8 @@ func (d *draft) text() string {
 	p.section("assess", &d.assess)
 	p.section("prepare", &d.prepare)
 	p.section("signoff", &d.signoff)
-	d.stops.raw(d.cutover.String())
-	p.section("cutover", &d.stops)
+	d.takes.raw(d.stops.String() + d.cutover.String() + d.gives.String())
+	p.section("cutover", &d.takes)
 	p.raw("\nsoak:\n  for: ${{ soak }}\n  watch:\n")
 	p.raw(d.soak.String())
 	p.raw("  rollback_when: {error_rate: " + cmp.Or(d.Errors, "5%") + ", for: \"${{ bad_for }}\"}\n")
@@ -159,6 +160,8 @@ func (d *draft) move() {
 			d.moveByHand(it)
 		}
 	}
+	d.reads()
+	d.masks()
 	d.asksNamed()
 	d.nothingForgotten()
 	d.compare()
@@ -168,41 +171,6 @@ func (d *draft) move() {
 	d.soak.line("    - step: {id: nothing-is-forgotten, every: \"${{ compare_every }}\"}   # it looks at both servers, which takes seconds")
 	d.closing.line("  - step: Decide what becomes of %s", from)
 	d.closing.line("    manual: %s", fmt.Sprintf("What was moved is stopped on %s, but still there. Keep it until nobody will want to go back from %s, then delete it and its backups.", from, to))
-}
-
-// users makes the logins that the moved programs run as.
-func (d *draft) users() {
-	have := map[string]bool{}
-	for _, u := range d.new.Users {
-		have[u.Name] = true
-	}
-	for _, u := range d.old.Users {
-		if have[u.Name] || u.UID == 0 || !d.runsAs(u.Name) || !loginText.MatchString(u.Name) {
-			continue
-		}
-		d.prepare.line("  - step: %s", "Make the login "+u.Name)
-		d.prepare.line("    on: %s", d.New.Name)
-		d.prepare.raw("    run:\n")
-		name := remote.Quote(u.Name)
-		d.prepare.line("      script: %s", fmt.Sprintf("useradd --uid %d --no-create-home --home-dir %s --shell %s %s", u.UID, remote.Quote(u.Home), remote.Quote(u.Shell), name))
-		d.prepare.line("      pending: %s", fmt.Sprintf("id -u %s >/dev/null 2>&1 || echo 'make the login %s'", name, u.Name))
-		d.prepare.line("      verify: %s", fmt.Sprintf("[ \"$(id -u %s)\" = %d ]", name, u.UID))
-		d.prepare.line("      undo: %s", fmt.Sprintf("! id -u %s >/dev/null 2>&1 || userdel %s", name, name))
-	}
-}
-
-func (d *draft) runsAs(user string) bool {
-	for _, it := range d.items {
-		if it.Kind == Cron && slices.ContainsFunc(it.Jobs, func(j inspect.Job) bool { return j.User == user }) {
-			return true
-		}
-		for _, p := range it.Programs {
-			if it.Kind == Unit && slices.ContainsFunc(p.Processes, func(pr inspect.Process) bool { return pr.User == user }) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // nothingForgotten holds the new host against the old one, from prepare to the
@@ -332,13 +300,13 @@ func (d *draft) clients() {
 	switch d.Clients {
 	case "proxy":
 		for _, port := range d.ports {
-			d.cutover.line("  - step: %s", fmt.Sprintf("Hand connections to port %d of %s on to %s", port, d.Old.Name, d.New.Name))
-			d.cutover.line("    on: %s", d.Old.Name)
-			d.cutover.line("    proxy: {listen: %s, to: %s}", fmt.Sprintf("0.0.0.0:%d", port), fmt.Sprintf("%s:%d", cmp.Or(d.New.Address, d.New.Name), port))
+			d.gives.line("  - step: %s", fmt.Sprintf("Hand connections to port %d of %s on to %s", port, d.Old.Name, d.New.Name))
+			d.gives.line("    on: %s", d.Old.Name)
+			d.gives.line("    proxy: {listen: %s, to: %s}", fmt.Sprintf("0.0.0.0:%d", port), fmt.Sprintf("%s:%d", cmp.Or(d.New.Address, d.New.Name), port))
 		}
 	case "dns":
-		d.cutover.raw("  - step: Send clients to the new server\n")
-		d.cutover.line("    manual: {text: %s, evidence: the change number or the names that were changed}",
+		d.gives.raw("  - step: Send clients to the new server\n")
+		d.gives.line("    manual: {text: %s, evidence: the change number or the names that were changed}",
 			fmt.Sprintf("Change the DNS records (or the load balancer) that lead to %s so that they lead to %s. Lower their TTL a day before.", d.Old.Name, d.New.Name))
 	}
 }

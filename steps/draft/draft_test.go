@@ -3,14 +3,12 @@ package draft
 import (
 	"flag"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
 
 	"belay/checks/inspect"
 	"belay/steps/plan"
@@ -199,87 +197,5 @@ func TestAJobLeadsNowhereElse(t *testing.T) {
 				t.Errorf("%s: %s", command, line)
 			}
 		}
-	}
-}
-
-// Two migrations to one server keep what they found there apart: the way back
-// of the second must not bring what the first had found.
-func TestMigrationsKeepTheirCrontabsApart(t *testing.T) {
-	kept := map[string]string{}
-	for _, from := range []string{"one", "two", "a/b c"} {
-		old := &inspect.Host{Name: from, Root: true, Jobs: []inspect.Job{{Kind: "cron", User: "root", Where: "/var/spool/cron/crontabs/root", When: "@daily", Command: "true"}}}
-		to := End{Name: "new"}
-		text := string(Plan(Wish{Old: End{Name: from}, New: &to}, old, &inspect.Host{Name: "new", Root: true}))
-		_, rest, _ := strings.Cut(text, "/var/backups/crontab.root.")
-		name, _, ok := strings.Cut(rest, ".belay")
-		if !ok || strings.ContainsAny(name, "/ '") || kept[name] != "" {
-			t.Errorf("from %s it is kept as %q, as from %q:\n%s", from, name, kept[name], text)
-		}
-		kept[name] = from
-	}
-}
-
-// What the new server's crontab was is not overwritten before it is kept, and
-// comes back by the way back; the commands are those of the plan.
-func TestACrontabIsKeptBeforeItIsReplaced(t *testing.T) {
-	dir := t.TempDir()
-	// A crontab(1) of files: -l and -r fail without one, as cron's does.
-	fake := "#!/bin/sh\nf=" + dir + "/tab; shift 2\ncase $1 in -l) [ -e $f ] && cat $f;; -r) rm $f;; *) [ ! -e $f.full ] && cp \"$1\" $f;; esac\n"
-	for name, text := range map[string]string{"crontab": fake, "tab": "theirs\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	old := &inspect.Host{Name: "old", Root: true, Jobs: []inspect.Job{{Kind: "cron", User: "root", Where: "/var/spool/cron/crontabs/root", When: "@daily", Command: "true"}}}
-	to := End{Name: "new"}
-	text := strings.ReplaceAll(string(Plan(Wish{Old: End{Name: "old"}, New: &to}, old, &inspect.Host{Name: "new", Root: true})), "/var/backups", dir+"/backups")
-	_, step, _ := strings.Cut(text, "Install the crontab of root on new")
-	sh := func(key string) error {
-		var script string
-		_, line, _ := strings.Cut(step, "      "+key+": ")
-		if err := yaml.Unmarshal([]byte(strings.SplitN(line, "\n", 2)[0]), &script); err != nil {
-			t.Fatal(err)
-		}
-		c := exec.Command("sh", "-c", script)
-		c.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
-		out, err := c.CombinedOutput()
-		t.Logf("%s: %s %v", key, out, err)
-		return err
-	}
-	tab := func() string { b, _ := os.ReadFile(filepath.Join(dir, "tab")); return string(b) }
-	if err := sh("script"); err == nil || tab() != "theirs\n" {
-		t.Fatalf("there is no room to keep it in, and it is replaced: %v, %q", err, tab())
-	}
-	if err := os.MkdirAll(dir+"/backups", 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(dir+"/backups/crontab.root.old-to-new.belay", []byte("ours\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 { // it may be done twice
-		if err := sh("script"); err != nil || tab() != "ours\n" {
-			t.Fatalf("not replaced: %v, %q", err, tab())
-		}
-	}
-	if err := os.WriteFile(dir+"/tab.full", nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := sh("undo"); err == nil || tab() != "ours\n" {
-		t.Fatalf("it cannot be put back, and the undo says that it was: %v, %q", err, tab())
-	}
-	if err := os.Remove(dir + "/tab.full"); err != nil {
-		t.Fatal(err)
-	}
-	if err := sh("undo"); err != nil || tab() != "theirs\n" {
-		t.Fatalf("not put back: %v, %q", err, tab())
-	}
-	if err := os.Remove(dir + "/tab"); err != nil { // a server without one
-		t.Fatal(err)
-	}
-	if err := sh("script"); err != nil || tab() != "ours\n" {
-		t.Fatalf("not installed: %v, %q", err, tab())
-	}
-	if err := sh("undo"); err != nil || tab() != "" {
-		t.Fatalf("not taken away: %v, %q", err, tab())
 	}
 }

@@ -3,12 +3,10 @@ package draft
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
 	"belay/checks/inspect"
-	"belay/remote"
 )
 
 // jobItems are the crontabs, files of /etc/cron.d and timers that are people's
@@ -21,6 +19,10 @@ func jobItems(h *inspect.Host) (all []*Item) {
 		case j.Kind == "timer" && len(ownUnits(j)) > 0:
 			it = &Item{Kind: Timer, Name: j.Where, Advised: true}
 		case j.Kind == "timer", j.Where == "/etc/crontab":
+			continue
+		case strings.HasPrefix(j.Where, "/etc/cron.") && j.Package == "-":
+			it.Advised = true
+		case strings.HasPrefix(j.Where, "/etc/cron.") && j.Package != "":
 			continue
 		case !strings.HasPrefix(j.Where, "/etc/cron.d/"):
 			if !loginText.MatchString(j.User) {
@@ -100,9 +102,6 @@ func (i Item) jobSays() string {
 	return i.Name + ", " + n
 }
 
-// notOfName are characters that are kept out of the names of files.
-var notOfName = regexp.MustCompile(`[^A-Za-z0-9_-]+`)
-
 // jobKey is how inspect.Diff names a job.
 func jobKey(j inspect.Job) string {
 	if j.Kind == "timer" {
@@ -111,13 +110,14 @@ func jobKey(j inspect.Job) string {
 	return fmt.Sprintf("%s: %s %s", j.User, j.When, j.Command)
 }
 
-// moveCron takes jobs away from the old host and gives them to the new one,
-// both in the cutover: they must not run on both.
+// moveCron takes jobs away from the old host before anything is stopped there,
+// and gives them to the new one when everything runs: they must not run on
+// both, nor where what they work on is not there yet.
 func (d *draft) moveCron(it Item) {
 	for _, j := range it.Jobs {
 		d.bringCalled(j.Command)
 	}
-	if where := it.Jobs[0].Where; strings.HasPrefix(where, "/etc/cron.d/") {
+	if where := it.Jobs[0].Where; strings.HasPrefix(where, "/etc/cron.") {
 		d.moveJob(where)
 	} else {
 		d.moveCrontab(it.Jobs[0].User, where)
@@ -130,46 +130,29 @@ func (d *draft) moveJob(f string) {
 		return
 	}
 	d.brought, d.jobs = append(d.brought, f), append(d.jobs, f)
-	aside := f + ".belay" // cron passes over names with a dot
-	here, there := remote.Quote(f), remote.Quote(aside)
-	d.stops.line("  - step: %s", fmt.Sprintf("Take %s away on %s", f, d.Old.Name))
-	d.stops.line("    on: %s", d.Old.Name)
-	d.stops.line("    run: {script: %s, verify: %s, undo: %s}", "mv "+here+" "+there, "[ ! -e "+here+" ] && [ -e "+there+" ]", "[ ! -e "+there+" ] || mv "+there+" "+here)
-	d.cutover.line("  - step: %s", "Copy "+f)
-	d.cutover.line("    on: %s", d.New.Name)
-	d.cutover.line("    files.copy: {host: %s, from: %s, to: %s}", d.Old.Name, aside, f)
+	d.takes.line("  - step: %s", fmt.Sprintf("Take %s away on %s", f, d.Old.Name))
+	d.takes.line("    on: %s", d.Old.Name)
+	d.takes.line("    cron.take: {file: %s, wait: 10m}   # its jobs that run already may end", f)
+	d.gives.line("  - step: %s", fmt.Sprintf("Give %s to %s", f, d.New.Name))
+	d.gives.line("    on: %s", d.New.Name)
+	d.gives.line("    cron.give: {file: %s, from: %s}", f, d.Old.Name)
 }
 
-// moveCrontab moves the crontab of a user. It is kept in a file on both hosts;
-// what the new host had is kept, too, and put back by the way back. The files
-// are of this plan alone: what another migration has kept there is not put back.
+// moveCrontab moves the crontab of a user.
 func (d *draft) moveCrontab(user, where string) {
 	from, to := d.Old.Name, d.New.Name
 	d.jobs = append(d.jobs, where)
-	kept := "/var/backups/crontab." + user + "." + notOfName.ReplaceAllString(d.Called(), "-") + ".belay"
-	u, f := remote.Quote(user), remote.Quote(kept)
 	if slices.ContainsFunc(d.new.Jobs, func(j inspect.Job) bool {
-		return j.Kind == "cron" && j.User == user && !strings.HasPrefix(j.Where, "/etc/cron.d/") && j.Where != "/etc/crontab"
+		return j.Kind == "cron" && j.User == user && !strings.HasPrefix(j.Where, "/etc/cron.") && j.Where != "/etc/crontab"
 	}) {
-		d.cutover.note("  ", fmt.Sprintf("%s has a crontab on %s already: it is replaced. Merge both beforehand if that is not meant.", user, to))
+		d.gives.note("  ", fmt.Sprintf("%s has a crontab on %s already: it is replaced. Merge both beforehand if that is not meant.", user, to))
 	}
-	d.stops.line("  - step: %s", fmt.Sprintf("Take the crontab of %s away on %s", user, from))
-	d.stops.line("    on: %s", from)
-	d.stops.raw("    run:\n")
-	d.stops.line("      script: %s", "umask 077; mkdir -p /var/backups && crontab -u "+u+" -l >"+f+".new && mv "+f+".new "+f+" && crontab -u "+u+" -r")
-	d.stops.line("      pending: %s", "! crontab -u "+u+" -l >/dev/null 2>&1 || echo "+remote.Quote("take the crontab of "+user+" away"))
-	d.stops.line("      verify: %s", "[ -s "+f+" ] && ! crontab -u "+u+" -l 2>/dev/null | grep -q .")
-	d.stops.line("      undo: %s", "[ ! -s "+f+" ] || { crontab -u "+u+" "+f+" && rm -f "+f+"; }")
-	d.cutover.line("  - step: %s", fmt.Sprintf("Copy the crontab of %s", user))
-	d.cutover.line("    on: %s", to)
-	d.cutover.line("    files.copy: {host: %s, from: %s, to: %s}", from, kept, kept)
-	was := remote.Quote(kept + ".before")
-	d.cutover.line("  - step: %s", fmt.Sprintf("Install the crontab of %s on %s", user, to))
-	d.cutover.line("    on: %s", to)
-	d.cutover.raw("    run:\n")
-	d.cutover.line("      script: %s", "umask 077; [ -e "+was+" ] || { if crontab -u "+u+" -l >/dev/null 2>&1; then crontab -u "+u+" -l; fi >"+was+".new && mv "+was+".new "+was+"; } && crontab -u "+u+" "+f)
-	d.cutover.line("      verify: %s", "[ \"$(crontab -u "+u+" -l)\" = \"$(cat "+f+")\" ]")
-	d.cutover.line("      undo: %s", "[ ! -e "+was+" ] || { if [ -s "+was+" ]; then crontab -u "+u+" "+was+"; else crontab -u "+u+" -r 2>/dev/null || :; fi && rm -f "+was+"; }")
+	d.takes.line("  - step: %s", fmt.Sprintf("Take the crontab of %s away on %s", user, from))
+	d.takes.line("    on: %s", from)
+	d.takes.line("    cron.take: {user: %s, wait: 10m}   # its jobs that run already may end", user)
+	d.gives.line("  - step: %s", fmt.Sprintf("Give the crontab of %s to %s", user, to))
+	d.gives.line("    on: %s", to)
+	d.gives.line("    cron.give: {user: %s, from: %s}", user, from)
 }
 
 // moveTimer copies a timer and what it starts while the old one still runs; the
@@ -178,18 +161,19 @@ func (d *draft) moveTimer(it Item) {
 	j := it.Jobs[0]
 	from, to := d.Old.Name, d.New.Name
 	d.jobs = append(d.jobs, j.Where)
-	d.stops.line("  - step: %s", fmt.Sprintf("Stop %s on %s", it.Name, from))
-	d.stops.line("    on: %s", from)
-	d.stops.line("    service: {name: %s, state: stopped, enabled: %s}", it.Name, raw("false"))
+	d.takes.line("  - step: %s", fmt.Sprintf("Stop %s on %s", it.Name, from))
+	d.takes.line("    on: %s", from)
+	d.takes.line("    timer.take: {name: %s, wait: 10m}   # what it started may end", it.Name)
 	if _, command, ok := strings.Cut(j.Command, ": "); ok {
 		d.bringCalled(command)
 	}
-	for _, f := range ownUnits(j) {
+	for _, f := range append(slices.Clone(j.EnvFiles), ownUnits(j)...) {
 		d.bringFile(&d.prepare, f)
 	}
-	d.prepare.line("  - step: %s", "Make systemd read "+it.Name)
-	d.prepare.line("    on: %s", to)
-	d.prepare.line("    run: {script: systemctl daemon-reload, verify: %s, undo: systemctl daemon-reload}", "systemctl cat "+remote.Quote(it.Name)+" >/dev/null")
+	d.units = append(d.units, it.Name)
+	d.gives.line("  - step: %s", fmt.Sprintf("Start %s on %s", it.Name, to))
+	d.gives.line("    on: %s", to)
+	d.gives.line("    timer.give: {name: %s, from: %s, enabled: %s}", it.Name, from, atBoot(j.Enabled))
 }
 
 // bringCalled brings the program that a job calls, where it is people's own,

@@ -109,7 +109,7 @@ func once(all []string) []string { slices.Sort(all); return slices.Compact(all) 
 // its directories and environment files, its jobs.
 func (d *draft) moveUnit(it Item) {
 	p := it.Programs[0]
-	from, to := d.Old.Name, d.New.Name
+	from := d.Old.Name
 	d.freePorts(it)
 	var dirs, files, jobs []string
 	take := func(file string) {
@@ -135,9 +135,15 @@ func (d *draft) moveUnit(it Item) {
 			take(f.Path)
 		}
 	}
-	for _, f := range append(slices.Clone(p.EnvFiles), p.Unit) {
+	for _, f := range append(append(slices.Clone(p.EnvFiles), p.Unit), p.DropIns...) {
 		take(f)
 	}
+	for _, dir := range append(slices.Clone(p.Dirs), d.homeOf(p.RunsAs)) {
+		if dir = under(dir); dir != "" {
+			dirs = append(dirs, dir)
+		}
+	}
+	dirs, files = d.scripts(p.Exec, dirs, files)
 	for _, j := range p.Jobs {
 		if j < len(d.old.Jobs) && strings.HasPrefix(d.old.Jobs[j].Where, "/etc/cron.d/") {
 			jobs = append(jobs, d.old.Jobs[j].Where)
@@ -155,9 +161,27 @@ func (d *draft) moveUnit(it Item) {
 	for _, f := range once(jobs) {
 		d.moveJob(f)
 	}
-	d.prepare.line("  - step: %s", "Make systemd read "+it.Name)
-	d.prepare.line("    on: %s", to)
-	d.prepare.line("    run: {script: systemctl daemon-reload, verify: %s, undo: systemctl daemon-reload}", "systemctl cat "+remote.Quote(it.Name)+" >/dev/null")
+	d.units = append(d.units, it.Name)
+}
+
+// scripts adds the programs that an interpreter is started with, as in
+// /usr/bin/python3 /opt/shop/serve.py.
+func (d *draft) scripts(exec string, dirs, files []string) (moreDirs, moreFiles []string) {
+	for _, command := range strings.Split(exec, " ; ") {
+		words := strings.Fields(command)
+		for i, w := range words {
+			if w = path.Clean(strings.Trim(w, `"';`)); i > 2 || !path.IsAbs(w) {
+				continue
+			}
+			switch dir := under(w); {
+			case dir != "" && dir != w:
+				dirs = append(dirs, dir)
+			case dir != "" || strings.HasPrefix(w, "/usr/local/"):
+				files = append(files, w)
+			}
+		}
+	}
+	return dirs, files
 }
 
 // moveDatabase copies a server's databases into the server of the same engine
@@ -260,16 +284,11 @@ func (d *draft) starts() {
 		case Unit:
 			d.cutover.line("  - step: %s", fmt.Sprintf("Start %s on %s", it.Name, to))
 			d.cutover.line("    on: %s", to)
-			d.cutover.line("    service: {name: %s, enabled: %s}", it.Name, raw("true"))
+			d.cutover.line("    service: {name: %s, enabled: %s}", it.Name, atBoot(it.Programs[0].Enabled))
 		case ByHand:
 			d.cutover.line("  - step: %s", fmt.Sprintf("Start %s on %s", it.Name, to))
 			d.cutover.line("    manual: %s", fmt.Sprintf("Start %s on %s.", it.Name, to))
 			d.cutover.line("    undo: {manual: %s}", fmt.Sprintf("Stop %s on %s.", it.Name, to))
-		case Timer:
-			d.cutover.line("  - step: %s", fmt.Sprintf("Start %s on %s", it.Name, to))
-			d.cutover.line("    on: %s", to)
-			d.cutover.line("    service: {name: %s, enabled: %s}", it.Name, raw("true"))
-			continue
 		default:
 			continue // the server runs already, or nothing is started
 		}
