@@ -34,7 +34,10 @@ const answersForm = `What a headless run says when it is asked stands in the fil
 
 The first answer that fits the kind of question, and the step when it names
 one, is taken; once, or as often as times says. A question that none fits ends
-the command, and the run waits: the question is printed with what it takes.`
+the command, and the run waits: the question is printed with what it takes. With
+--sign-within (or within: of the plan's approvers) it does not end at the gates
+of sign-off and of a second person's cutover before so long has passed: people
+sign by belay sign meanwhile.`
 
 // answers are what a headless run says when it is asked; see answersForm.
 type answers struct {

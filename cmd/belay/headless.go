@@ -24,6 +24,10 @@ type headless struct {
 	out     io.Writer
 	json    bool
 
+	told   io.Writer     // whom it waits for
+	within time.Duration // how long it waits for signatures at a gate; 0: not at all
+	await  awaiting
+
 	seq uint64
 }
 
@@ -71,13 +75,13 @@ func (h *headless) answer(ctx context.Context) *journal.Question {
 			return nil // nobody says anything: the countdown goes on, as the plan wants
 		}
 		if !ok {
-			return &q
+			return h.patience(q, s)
 		}
 		err := h.run.Answer(ctx, a)
 		var stale *run.StaleError
 		if err != nil && !errors.As(err, &stale) {
-			fmt.Fprintf(h.out, "answer %q to %q refused: %v\n", a.Choice, q.Title, err)
-			return &q
+			fmt.Fprintf(h.told, "answer %q to %q refused: %v\n", a.Choice, q.Title, err)
+			return h.patience(q, s)
 		}
 		return nil
 	}
@@ -125,7 +129,7 @@ func printQuestion(w io.Writer, q *journal.Question, dir string) {
 	}
 	fmt.Fprintf(w, "The run waits; nothing is lost. Resume it with: belay resume %s\n", dir)
 	if _, second := q.Option("break-glass"); second || q.Kind == journal.AskSignoff {
-		fmt.Fprintf(w, "Others sign while it is resumed with a screen: each from a login of their own, with: belay sign %s\n(belay resume --signers GROUP lets the logins of a group in.)\n", dir)
+		fmt.Fprintf(w, "Others sign while it is resumed with a screen, or waits for them (belay resume --headless --sign-within 2h): each from a login of their own,\nwith: belay sign %s (--signers GROUP of belay resume lets the logins of a group in).\n", dir)
 	}
 }
 

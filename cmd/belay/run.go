@@ -45,6 +45,7 @@ type driveFlags struct {
 	breakLock   string // why locks of other runs may be broken
 	unrehearsed string // why the plan may run without a rehearsal
 	signers     string // group whose logins may sign the run
+	signWithin  time.Duration
 	way         string // back, of a plan that has several; named beforehand
 }
 
@@ -55,9 +56,10 @@ func (f *driveFlags) add(c *cobra.Command) {
 	f.addScreen(c)
 	c.Flags().StringVar(&f.breakLock, "break-lock", "", "break the lock that another run has on a host; the `reason` is recorded")
 	c.Flags().StringVar(&f.signers, "signers", "", "logins of this `group` may sign the run (belay sign), and see its checklist; without it only this login may")
+	c.Flags().DurationVar(&f.signWithin, "sign-within", 0, "with --headless: wait so `long` at a gate for people to sign by belay sign, each from a terminal of their own; then end with 3, to be resumed")
 	c.PreRunE = func(*cobra.Command, []string) error {
-		if f.headless && f.signers != "" {
-			return usageError{errors.New("--signers is for a run that waits for people, and --headless ends where nobody answers: leave one of them out; nothing was done")}
+		if f.signWithin < 0 || f.signWithin > 0 && !f.headless {
+			return usageError{errors.New("--sign-within is how long --headless waits for people; with a screen a gate waits as long as it takes; nothing was done")}
 		}
 		if _, err := user.LookupGroup(f.signers); f.signers != "" && err != nil {
 			return usageError{fmt.Errorf("--signers: %w; nothing was done", err)}
@@ -69,6 +71,20 @@ func (f *driveFlags) add(c *cobra.Command) {
 		}
 		return nil
 	}
+}
+
+// patient settles how long a run without a screen waits for signatures.
+func (f *driveFlags) patient(p *plan.Plan) error {
+	if !f.headless {
+		return nil
+	}
+	if f.signWithin == 0 {
+		f.signWithin = p.Approvers.Within
+	}
+	if f.signers != "" && f.signWithin == 0 {
+		return usageError{errors.New("--signers is for a run that waits for people, and --headless ends where nobody answers: say how long it waits, by --sign-within 2h or `within` of the plan's approvers; nothing was done")}
+	}
+	return nil
 }
 
 // addScreen adds the flags of a screen that a person sits at.
@@ -140,6 +156,9 @@ func create(p *plan.Plan, f driveFlags) (*run.Run, *secret.Redactor, *answers, e
 // when nobody does.
 func runPlan(ctx context.Context, p *plan.Plan, f driveFlags) (err error) {
 	if f.store, err = f.journal.store(); err != nil {
+		return err
+	}
+	if err := f.patient(p); err != nil {
 		return err
 	}
 	r, red, said, err := create(p, f)
@@ -238,7 +257,7 @@ func reopen(ctx context.Context, args []string, why string, f driveFlags) error 
 			r.Close()
 			return err
 		}
-		if err := said.fit(r.Plan()); err != nil {
+		if err := errors.Join(said.fit(r.Plan()), f.patient(r.Plan())); err != nil {
 			r.Close()
 			return err
 		}
@@ -268,6 +287,13 @@ func drive(ctx context.Context, r *run.Run, p *plan.Plan, red *secret.Redactor, 
 	}
 	defer w.close()
 	e := r.Engine(meaning(spec(w), r, f))
+	if f.headless && f.signWithin > 0 { // open to those who sign
+		k, err := serve(r, f.signers)
+		if err != nil {
+			return err
+		}
+		defer k.Close()
+	}
 	f.shown = r.State().Seq // a resumed run has told the rest before
 	working, leave := context.WithCancel(ctx)
 	defer leave()
@@ -292,11 +318,14 @@ func drive(ctx context.Context, r *run.Run, p *plan.Plan, red *secret.Redactor, 
 // leaves it. It returns the question that a headless run could not answer.
 func show(ctx context.Context, r *run.Run, said *answers, f driveFlags) (*journal.Question, error) {
 	if f.headless {
-		h := &headless{run: r, answers: said, author: author(), out: os.Stdout, json: f.json, seq: f.shown}
+		h := &headless{run: r, answers: said, author: author(), out: os.Stdout, told: os.Stdout, json: f.json, seq: f.shown, within: f.signWithin}
+		if f.json { // lines of JSON have nothing between them
+			h.told = os.Stderr
+		}
 		return h.follow(ctx), nil
 	}
 	if f.auto {
-		auto := &headless{run: r, answers: said, author: author(), out: io.Discard}
+		auto := &headless{run: r, answers: said, author: author(), out: io.Discard, told: io.Discard}
 		go auto.answerSlowly(ctx, 1500*time.Millisecond)
 	}
 	resume, detach := "belay resume "+r.ID(), "This run ends with its screen: what runs now is ended at a safe point."

@@ -3,6 +3,9 @@ package plan
 import (
 	"reflect"
 	"strings"
+	"time"
+
+	"belay/remote"
 )
 
 // Approvers says whose go a cutover wants.
@@ -13,6 +16,9 @@ type Approvers struct {
 	// SecondPerson: who cuts over must be another than whoever began the run,
 	// answered it until prepare was done, or said go.
 	SecondPerson bool
+	// Within is for how long a run without a screen waits for signatures at a
+	// gate; 0: not at all. With a screen a gate waits as long as it takes.
+	Within time.Duration
 }
 
 // Role is a part that one of the approvers speaks for.
@@ -29,10 +35,11 @@ const (
 )
 
 type approverFields struct {
-	Count        int    `yaml:"count" doc:"how many people must say go; one for each role when left out, at least 1"`
-	Distinct     string `yaml:"distinct" default:"login" enum:"login|key|name" doc:"what tells people apart: the login that they came by (two names under one login are one person); key: the SSH key, of those who come by the login that drives the run and where sshd exposes it (ExposeAuthInfo yes), else the login; name: the typed name alone, which anybody can type"`
-	Roles        []Role `yaml:"roles" doc:"parts that are each spoken for by another person"`
-	SecondPerson bool   `yaml:"second_person" doc:"who cuts over must be another person than whoever began the run, answered it until prepare was done, or said go; alone it takes break-glass, with a reason"`
+	Count        int             `yaml:"count" doc:"how many people must say go; one for each role when left out, at least 1"`
+	Distinct     string          `yaml:"distinct" default:"login" enum:"login|key|name" doc:"what tells people apart: the login that they came by (two names under one login are one person); key: the SSH key, of those who come by the login that drives the run and where sshd exposes it (ExposeAuthInfo yes), else the login; name: the typed name alone, which anybody can type"`
+	Roles        []Role          `yaml:"roles" doc:"parts that are each spoken for by another person"`
+	SecondPerson bool            `yaml:"second_person" doc:"who cuts over must be another person than whoever began the run, answered it until prepare was done, or said go; alone it takes break-glass, with a reason"`
+	Within       remote.Duration `yaml:"within" doc:"how long a run without a screen (--headless) waits at a gate for people to sign by belay sign; then it ends as it does without: no-go, and it can be resumed; left out, it does not wait, unless --sign-within says so"`
 }
 
 // maxApprovers keeps a plan from asking for what nobody can bring together.
@@ -55,7 +62,7 @@ func (b *builder) approvers(n *node) {
 	case isNumber(n.text):
 		b.value(n, reflect.ValueOf(&f.Count).Elem(), &field{}, in)
 	default:
-		b.c.add(n, "`approvers` takes a number, a list such as [{role: dba, who: [ada]}], or {count: …, distinct: …, roles: …, second_person: …}; not %s", n.describe())
+		b.c.add(n, "`approvers` takes a number, a list such as [{role: dba, who: [ada]}], or {count: …, distinct: …, roles: …, second_person: …, within: …}; not %s", n.describe())
 	}
 	if b.c.n > told {
 		return
@@ -64,13 +71,15 @@ func (b *builder) approvers(n *node) {
 	switch {
 	case counted && (f.Count < 1 || f.Count > maxApprovers):
 		b.c.add(at, "approvers is between 1 and %d", maxApprovers)
+	case f.Within < 0:
+		b.c.add(n.getOr("within"), "nobody can sign within %s", time.Duration(f.Within))
 	case counted && f.Count < len(f.Roles):
 		b.c.add(at, "%d approvers cannot fill %d roles; leave `count` out, or make it at least %d", f.Count, len(f.Roles), len(f.Roles))
 	case len(f.Roles) > maxApprovers:
 		b.c.add(n, "approvers is between 1 and %d", maxApprovers)
 	}
 	b.roles(f, n)
-	b.plan.Approvers = Approvers{max(f.Count, len(f.Roles), 1), f.Distinct, f.Roles, f.SecondPerson}
+	b.plan.Approvers = Approvers{max(f.Count, len(f.Roles), 1), f.Distinct, f.Roles, f.SecondPerson, time.Duration(f.Within)}
 }
 
 // roles refuses roles that could never be filled.
