@@ -194,6 +194,16 @@ func TestCompareMySQL(t *testing.T) {
 	if d := compareLatest(t, e).Pairs[0].Differs; len(d) != 1 || d[0].How != compare.Different || !strings.Contains(d[0].Key, "3999") {
 		t.Errorf("%+v", d)
 	}
+
+	// A new server with nothing on it lacks everything.
+	b.Exec("", "DROP DATABASE shop")
+	c.Pairs[0].MySQL.Databases = nil
+	if err := c.Apply(t.Context(), e.Env); err == nil {
+		t.Fatal("an empty server passed")
+	}
+	if d := compareLatest(t, e).Pairs[0].Differs; len(d) == 0 || d[0].How != compare.Missing {
+		t.Errorf("%+v", d)
+	}
 }
 
 // TestCompareRefuses a plan that compares nothing, or too much, at once.

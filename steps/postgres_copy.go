@@ -46,6 +46,7 @@ type postgresCopy struct {
 	Jobs              int                   `yaml:"jobs" doc:"tables copied at the same time; left out, as many as the smaller host has processors, 2 to 8"`
 	Split             remote.Size           `yaml:"split" default:"512MiB" doc:"tables larger than this are copied in parts at the same time; 0 for never"`
 	Text              bool                  `yaml:"text" doc:"never use the binary form, which servers of one version have for common types"`
+	SchemaOnly        bool                  `yaml:"schema_only" doc:"definitions without rows and large objects: what postgres.replicate begins with"`
 	Frozen            bool                  `yaml:"frozen" doc:"nothing writes to the source any more: a copy that was cut off goes on where it was, rather than from the beginning (which is also so when nothing was written)"`
 }
 
@@ -126,7 +127,7 @@ func (c *postgresCopy) copy(ctx context.Context, e Env, rec postgresCopyRecord) 
 	}
 	var mu sync.Mutex
 	return postgres.Copy{
-		From: from, To: to, ID: e.ID, Jobs: jobs, Split: int64(c.Split), Owners: c.Roles != "none", Text: c.Text, Frozen: c.Frozen,
+		From: from, To: to, ID: e.ID, Jobs: jobs, Split: int64(c.Split), Owners: c.Roles != "none", Text: c.Text, Bare: c.SchemaOnly, Frozen: c.Frozen,
 		Scope:  postgres.Scope{Schemas: c.Schemas, ExcludeSchemas: c.ExcludeSchemas, ExcludeTables: c.Exclude, ExcludeExtensions: c.ExcludeExtensions},
 		Beside: c.Beside, Before: rec.Before,
 		Log: func(format string, args ...any) {
@@ -191,6 +192,9 @@ func (c *postgresCopy) changes(ctx context.Context, cp postgres.Copy, look postg
 	for _, r := range roles {
 		all = append(all, Change{Text: "create role " + r.Name})
 	}
+	if c.SchemaOnly {
+		return append(all, Change{Text: fmt.Sprintf("make the schema of %s in %s: %d tables, without their rows", cp.From, cp.To, len(look.Tables))}), nil
+	}
 	all = append(all, Change{Bytes: look.Bytes, Rows: look.Rows, Text: fmt.Sprintf("copy %s to %s: %d tables, about %d rows, %s without indexes, %d at a time",
 		cp.From, cp.To, len(look.Tables), look.Rows, remote.FormatBytes(look.Bytes), cp.Jobs)})
 	for _, t := range look.Tables[:min(5, len(look.Tables))] {
@@ -226,6 +230,9 @@ func (c *postgresCopy) Verify(ctx context.Context, e Env) error {
 	cp, err := c.copy(ctx, e, rec)
 	if err != nil {
 		return err
+	}
+	if c.SchemaOnly {
+		return nil // the rows are those of who fills it
 	}
 	return postgres.Recount(ctx, cp.To, rec.Copied.Tables, cp.Jobs, func(p postgres.Progress) {
 		e.Say(Progress{Done: p.Done, Total: p.Total, Unit: "tables", Text: checks.OneLine(p.Text, 200)})

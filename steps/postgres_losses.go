@@ -14,7 +14,7 @@ import (
 // Losses implements Loser: rows of the target that the copy did not bring.
 func (c *postgresCopy) Losses(ctx context.Context, e Env) ([]Loss, error) {
 	rec, found, err := postgresCopied(e)
-	if err != nil || !found || rec.Copied == nil {
+	if err != nil || !found || rec.Copied == nil || c.SchemaOnly {
 		return nil, err
 	}
 	to, err := c.To.server(ctx, e)

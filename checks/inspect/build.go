@@ -217,7 +217,8 @@ func (b *builder) same(a, c int) bool { return b.nameOf(b.byPID[a]) == b.nameOf(
 
 func (b *builder) nameOf(p checks.Process) string {
 	if r := b.r.procs[p.PID]; r != nil && r.exe != "" && !strings.HasPrefix(r.exe, "/memfd:") {
-		return path.Base(r.exe)
+		// Redis is one program with several names, of which the kernel tells that of the file.
+		return strings.Replace(path.Base(r.exe), "-check-rdb", "-server", 1)
 	}
 	return cmp.Or(tidy(programOf(p.Args), 60), "pid "+strconv.Itoa(p.PID))
 }

@@ -147,10 +147,11 @@ const ephemeral = 32768
 // Passing tells a port that the kernel chose, and that changes with every
 // start: any udp one up there, and a tcp one that only the host itself can reach.
 func (l Listen) Passing() bool {
-	return l.Port >= ephemeral && (l.Proto == "udp" || l.loopback())
+	return l.Port >= ephemeral && (l.Proto == "udp" || l.Loopback())
 }
 
-func (l Listen) loopback() bool {
+// Loopback tells a port that only programs of the same host reach.
+func (l Listen) Loopback() bool {
 	addr, err := netip.ParseAddr(l.Address)
 	return err == nil && addr.IsLoopback()
 }
@@ -169,7 +170,7 @@ func portThings(h *Host, all map[string]thing) {
 			}
 			at := port{l.Proto, l.Port}
 			who[at] = cmp.Or(who[at], p.Name)
-			open[at] = open[at] || !l.loopback()
+			open[at] = open[at] || !l.Loopback()
 		}
 	}
 	for at, name := range who {

@@ -47,3 +47,40 @@ func TestInitToClosed(t *testing.T) {
 		t.Errorf("on the old server: %s", got)
 	}
 }
+
+// Databases for whose copies people cannot wait are drafted to follow, and are
+// carried over as drafted: PostgreSQL and MariaDB, with the old servers kept
+// equal until the close.
+func TestInitFollowsToClosed(t *testing.T) {
+	l := dockerlab.Up(t, dockerlab.Server{Name: "old", Docker: dockerlab.ComposeV2, Databases: true}, dockerlab.Server{Name: "new", Docker: dockerlab.ComposeV2, Databases: true})
+	for s, port := range map[string]string{"old": "3306", "new": "3307"} {
+		l.Exec(s, "lab-db make postgres main 5432 && lab-db make mariadb shop "+port+" && mariadb -S /srv/db/shop/sock -e 'set global binlog_format=row'")
+	}
+	l.Exec("old", `psql -q -h /srv/db/main -U postgres -c "create role shop login password 'x'" -c "create database shop owner shop" &&
+psql -q -h /srv/db/main -U postgres shop -c "create table orders(id bigint primary key generated always as identity, t text); alter table orders owner to shop; insert into orders(t) select md5(i::text) from generate_series(1, 20000) i" &&
+mariadb -S /srv/db/shop/sock -e "create database blog; create table blog.posts(id int primary key auto_increment, t text); insert into blog.posts(t) values ('one'), ('two')"`)
+	dir := t.TempDir()
+	env := []string{"BELAY_SSH_CONFIG=" + l.SSHConfig(), "BELAY_STATE=" + filepath.Join(dir, "state"), "BELAY_TEST_HOSTS=real"}
+	code, out := belay(t, dir, env, "init", "--from", "old", "--to", "new", "--clients", "none", "--freeze", "1ms", "--move", "database postgresql 5432", "--move", "database mysql 3306", "--out", "plan.yaml")
+	if code != 0 {
+		t.Fatalf("init ended with %d:\n%s", code, out)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "plan.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay := "environment: lab\nvars: {soak: 10s, look_every: 2s, compare_every: 2s, bad_for: 8s}\nsecrets:\n"
+	for _, name := range []string{"postgresql_5432_old", "postgresql_5432_new", "mysql_3306_old", "mysql_3306_new"} {
+		overlay += "  " + name + ": {env: LAB_ADMIN}\n"
+	}
+	write(t, filepath.Join(dir, "lab.yaml"), overlay)
+	env = append(env, "LAB_ADMIN=lab-admin")
+	write(t, filepath.Join(dir, "answers.yaml"), labAnswers("old", toTheEnd, "  - {question: close, choice: close, text: old}", "  - {question: manual, choice: done}"))
+	code, out = belay(t, dir, env, "run", "plan.yaml", "--with", "lab.yaml", "--headless", "--answers", "answers.yaml")
+	if code != exitClosed {
+		t.Fatalf("run ended with %d:\n%s\n%s", code, out, text)
+	}
+	if got := l.Exec("new", `psql -h /srv/db/main -U postgres shop -Atc "select count(*) from orders"; mariadb -S /srv/db/shop/sock -Ne "select count(*) from blog.posts"`); strings.Join(strings.Fields(got), " ") != "20000 2" {
+		t.Errorf("on the new server: %s", got)
+	}
+}

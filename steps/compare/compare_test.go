@@ -133,6 +133,16 @@ func TestObjects(t *testing.T) {
 	if d := gocmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
+	at := func(n int64) *int64 { return &n }
+	for next, equal := range map[int64]bool{42: true, 1042: true, 41: false} { // behind: numbers would be given out twice
+		a, b := table(3), table(3)
+		a.objects = append(a.objects, Object{Kind: "sequence", Name: "s", Print: "at 41", Next: at(42)})
+		b.objects = append(b.objects, Object{Kind: "sequence", Name: "s", Print: fmt.Sprint("at ", next-1), Next: at(next)})
+		got := run(a, b, Options{})
+		if got.Equal() != equal || (len(got.Notes) == 1) != (next > 42) {
+			t.Errorf("the new counter's next is %d, the old one's 42: %+v", next, got)
+		}
+	}
 	a = table(3)
 	a.fail["public.users"] = errors.New("permission denied")
 	if got := run(a, table(3), Options{}); got.Equal() || got.Verdict() != unknown || len(got.Errs) != 1 || !strings.Contains(got.Errs[0], "old: permission denied") {

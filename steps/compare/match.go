@@ -2,6 +2,7 @@ package compare
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -31,6 +32,8 @@ func match(p Pair, olds, news []Object, out *Outcome) matched {
 		switch {
 		case !ok:
 			m.differs = append(m.differs, Differs{How: Missing, Kind: a.Kind, Object: a.Name, Old: words(a.Print)})
+		case a.Print != b.Print && a.Next != nil && b.Next != nil && *b.Next > *a.Next:
+			out.Notes = append(out.Notes, fmt.Sprintf("%s %s: the new side is %d ahead, so that no number is given out twice", a.Kind, a.Name, *b.Next-*a.Next))
 		case a.Print != b.Print:
 			m.differs = append(m.differs, Differs{How: Different, Kind: a.Kind, Object: a.Name, Old: words(a.Print), New: words(b.Print)})
 		}

@@ -31,6 +31,7 @@ type Object struct {
 	Print string // what must be equal on both sides, in words: a definition, a value, a version
 	Data  bool   // it has rows: Prints and Rows answer for its Name
 	Bytes int64  // about how big; 0 when not known
+	Next  *int64 // of a counter that gives out numbers, its next one; negated where it counts down. A new side that is ahead gives none out twice
 	Note  string // why its data is not compared, or what to know; for people
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,14 +19,14 @@ type draft struct {
 	items    []Item
 	left     []Item // what stays on the old host
 
-	secrets, assess, prepare, signoff, stops, cutover, soak, closing page
-	takes, gives                                                     page // of jobs: before all that stops, after all that starts
-	pairs                                                            page // of compare
-	ports                                                            []int
-	brought                                                          []string // directories, files and images
-	named                                                            []string // files that jobs name
-	jobs                                                             []string // files of cron and timers that move
-	units                                                            []string // that systemd shall read
+	vars, secrets, assess, prepare, signoff, stops, cutover, soak, closing page
+	takes, gives                                                           page // of jobs: before all that stops, after all that starts
+	pairs                                                                  page // of compare
+	ports                                                                  []int
+	brought                                                                []string // directories, files and images
+	named                                                                  []string // files that jobs name
+	jobs                                                                   []string // files of cron and timers that move
+	units                                                                  []string // that systemd shall read
 }
 
 // Plan writes the plan. new is nil when everything stays on one host.
@@ -53,7 +54,7 @@ func (d *draft) text() string {
 	var p page
 	p.note("", fmt.Sprintf("Drafted by belay from what runs on %s on %s. Read it as you would read a colleague's runbook: "+
 		"it knows what the server shows, not what people know.", d.Old.Name, d.old.TakenAt.UTC().Format("2006-01-02")))
-	if text := d.enough(); text != "" {
+	if text := d.toMove(); text != "" {
 		p.note("", text)
 	}
 	if d.new != nil && d.new.Unreached != "" {
@@ -72,6 +73,7 @@ func (d *draft) text() string {
 		p.raw("  compare_every: 1m\n")
 	}
 	p.raw(fmt.Sprintf("  %-18s # how long errors last before a rollback is proposed\n", "bad_for: "+Length(cmp.Or(d.BadFor, 2*time.Minute))))
+	p.raw(d.vars.String())
 	p.section("secrets", &d.secrets)
 	p.section("assess", &d.assess)
 	p.section("prepare", &d.prepare)
@@ -181,11 +183,11 @@ func (d *draft) nothingForgotten() {
 	p.line("      old: %s", d.Old.Name)
 	p.line("      new: %s", d.New.Name)
 	p.raw("      areas: [port, job, user]   # unit, environment, certificate, mount and package can be held against each other, too\n      moving: [port]\n")
-	var ignore []string
+	var ignore, named []string
 	add := func(area, key, why string) {
-		line := fmt.Sprintf("        - {area: %s, key: %s, why: %s}\n", area, quote(strings.ReplaceAll(key, "*", "?")), quote(why))
-		if !slices.Contains(ignore, line) {
-			ignore = append(ignore, line)
+		if !slices.Contains(named, area+key) {
+			named = append(named, area+key)
+			ignore = append(ignore, fmt.Sprintf("        - {area: %s, key: %s, why: %s}\n", area, quote(strings.ReplaceAll(key, "*", "?")), quote(why)))
 		}
 	}
 	for _, j := range d.old.Jobs {
@@ -299,10 +301,13 @@ func (d *draft) freePorts(it Item) {
 func (d *draft) clients() {
 	switch d.Clients {
 	case "proxy":
+		for _, it := range d.items {
+			if it.Kind == Database {
+				d.handOn(it)
+			}
+		}
 		for _, port := range d.ports {
-			d.gives.line("  - step: %s", fmt.Sprintf("Hand connections to port %d of %s on to %s", port, d.Old.Name, d.New.Name))
-			d.gives.line("    on: %s", d.Old.Name)
-			d.gives.line("    proxy: {listen: %s, to: %s}", fmt.Sprintf("0.0.0.0:%d", port), fmt.Sprintf("%s:%d", cmp.Or(d.New.Address, d.New.Name), port))
+			d.proxy(port, strconv.Itoa(port))
 		}
 	case "dns":
 		d.gives.raw("  - step: Send clients to the new server\n")

@@ -114,6 +114,35 @@ func TestMove(t *testing.T) {
 	}
 }
 
+// Databases that cannot be copied in the time that people can be without them
+// follow, where there is a way between the servers.
+func TestMoveWhatTakesTooLong(t *testing.T) {
+	w := Wish{Name: "follow", Old: End{Name: "old", Address: "10.0.0.1"}, New: &End{Name: "new", Address: "10.0.0.2"}, Freeze: time.Minute, Clients: "dns",
+		Move: []string{"database mysql 3306", "database postgresql 5432"}}
+	old, now := oldHost(), newHost()
+	big := inspect.Size{Name: "shop", Bytes: 100 << 30}
+	for _, p := range old.Programs {
+		for i := range p.Databases {
+			p.Databases[i].Names = []inspect.Size{big}
+		}
+	}
+	now.Programs = append(now.Programs, &inspect.Program{Kind: inspect.KindUnit, Name: "mariadb.service", Listens: tcp(3306), Databases: []inspect.Database{{Kind: "mariadb", Port: 3306}}})
+	golden(t, "follow.yaml", Plan(w, old, now))
+
+	w.Clients = "proxy" // the old server must make room: nothing can be kept equal there
+	if text := strings.Join(strings.Fields(strings.ReplaceAll(string(Plan(w, old, now)), "# ", "")), " "); strings.Contains(text, "reverse:") || !strings.Contains(text, "postgres.replicate") || !strings.Contains(text, "it cannot be kept equal as well") {
+		t.Errorf("with a proxy:\n%s", text)
+	}
+	for _, p := range old.Programs {
+		for i := range p.Listens {
+			p.Listens[i].Address = "127.0.0.1"
+		}
+	}
+	if text := strings.Join(strings.Fields(strings.ReplaceAll(string(Plan(w, old, now)), "# ", "")), " "); strings.Contains(text, ".replicate") || !strings.Contains(text, "listens on 127.0.0.1 only") || strings.Contains(text, "proxy:") {
+		t.Errorf("with no way between the servers:\n%s", text)
+	}
+}
+
 func TestMoveOnlyTheAdvised(t *testing.T) {
 	w := Wish{Name: "some", Old: End{Name: "old"}, New: &End{Name: "new"}, Move: []string{"compose shop"}, Clients: "dns"}
 	golden(t, "some.yaml", Plan(w, oldHost(), newHost()))

@@ -1,7 +1,6 @@
 package draft
 
 import (
-	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -182,75 +181,6 @@ func (d *draft) scripts(exec string, dirs, files []string) (moreDirs, moreFiles 
 		}
 	}
 	return dirs, files
-}
-
-// moveDatabase copies a server's databases into the server of the same engine
-// on the new host.
-func (d *draft) moveDatabase(it Item) {
-	db := it.Database
-	port := d.portThere(it)
-	old := fmt.Sprintf("127.0.0.1:%d", db.Port)
-	now := fmt.Sprintf("127.0.0.1:%d", port)
-	d.assess.line("  - tcp: {on: %s, addr: %s}", d.New.Name, now)
-	was, is := fmt.Sprintf("%s_%d_old", it.Name, db.Port), fmt.Sprintf("%s_%d_new", it.Name, db.Port)
-	who := map[string]string{"postgresql": "postgres", "mysql": "root"}[it.Name]
-	for _, s := range [][2]string{{was, d.Old.Name}, {is, d.New.Name}} {
-		name, at := s[0], s[1]
-		d.secrets.line("  %s: {prompt: %s}", name, strings.Join(strings.Fields(fmt.Sprintf("password of %s in %s on %s", cmp.Or(who, "the default user"), it.Name, at)), " "))
-	}
-	switch it.Name {
-	case "postgresql":
-		for _, n := range it.names() {
-			end := func(host, addr, secret string) raw {
-				return raw(fmt.Sprintf("{host: %s, addr: %q, user: postgres, password: {secret: %s}, database: %s}", quote(host), addr, secret, quote(n.Name)))
-			}
-			what := n.Name
-			if db.Port != 5432 {
-				what += fmt.Sprintf(" on port %d", db.Port)
-			}
-			d.cutover.line("  - step: %s", "Freeze the database "+what)
-			d.cutover.line("    on: %s", d.Old.Name)
-			d.cutover.line("    postgres.freeze: {addr: %s, user: postgres, password: {secret: %s}, database: %s}", old, was, n.Name)
-			d.cutover.line("  - step: %s", "Copy the database "+what)
-			d.cutover.line("    on: %s", d.New.Name)
-			d.cutover.line("    postgres.copy: {from: %s, to: %s, frozen: true}", end(d.Old.Name, old, was), end(d.New.Name, now, is))
-			d.pairs.line("        - name: %s", what)
-			d.pairs.line("          postgres: {old: %s, new: %s}", end(d.Old.Name, old, was), end(d.New.Name, now, is))
-		}
-	case "mysql":
-		end := func(host, addr, secret string) raw {
-			return raw(fmt.Sprintf("{host: %s, addr: %q, user: root, password: {secret: %s}}", quote(host), addr, secret))
-		}
-		d.cutover.line("  - step: %s", fmt.Sprintf("Freeze MySQL on port %d", db.Port))
-		d.cutover.line("    on: %s", d.Old.Name)
-		d.cutover.line("    mysql.freeze: {addr: %s, user: root, password: {secret: %s}}", old, was)
-		d.cutover.line("  - step: %s", fmt.Sprintf("Copy the databases of MySQL on port %d", db.Port))
-		d.cutover.line("    on: %s", d.New.Name)
-		d.cutover.line("    mysql.copy: {from: %s, to: %s, accounts: copy, frozen: true}", end(d.Old.Name, old, was), end(d.New.Name, now, is))
-		d.pairs.line("        - name: %s", fmt.Sprintf("mysql %d", db.Port))
-		d.pairs.line("          mysql: {old: %s, new: %s}", end(d.Old.Name, old, was), end(d.New.Name, now, is))
-	case "redis":
-		end := func(host, addr, secret string) raw {
-			return raw(fmt.Sprintf("{host: %s, addr: %q, password: {secret: %s}}", quote(host), addr, secret))
-		}
-		ends := raw(fmt.Sprintf("from: %s, to: %s, by: scan", end(d.Old.Name, old, was), end(d.New.Name, now, is)))
-		d.prepare.note("  ", "by: scan needs no way from the new server to the old one; where there is one, `by: replication` with source_addr is faster.")
-		d.prepare.line("  - step: %s", fmt.Sprintf("Copy the keys of Redis on port %d", db.Port))
-		d.prepare.line("    redis.copy: {%s}", ends)
-		d.cutover.line("  - step: %s", fmt.Sprintf("Make the new Redis on port %d the master", port))
-		d.cutover.line("    redis.switch: {%s}", ends)
-	}
-}
-
-// portThere is where the same engine listens on the new host, else where it
-// should: the assessment then asks for it.
-func (d *draft) portThere(it Item) int {
-	for _, other := range Items(d.new) {
-		if other.Kind == Database && other.Name == it.Name {
-			return other.Database.Port
-		}
-	}
-	return it.Database.Port
 }
 
 // moveByHand asks people, who are the only ones that know.

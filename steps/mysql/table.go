@@ -56,8 +56,13 @@ func (t *Table) stored() []Column {
 	return slices.DeleteFunc(slices.Clone(t.Columns), func(c Column) bool { return c.Generated })
 }
 
-// in is a list of n placeholders.
-func in(n int) string { return "(" + strings.Repeat(",?", n)[1:] + ")" }
+// in is a list of n placeholders; of none it is one that nothing is in.
+func in(n int) string {
+	if n == 0 {
+		return "(NULL)"
+	}
+	return "(" + strings.Repeat(",?", n)[1:] + ")"
+}
 
 func anys(s []string) []any {
 	all := make([]any, len(s))

@@ -21,6 +21,7 @@ type Copy struct {
 	Split    int64    // tables of more bytes are copied in parts; 0: never
 	Owners   bool     // owners and grants are copied; else all belongs to who logs in to the target
 	Text     bool     // never in binary form
+	Bare     bool     // definitions only: no rows, no large objects, sequences where they begin
 	Frozen   bool     // nothing writes to the source: what an earlier attempt copied is still right
 	Beside   []string // schemas of the target whose contents are none of the copy's business
 	Before   []string // of Contents, before the first attempt: never dropped
@@ -118,11 +119,13 @@ func (c *copying) run(ctx context.Context) error {
 	if err := c.makeSchema(ctx, workers[0]); err != nil {
 		return err
 	}
-	if err := work(ctx, workers, c.dataJobs()); err != nil {
-		return err
-	}
-	if err := c.sequences(ctx, workers[0]); err != nil {
-		return err
+	if !c.Bare {
+		if err := work(ctx, workers, c.dataJobs()); err != nil {
+			return err
+		}
+		if err := c.sequences(ctx, workers[0]); err != nil {
+			return err
+		}
 	}
 	return c.finishSchema(ctx, workers)
 }

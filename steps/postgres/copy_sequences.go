@@ -11,8 +11,20 @@ import (
 // sequence is a counter and where it stands.
 type sequence struct {
 	schema, name string
-	last         int64
+	last, step   int64
 	called       bool
+}
+
+// next is what it gives out next; negated where it counts down.
+func (s sequence) next() *int64 {
+	n := s.last
+	if s.called {
+		n += s.step
+	}
+	if s.step < 0 {
+		n = -n
+	}
+	return &n
 }
 
 // readSequences tells where the sequences stand now: they are of no snapshot.
@@ -20,12 +32,13 @@ func readSequences(ctx context.Context, h *Snapshot, o Scope) ([]sequence, error
 	var all []sequence
 	err := h.Query(ctx, func(rows pgx.Rows) error {
 		var s sequence
-		err := rows.Scan(&s.schema, &s.name)
+		err := rows.Scan(&s.schema, &s.name, &s.step)
 		if err == nil && o.table(s.schema, s.name) {
 			all = append(all, s)
 		}
 		return err
-	}, `select n.nspname, c.relname from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+	}, `select n.nspname, c.relname, q.seqincrement from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+			join pg_catalog.pg_sequence q on q.seqrelid = c.oid
 		where c.relkind = 'S' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and n.nspname <> '`+claimSchema+`'
 			and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
 		order by 1, 2`)

@@ -95,4 +95,22 @@ func TestCopy(t *testing.T) {
 		to.Exec("postgres", "drop database shop")
 		to.Exec("postgres", "create database shop")
 	}
+
+	c := copyOf(t, from, to)
+	c.Bare = true
+	got, err := c.Run(t.Context())
+	if err == nil {
+		err = c.Finish(t.Context())
+	}
+	if err != nil || got.Rows != 0 || got.Bytes != 0 || got.Large != 0 {
+		t.Errorf("the definitions alone: %+v, %v", got, err)
+	}
+	if diff := cmp.Diff(schemaOf(t, from), schemaOf(t, to)); diff != "" {
+		t.Errorf("definitions alone -from +to:\n%s", diff)
+	}
+	for name, rows := range everyRow(to) {
+		if _, data := before[name]; data && len(rows) > 0 && !strings.HasPrefix(name, "sequence ") {
+			t.Errorf("%s has %d rows", name, len(rows))
+		}
+	}
 }
