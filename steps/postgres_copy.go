@@ -43,7 +43,7 @@ type postgresCopy struct {
 	Beside            []string              `yaml:"beside" doc:"schemas that the plan made in the target before: what is in them is left alone"`
 	Roles             string                `yaml:"roles" enum:"copy|new|present|none" default:"copy" doc:"copy makes the roles that are missing, with the passwords they have; new makes them with passwords of the plan; present expects them to be there; none leaves owners and grants out"`
 	Passwords         map[string]secret.Ref `yaml:"passwords" doc:"new passwords by role, for those that are made; a role that should log in and has none may not log in, which is reported"`
-	Jobs              int                   `yaml:"jobs" doc:"tables copied at the same time; left out, as many as the smaller host has processors, 2 to 8"`
+	Jobs              int                   `yaml:"jobs" doc:"tables copied at the same time; left out, as many as the smaller host has processors, 2 to 8; half as many where both servers are on one host, whose processors they share"`
 	Split             remote.Size           `yaml:"split" default:"512MiB" doc:"tables larger than this are copied in parts at the same time; 0 for never"`
 	Text              bool                  `yaml:"text" doc:"never use the binary form, which servers of one version have for common types"`
 	SchemaOnly        bool                  `yaml:"schema_only" doc:"definitions without rows and large objects: what postgres.replicate begins with"`
@@ -123,7 +123,7 @@ func (c *postgresCopy) copy(ctx context.Context, e Env, rec postgresCopyRecord) 
 	}
 	jobs := c.Jobs
 	if jobs == 0 {
-		jobs = min(8, max(2, min(processors(ctx, from.Host), processors(ctx, to.Host))))
+		jobs = postgres.JobsFor(processors(ctx, from.Host), processors(ctx, to.Host), from.Host.Name == to.Host.Name)
 	}
 	var mu sync.Mutex
 	return postgres.Copy{

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -38,7 +39,7 @@ func BenchmarkDataPostgres(t *testing.B) {
 		to: remotetest.StartPostgres(t, remotetest.PostgresOptions{Settings: settings}),
 	}
 	b.fill(mb)
-	belay := b.time("belay postgres.copy, 2 at a time", b.belay)
+	belay := b.time(fmt.Sprintf("belay postgres.copy, jobs: %d", b.jobs()), b.belay)
 	b.fingerprints(belay)
 	for _, other := range []struct {
 		name string
@@ -135,8 +136,11 @@ func (b *bench) cpu() (used [3]float64) {
 	return used
 }
 
+// jobs are as many as the step would choose, for two servers of this machine.
+func (b *bench) jobs() int { return JobsFor(runtime.NumCPU(), runtime.NumCPU(), true) }
+
 func (b *bench) belay() {
-	c := Copy{From: serverOf(b.from, "shop"), To: serverOf(b.to, "shop"), ID: "bench", Jobs: 2, Split: 256 << 20, Owners: true,
+	c := Copy{From: serverOf(b.from, "shop"), To: serverOf(b.to, "shop"), ID: "bench", Jobs: b.jobs(), Split: 512 << 20, Owners: true,
 		Log: b.t.Logf, Say: func(Progress) {}}
 	if _, err := c.Run(b.t.Context()); err != nil {
 		b.t.Fatal(err)

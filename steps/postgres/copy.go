@@ -130,6 +130,17 @@ func (c *copying) run(ctx context.Context) error {
 	return c.finishSchema(ctx, workers)
 }
 
+// JobsFor is how many tables to copy at the same time, for hosts with as many
+// processors. A table that is copied keeps one busy on either side, and most of
+// a second where both sides are one host: there, more at once would only stand
+// in each other's way.
+func JobsFor(source, target int, same bool) int {
+	if same {
+		return min(8, max(1, source/2))
+	}
+	return min(8, max(2, min(source, target)))
+}
+
 // builders are how many sessions of the target build while others copy.
 func builders(jobs int) int { return max(jobs+1, 2) / 2 }
 
@@ -156,6 +167,9 @@ func (c *copying) look(ctx context.Context) error {
 		return err
 	}
 	if err := c.relate(ctx); err != nil {
+		return err
+	}
+	if err := c.blanks(ctx); err != nil {
 		return err
 	}
 	c.meter = newMeter(c.tables, c.Say)

@@ -14,7 +14,7 @@ import (
 func (c *copying) dataJobs() []*job {
 	var jobs []*job
 	of := map[string][]*job{} // by table: what its indexes come after
-	for _, p := range split(c.tables, c.Split, c.snap.Version) {
+	for _, p := range split(c.tables, c.Split, max(c.Jobs, 1), c.snap.Version) {
 		j := &job{what: p.key(), weight: p.bytes(), run: func(ctx context.Context, w *worker) error { return c.copyPart(ctx, w, p) }}
 		jobs = append(jobs, j)
 		of[p.ident()] = append(of[p.ident()], j)
@@ -27,13 +27,15 @@ func (c *copying) dataJobs() []*job {
 	// A key takes a lock that keeps others from the table, so keys come one
 	// after the other; then plain indexes at the same time.
 	all := map[string][]*job{} // by table: all of it so far
+	// Of how long it took to copy the rows, a key or an index takes some third,
+	// a foreign key a sixth, as measured.
 	for _, kind := range []string{"CONSTRAINT", "INDEX"} {
 		for i, e := range c.post.entries {
 			table, ok := c.owner[e.Schema+"."+e.Name]
 			if e.Type != kind || !ok || of[table] == nil {
 				continue
 			}
-			j := c.entryJob(e, size[table])
+			j := c.entryJob(e, size[table]/3)
 			j.after = of[table]
 			jobs = append(jobs, j)
 			c.post.entries[i].begun = true
@@ -60,7 +62,7 @@ func (c *copying) foreignJobs(all map[string][]*job, size map[string]int64) []*j
 		if e.Type != "FK CONSTRAINT" || !ok || all[on[0]] == nil || all[on[1]] == nil {
 			continue
 		}
-		j := c.entryJob(e, size[on[0]])
+		j := c.entryJob(e, size[on[0]]/6)
 		j.after = slices.Concat(all[on[0]], all[on[1]])
 		all[on[0]], all[on[1]] = []*job{j}, []*job{j}
 		c.post.entries[i].begun = true

@@ -50,7 +50,7 @@ var errStopped = errors.New("the other side has stopped")
 
 const (
 	copyChunk = 64<<10 - 5 // what pgx sends in one message
-	copyAhead = 16         // chunks that one side may be ahead of the other
+	copyAhead = 64         // chunks that one side may be ahead of the other
 )
 
 // copyPipe joins what the source writes to larger pieces: a pipe that wakes the

@@ -148,7 +148,7 @@ func waveHas(types, t string) bool {
 // queries on the new server may take for ever.
 func (c *copying) analyzeJob(t Table) *job {
 	what := "analyze " + t.ident()
-	return &job{what: what, weight: t.Bytes, build: true, run: func(ctx context.Context, w *worker) error {
+	return &job{what: what, weight: t.Bytes / 16, build: true, run: func(ctx context.Context, w *worker) error {
 		c.meter.tell("statistics of " + t.String())
 		return w.within(ctx, what, 0, what)
 	}}

@@ -14,15 +14,20 @@ import (
 func (c *copying) compareServers(ctx context.Context) error {
 	var version int
 	var encoding string
-	const ask = "select current_setting('server_version_num')::int, current_setting('server_encoding')"
-	if err := c.claim.conn.QueryRow(ctx, ask).Scan(&version, &encoding); err != nil {
+	var times [2]string // in version 9 and before, how a time was kept was decided where the server was built
+	const ask = "select current_setting('server_version_num')::int, current_setting('server_encoding'), current_setting('integer_datetimes')"
+	if err := c.claim.conn.QueryRow(ctx, ask).Scan(&version, &encoding, &times[1]); err != nil {
+		return err
+	}
+	err := c.snap.Query(ctx, func(rows pgx.Rows) error { return rows.Scan(&times[0]) }, "select current_setting('integer_datetimes')")
+	if err != nil {
 		return err
 	}
 	if version/10000 < c.snap.Version/10000 {
 		return fmt.Errorf("%s is version %d and %s is older, version %d: PostgreSQL cannot be copied to an older version; nothing was changed",
 			c.From, c.snap.Version/10000, c.To, version/10000)
 	}
-	c.binary = !c.Text && version/10000 == c.snap.Version/10000
+	c.binary = !c.Text && version/10000 == c.snap.Version/10000 && times[0] == times[1]
 	if (encoding == "SQL_ASCII") != (c.client == "SQL_ASCII") {
 		return fmt.Errorf("%s has encoding %s and %s has %s: SQL_ASCII cannot be converted; nothing was changed", c.From, c.client, c.To, encoding)
 	}
@@ -63,14 +68,14 @@ func (c *copying) prepare(ctx context.Context, conn *pgx.Conn) error {
 		set_config('default_transaction_read_only', 'off', false),
 		(select set_config('maintenance_work_mem', $1, false) from pg_catalog.pg_settings
 			where name = 'maintenance_work_mem' and setting::bigint < $2)`,
-		fmt.Sprintf("%dkB", sortMemory/max(c.Jobs, 1)), sortMemory/max(c.Jobs, 1))
+		fmt.Sprintf("%dkB", sortMemory/max(c.Jobs, 2)), sortMemory/max(c.Jobs, 2))
 	if err != nil {
 		return err
 	}
 	return c.settings(ctx, conn)
 }
 
-// sortMemory is what as many index builds as there are copies may take
+// sortMemory is what as many index builds as there are copies, or two, may take
 // together, in KiB.
 const sortMemory = 512 << 10
 

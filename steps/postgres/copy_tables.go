@@ -19,6 +19,8 @@ type Table struct {
 	oid     uint32
 	pages   int64
 	columns []string // that hold values of their own: none that is generated
+	padded  []string // of columns, those that may be filled up with many blanks
+	trim    []string // of padded, those that are
 	where   string   // of an extension's own table: which of its rows are the user's
 	heap    bool
 	binary  bool // its columns have the same binary form on every server of one major version
@@ -58,10 +60,12 @@ select c.oid, n.nspname, c.relname, c.relpages::bigint, c.reltuples::bigint, pg_
 	coalesce(am.amname = 'heap', false),
 	coalesce((select array_agg(a.attname::text order by a.attnum) from pg_catalog.pg_attribute a
 		where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), '{}'),
-	coalesce((select bool_and(case when t.typtype = 'd' then bt.oid < 10000 and bt.typtype = 'b' and bt.typname not like 'reg%' and bt.typname not in ('xml', 'aclitem')
-			when t.typtype = 'e' then true
-			else t.oid < 10000 and t.typtype in ('b', 'r', 'm') and t.typname not like '%reg%' and t.typname not in ('xml', '_xml', 'aclitem', '_aclitem', 'pg_snapshot', 'txid_snapshot') end)
-		from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid left join pg_catalog.pg_type bt on bt.oid = t.typbasetype
+	coalesce((select array_agg(a.attname::text order by a.attnum) from pg_catalog.pg_attribute a
+		where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.atttypid = 'pg_catalog.bpchar'::regtype and a.atttypmod >= 36), '{}'),
+	coalesce((select bool_and(t.typtype = 'e' or u.oid < 10000 and u.typtype in ('b', 'r', 'm') and u.typname not like '%reg%'
+			and u.typname not in ('xml', '_xml', 'aclitem', '_aclitem', 'pg_snapshot', '_pg_snapshot', 'txid_snapshot', '_txid_snapshot'))
+		from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+			join pg_catalog.pg_type u on u.oid = case t.typtype when 'd' then t.typbasetype else t.oid end
 		where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''), true),
 	coalesce(x.cond, ''), x.oid is not null
 from pg_catalog.pg_class c
@@ -76,7 +80,7 @@ func tables(ctx context.Context, h *Snapshot, o Scope) ([]Table, error) {
 	var all []Table
 	err := h.Query(ctx, func(rows pgx.Rows) error {
 		var t Table
-		err := rows.Scan(&t.oid, &t.Schema, &t.Name, &t.pages, &t.Rows, &t.Bytes, &t.heap, &t.columns, &t.binary, &t.where, &t.special)
+		err := rows.Scan(&t.oid, &t.Schema, &t.Name, &t.pages, &t.Rows, &t.Bytes, &t.heap, &t.columns, &t.padded, &t.binary, &t.where, &t.special)
 		if err == nil && o.table(t.Schema, t.Name) {
 			all = append(all, t)
 		}
@@ -109,14 +113,17 @@ func (p part) key() string {
 
 func (p part) bytes() int64 { return p.Bytes / int64(p.n) }
 
-// split cuts tables that are larger than most into ranges of pages.
-// Before version 14 a range of pages was found by reading the whole table.
-func split(all []Table, most int64, version int) []part {
+// split cuts tables that are larger than most into ranges of pages, as many as
+// keep all jobs busy until the table is whole: what comes after its rows is as
+// long as the table is large. Before version 14 a range of pages was found by
+// reading the whole table.
+func split(all []Table, most int64, jobs, version int) []part {
 	var parts []part
 	for _, t := range all {
 		n := int64(1)
 		if most > 0 && t.Bytes > most && t.heap && t.where == "" && version >= 140000 {
-			n = min((t.Bytes+most-1)/most, 1024, max(t.pages, 1))
+			n = (t.Bytes + most - 1) / most
+			n = min((n+int64(jobs)-1)/int64(jobs)*int64(jobs), 1024, max(t.pages, 1))
 		}
 		for i := range n {
 			p := part{Table: t, n: int(n), i: int(i), from: t.pages * i / n, to: t.pages * (i + 1) / n}
@@ -148,15 +155,14 @@ func (p part) copyOut(binary bool) string {
 	if binary {
 		form = " with (format binary)"
 	}
-	if p.n == 1 && p.where == "" {
+	if p.n == 1 && p.where == "" && (!binary || len(p.trim) == 0) {
 		return "copy " + p.ident() + p.quoted() + " to stdout" + form
 	}
-	list := strings.TrimSuffix(strings.TrimPrefix(p.quoted(), " ("), ")")
 	where := p.where
 	if p.n > 1 {
 		where = fmt.Sprintf("where ctid >= '(%d,0)' and ctid < '(%d,0)'", p.from, p.to)
 	}
-	return "copy (select " + list + " from only " + p.ident() + " " + where + ") to stdout" + form
+	return "copy (select " + p.selected(binary) + " from only " + p.ident() + " " + where + ") to stdout" + form
 }
 
 // copyIn writes the part. Where the table was emptied in the same transaction,

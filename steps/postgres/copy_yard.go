@@ -9,13 +9,14 @@ import (
 // job is one piece of a copy that one worker does by itself.
 type job struct {
 	what   string // for people and for the marks
-	weight int64  // the heaviest that can be done is done first
+	weight int64  // about how long it takes, as bytes that are copied
 	build  bool   // work of the target alone, so that others can copy meanwhile
 	after  []*job
 	run    func(ctx context.Context, w *worker) error
 
 	left int
 	next []*job
+	way  int64 // its weight and the heaviest way from it to the end: the longest that can be begun is begun first
 }
 
 // yard gives jobs out to workers: each once all that it comes after is done.
@@ -31,11 +32,20 @@ func newYard(jobs []*job) *yard {
 	y := &yard{open: len(jobs)}
 	y.wake = sync.NewCond(&y.mu)
 	for _, j := range jobs {
-		j.left = len(j.after)
 		for _, a := range j.after {
 			a.next = append(a.next, j)
 		}
-		if j.left == 0 {
+	}
+	// Whoever has nothing left to come after it is measured; no job comes
+	// before one that stands behind it in jobs.
+	for _, j := range slices.Backward(jobs) {
+		for _, n := range j.next {
+			j.way = max(j.way, n.way)
+		}
+		j.way += j.weight
+	}
+	for _, j := range jobs {
+		if j.left = len(j.after); j.left == 0 {
 			y.ready = append(y.ready, j)
 		}
 	}
@@ -64,11 +74,24 @@ func (y *yard) best(builder bool) int {
 	for i, j := range y.ready {
 		switch {
 		case builder && !j.build:
-		case best < 0, !j.build && y.ready[best].build, j.build == y.ready[best].build && j.weight > y.ready[best].weight:
+		case best < 0 || j.before(y.ready[best]):
 			best = i
 		}
 	}
 	return best
+}
+
+// before tells which of two comes first: what is short and has long work wait
+// for it, as a small table does that a large one refers to; then the longest
+// way.
+func (j *job) before(o *job) bool {
+	if j.build != o.build {
+		return o.build
+	}
+	if a, b := j.way > 8*j.weight, o.way > 8*o.weight; a != b {
+		return a
+	}
+	return j.way > o.way
 }
 
 func (y *yard) done(j *job, err error) {
