@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -70,6 +71,15 @@ func (a Answers) file() string {
 		return a.File
 	}
 	return a.Wished().Name + ".yaml"
+}
+
+// where is the whole path of the plan.
+func (iv *interview) where() string {
+	file := iv.a.file()
+	if dir := iv.o.env("PWD"); filepath.IsAbs(dir) && !filepath.IsAbs(file) {
+		file = filepath.Join(dir, file)
+	}
+	return oneLine(file)
 }
 
 // ErrUnwritten says that an interview was left before it had written a plan.

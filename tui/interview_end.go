@@ -358,7 +358,7 @@ func (p *writtenPage) lines(iv *interview, w int, airy bool) (lines []string) {
 			lines = append(lines, lead+th.Paint(role, l))
 		}
 	}
-	add("  ", "The plan is in "+oneLine(iv.a.file())+". Read it in an editor, and change it where you know better than belay. Then:", widget.Text)
+	add("  ", "The plan is in "+iv.where()+". Read it in an editor, and change it where you know better than belay. Then:", widget.Text)
 	for _, n := range NextSteps(oneLine(iv.a.file())) {
 		if airy {
 			lines = append(lines, "")

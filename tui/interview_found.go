@@ -66,14 +66,22 @@ func (p *foundPage) enter(iv *interview) tea.Cmd {
 	return nil
 }
 
-// list makes the rows: all, or those that the filter lets through.
+// list makes the rows: all, or those that the filter lets through. The cursor
+// stays on its row, if that is still there.
 func (p *foundPage) list(iv *interview) {
+	was := ""
+	if p.cursor < len(p.rows) && p.rows[p.cursor].item != nil {
+		was = p.rows[p.cursor].item.Key()
+	}
 	if want := p.wanted(); want == "" {
 		p.rows = foundRows(iv.items(), iv.old, iv.now)
-	} else if p.rows = itemRows(p.shown(iv)); len(p.rows) == 0 {
+	} else if p.rows = itemRows(p.shown(iv), want); len(p.rows) == 0 {
 		p.rows = []foundRow{{text: "Nothing that can be chosen has “" + want + "” in it.", more: "esc shows everything again."}}
 	}
 	p.cursor = max(0, slices.IndexFunc(p.rows, func(r foundRow) bool { return r.item != nil }))
+	if i := slices.IndexFunc(p.rows, func(r foundRow) bool { return r.item != nil && r.item.Key() == was }); i >= 0 {
+		p.cursor = i
+	}
 }
 
 func (p *foundPage) wanted() string { return strings.ToLower(strings.TrimSpace(p.filter.Value())) }
@@ -114,8 +122,9 @@ var groupOf = map[string]string{
 	draft.ByHand: "only people know how these start: the plan asks them",
 }
 
-// itemRows are the rows of what can be chosen, in groups.
-func itemRows(items []draft.Item) (rows []foundRow) {
+// itemRows are the rows of what can be chosen, in groups. What is looked for is
+// among them, even where there is no room for everything.
+func itemRows(items []draft.Item, want string) (rows []foundRow) {
 	for _, group := range []string{"programs", "databases", "files", "cron and timers", groupOf[draft.ByHand]} {
 		head := false
 		for i, it := range items {
@@ -126,7 +135,14 @@ func itemRows(items []draft.Item) (rows []foundRow) {
 				rows, head = append(rows, foundRow{head: group}), true
 			}
 			rows = append(rows, foundRow{item: &items[i]})
-			for _, part := range it.Parts() {
+			parts := it.Parts()
+			has := func(line string) bool { return strings.Contains(strings.ToLower(line), want) }
+			if !has(it.Says) && !slices.ContainsFunc(parts, has) {
+				if i := slices.IndexFunc(it.Whole(), has); i >= 0 {
+					parts = append(parts, it.Whole()[i])
+				}
+			}
+			for _, part := range parts {
 				rows = append(rows, foundRow{part: part})
 			}
 		}
@@ -145,7 +161,7 @@ func foundRows(items []draft.Item, hosts ...*inspect.Host) []foundRow {
 			rows = append(rows, foundRow{warn: true, text: "On " + h.Name + " belay is not root, but " + h.User + ": much is hidden (s looks as root).", more: "It works where sudo asks for no password. In a hurry, go on: the plan then lacks what was hidden."})
 		}
 	}
-	rows = append(rows, itemRows(items)...)
+	rows = append(rows, itemRows(items, "")...)
 	if len(items) == 0 {
 		rows = append(rows, foundRow{text: "Nothing that belay could move was found; the draft will be nearly empty."})
 	}
@@ -348,7 +364,11 @@ func (p *foundPage) lines(iv *interview, w int) (lines []string, at int) {
 			if r.item.Among(iv.a.Move) {
 				mark = "[x] "
 			}
-			lines = append(lines, lead+mark+th.Paint(role, oneLine(r.item.Says)))
+			says := r.item.Says
+			if r.item.Kind == draft.ByHand { // the title of the group says the rest
+				says, _, _ = strings.Cut(says, ": started in a way")
+			}
+			lines = append(lines, lead+mark+th.Paint(role, oneLine(says)))
 		case r.part != "":
 			lines = append(lines, "        "+th.Paint(widget.Dim, "└ "+oneLine(r.part)))
 		default:

@@ -75,7 +75,7 @@ func (iv *interview) footer() []string {
 	}
 	over := iv.look != nil && iv.look.over()
 	off := map[action]bool{"copy": true, "hold": true, "as-root": iv.a.Sudo || iv.rootAlready(), "recheck": !over, "login": !over,
-		"no-root": !over || !iv.a.Sudo, "without": !over || !iv.spared(), "back": iv.top == nil && iv.first()}
+		"no-root": !over || !iv.a.Sudo, "without": !over || !iv.spared(), "back": iv.top == nil && (iv.first() || over && iv.place() == inLooking)}
 	return []string{widget.Rule(iv.th, "", "", iv.w), line, "  " + widget.KeyBar(iv.th, hints(iv.place(), off), iv.w-2)}
 }
 

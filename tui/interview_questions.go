@@ -203,7 +203,13 @@ func askFile() *typing {
 	return &typing{
 		question: question{
 			name: "file", title: always("Where does the plan go?"),
-			more: always("A file on this machine; one that is there already is left as it is, unless you say otherwise. Nothing is written before you have read the plan."),
+			more: func(iv *interview) string {
+				at := "A file on this machine"
+				if dir := iv.o.env("PWD"); dir != "" {
+					at += ", in " + oneLine(dir) + " unless you name a directory"
+				}
+				return at + ". One that is there already is left as it is, unless you say otherwise. Nothing is written before you have seen the plan."
+			},
 			said: func(a *Answers) string { return a.file() },
 		},
 		blanks: []blank{

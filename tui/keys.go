@@ -132,7 +132,7 @@ var bindings = []binding{
 
 	{inPrompt, on("ctrl+y"), "ctrl-y", "send", "send", "send what was typed"},
 	{inPrompt, on("enter"), "", "enter", "", "send a secret; a host key takes ctrl-y"},
-	{inPrompt, on("esc"), "", "back", "refuse (press twice)", "refuse; it has to be pressed twice"},
+	{inPrompt, on("esc", "alt+esc"), "", "back", "refuse (press twice)", "refuse; it has to be pressed twice"},
 	{inPrompt, on("f1"), "", "help", "help", "what this question is, and what to do"},
 	{inPrompt, on("ctrl+l"), "ctrl-l", "redraw", "", "draw the whole screen again"},
 	{inPrompt, on("ctrl+c"), "ctrl-c", "quit", "", "leave this screen: it asks"},

@@ -48,9 +48,9 @@ func (o initFlags) interview(ctx context.Context, out io.Writer) error {
 		}
 		return err
 	}
-	fmt.Fprintf(out, "Wrote %s. Next, in this order:\n", a.File)
-	for _, n := range tui.NextSteps(remote.Quote(a.File)) {
-		fmt.Fprintf(out, "  %-50s  %s\n", n[0], n[1])
+	fmt.Fprintf(out, "Wrote %s. Next, in this order:\n", widget.CleanLine(a.File))
+	for _, n := range tui.NextSteps(widget.CleanLine(remote.Quote(a.File))) {
+		fmt.Fprintf(out, "  %s\n      %s\n", n[0], n[1])
 	}
 	return nil
 }
