@@ -276,11 +276,9 @@ func (iv *interview) end() tea.Cmd {
 // forward goes to the next question; a detour ends where it began.
 func (iv *interview) forward() tea.Cmd {
 	iv.touched = true
-	if iv.detour {
+	if iv.detour && iv.fresh() { // other servers are looked at first
 		iv.detour = false
-		if iv.fresh() {
-			return iv.show("answers")
-		}
+		return iv.show("answers")
 	}
 	for i := iv.at + 1; i < len(iv.pages); i++ {
 		if iv.pages[i].about().wanted(iv) {

@@ -15,6 +15,7 @@ import (
 
 	"belay/checks/inspect"
 	"belay/steps/draft"
+	"belay/tui/widget"
 )
 
 // PlainInterview is Interview line by line: the same questions, on any
@@ -22,9 +23,9 @@ import (
 func PlainInterview(ctx context.Context, d Drafter, a Answers, in io.Reader, out io.Writer) (Answers, error) {
 	iv := newInterview(ctx, d, a, Options{Input: in, Output: out}.filled(""))
 	iv.plain = true
-	p := &plainInterview{iv: iv, lines: bufio.NewScanner(in), out: out}
-	p.say("belay drafts a plan from what your servers show. It only looks: nothing is changed on them,")
-	p.say("and no plan is written before the end. < goes back to the question before, ? explains, Ctrl-C leaves.")
+	p := &plainInterview{ctx: ctx, iv: iv, lines: bufio.NewScanner(in), out: out}
+	p.prose("", "belay drafts a plan from what your servers show. It only looks: nothing is changed on them, and no plan is written before the end.")
+	p.prose("", "< goes back to the question before, ? explains, Ctrl-C leaves.")
 	for !iv.written {
 		err := p.turn(ctx)
 		iv.finish()
@@ -55,9 +56,17 @@ var (
 )
 
 type plainInterview struct {
+	ctx   context.Context
 	iv    *interview
 	lines *bufio.Scanner
 	out   io.Writer
+}
+
+// prose says a text in lines that no terminal has to break.
+func (p *plainInterview) prose(lead, text string) {
+	for _, l := range widget.Wrap(text, 78-len(lead)) {
+		p.say("%s%s", lead, l)
+	}
 }
 
 func (p *plainInterview) say(format string, a ...any) { fmt.Fprintf(p.out, format+"\n", a...) }
@@ -100,13 +109,29 @@ func (p *plainInterview) turn(ctx context.Context) error {
 	return nil
 }
 
+// read takes the next line, unless whoever should type it has left. It reads no
+// further than that: what comes next may be a password, for somebody else.
+func (p *plainInterview) read() error {
+	got := make(chan bool, 1)
+	go func() { got <- p.lines.Scan() }()
+	select {
+	case <-p.ctx.Done():
+		return context.Cause(p.ctx)
+	case ok := <-got:
+		if !ok {
+			return errors.Join(p.lines.Err(), errNobody)
+		}
+		return nil
+	}
+}
+
 // ask returns what was typed, without spaces around it.
 func (p *plainInterview) ask(prompt string) (string, error) {
 	for {
 		fmt.Fprint(p.out, prompt+"> ")
-		if !p.lines.Scan() {
+		if err := p.read(); err != nil {
 			p.say("")
-			return "", errors.Join(p.lines.Err(), errNobody)
+			return "", err
 		}
 		switch text := clean(strings.TrimSpace(p.lines.Text())); text {
 		case "<":
@@ -162,7 +187,10 @@ func (p *plainInterview) earlier(q *earlierPage) error {
 func (p *plainInterview) head(q *question) {
 	p.say("\n%s", q.title(p.iv))
 	if q.more != nil {
-		p.say("  %s", q.more(p.iv))
+		p.prose("  ", q.more(p.iv))
+	}
+	for _, such := range q.such {
+		p.prose("    ", such.Label+": "+such.Value)
 	}
 }
 
@@ -273,11 +301,11 @@ func (p *plainInterview) found(q *foundPage) error {
 		case r.head != "":
 			p.say("  %s:", clean(r.head))
 		case r.text != "":
-			p.say("     %s %s", oneLine(r.text), oneLine(r.more))
+			p.say("     %s", oneLine(strings.TrimSuffix(r.text+": "+r.more, ": ")))
 		}
 	}
 	for {
-		text, err := p.ask("Numbers, such as 1 3; 0 for nothing; or just Enter: those with a *")
+		text, err := p.ask("Numbers, such as 1 3-5; all; 0 for nothing; or just Enter: those with a *")
 		if err != nil || text == "" {
 			return err
 		}
@@ -293,14 +321,24 @@ func (p *plainInterview) found(q *foundPage) error {
 func chosenBy(items []draft.Item, text string) ([]string, error) {
 	keys := []string{}
 	for _, f := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' }) {
-		n, err := strconv.Atoi(f)
-		if n == 0 && err == nil {
+		first, last, _ := strings.Cut(f, "-")
+		from, err := strconv.Atoi(first)
+		to := from
+		if last != "" && err == nil {
+			to, err = strconv.Atoi(last)
+		}
+		switch {
+		case f == "all":
+			from, to, err = 1, len(items), nil
+		case f == "0":
 			continue
 		}
-		if err != nil || n < 1 || n > len(items) {
+		if err != nil || from < 1 || to < from || to > len(items) {
 			return nil, fmt.Errorf("%q is no number from 1 to %d", f, len(items))
 		}
-		keys = append(keys, items[n-1].Key())
+		for _, it := range items[from-1 : to] {
+			keys = append(keys, it.Key())
+		}
 	}
 	return keys, nil
 }

@@ -167,6 +167,18 @@ func (r *asked) do(cmd tea.Cmd) {
 	r.do(r.iv.watch())
 }
 
+// parts carries a command out, beside the screen.
+func parts(cmd tea.Cmd) {
+	if cmd == nil {
+		return
+	}
+	if all, ok := cmd().(tea.BatchMsg); ok {
+		for _, c := range all {
+			parts(c)
+		}
+	}
+}
+
 func (r *asked) press(keys ...string) *asked {
 	r.t.Helper()
 	for _, k := range keys {
@@ -320,11 +332,7 @@ func TestInterviewAsksForAHostKey(t *testing.T) {
 		_, cmd := r.iv.Update(keyMsg("enter"))
 		over := make(chan bool)
 		go func() {
-			for _, c := range cmd().(tea.BatchMsg) {
-				if c != nil {
-					c()
-				}
-			}
+			parts(cmd)
 			close(over)
 		}()
 		until(t, "the question", func() bool { r.iv.watch(); return r.iv.top != nil })
@@ -351,7 +359,7 @@ func TestPlainInterview(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, want := range []string{
-		"nothing is changed on them", "was not looked at", "belay is not root, but ada", " 1 * Compose project shop: 1 containers, tcp 80", "not understood on ada@old",
+		"changed on them, and no plan", "was not looked at", "belay is not root, but ada", " 1 * Compose project shop: 1 containers, tcp 80", "not understood on ada@old",
 		"tmux chat", `"9" is no number from 1 to 5`, "“soon” is no length of time", `"9" is no number from 1 to 3`, "“never” is no beginning", "Drafted by belay",
 	} {
 		if !strings.Contains(out, want) {

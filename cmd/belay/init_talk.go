@@ -34,9 +34,7 @@ func (o initFlags) interview(ctx context.Context, out io.Writer) error {
 		a, err = tui.Interview(ctx, d, o.Answers, opts)
 	}
 	if err != nil {
-		if errors.Is(err, tui.ErrUnwritten) {
-			fmt.Fprintln(out, "No plan was written, and nothing was changed on any server.")
-		}
+		fmt.Fprintln(out, "No plan was written, and nothing was changed on any server.")
 		if a.From != "" { // whatever it was that ended it
 			if d.has(a) {
 				fmt.Fprintln(out, "Your answers are kept: belay init goes on where you stopped.")
