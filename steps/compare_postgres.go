@@ -38,7 +38,7 @@ func compareHost(field string, s store) error {
 }
 
 func (c *comparePostgres) open(ctx context.Context, e Env, _ bool) (old, now compare.Side, err error) {
-	return compareOpen(ctx, func(ctx context.Context, isOld bool) (compare.Side, error) {
+	old, now, err = compareOpen(ctx, func(ctx context.Context, isOld bool) (compare.Side, error) {
 		at := c.New
 		if isOld {
 			at = c.Old
@@ -56,6 +56,10 @@ func (c *comparePostgres) open(ctx context.Context, e Env, _ bool) (old, now com
 		}
 		return side, nil
 	})
+	if err == nil {
+		postgres.Pair(old.(*postgres.Side), now.(*postgres.Side))
+	}
+	return old, now, err
 }
 
 // compareOpen opens both sides at the same time, and says which one failed.

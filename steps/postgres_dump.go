@@ -63,11 +63,12 @@ func (d *postgresDump) Needs(on string) []checks.Check {
 		on = d.Host
 	}
 	need := []checks.Check{&pgNeed{Of: d.postgresStore, On: on, What: "dump", Judge: pgJudgeLogin}}
+	need = append(need, &pgTool{Of: d.postgresStore, On: on, Name: "pg_dump"})
 	if d.Room > 0 {
 		need = append(need, &checks.DiskCheck{On: []string{on}, Path: path.Dir(d.To), Free: d.Room})
 	}
 	if d.Container == "" {
-		need = append(need, &checks.ToolCheck{On: []string{on}, Name: "pg_dump"}, &checks.ToolCheck{On: []string{on}, Name: "setsid", Any: []string{"perl"}})
+		need = append(need, &checks.ToolCheck{On: []string{on}, Name: "setsid", Any: []string{"perl"}})
 	}
 	return need
 }

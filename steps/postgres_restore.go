@@ -48,9 +48,9 @@ func (r *postgresRestore) Needs(on string) []checks.Check {
 	if r.Host != "" {
 		on = r.Host
 	}
-	need := []checks.Check{&pgNeed{Of: pgBeside(r.postgresStore), On: on, What: "restore", Judge: pgJudgeLogin}}
+	need := []checks.Check{&pgNeed{Of: pgBeside(r.postgresStore), On: on, What: "restore", Judge: pgJudgeLogin}, &pgTool{Of: r.postgresStore, On: on, Name: "pg_restore", Dump: r.From}}
 	if r.Container == "" {
-		need = append(need, &checks.ToolCheck{On: []string{on}, Name: "pg_restore"}, &checks.ToolCheck{On: []string{on}, Name: "setsid", Any: []string{"perl"}})
+		need = append(need, &checks.ToolCheck{On: []string{on}, Name: "setsid", Any: []string{"perl"}})
 	}
 	return need
 }
@@ -89,6 +89,11 @@ func (r *postgresRestore) Pending(ctx context.Context, e Env) ([]Change, error) 
 	if was.Done && there {
 		return nil, nil
 	}
+	if about, err := postgres.ReadAbout(ctx, srv.Host, r.From, false); err == nil { // else an earlier step writes it
+		if err := pgRestorable(ctx, srv, about); err != nil {
+			return nil, err
+		}
+	}
 	var todo []Change
 	switch {
 	case !there:
@@ -126,6 +131,9 @@ func (r *postgresRestore) Apply(ctx context.Context, e Env) error {
 	about, err := postgres.ReadAbout(ctx, srv.Host, r.From, false)
 	if err != nil {
 		return fmt.Errorf("%w; nothing was changed", err)
+	}
+	if err := pgRestorable(ctx, srv, about); err != nil {
+		return err
 	}
 	was, err := r.prepare(ctx, e, srv, about)
 	if err != nil {

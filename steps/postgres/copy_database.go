@@ -71,29 +71,37 @@ func CreateDatabase(ctx context.Context, from, to Server) (Made, error) {
 	return m, conn.QueryRow(ctx, identifyQuery, to.Database).Scan(&m.OID, &m.System)
 }
 
+// localeColumns are those of pg_database, by version, that tell the provider of
+// a database's locale (c: the system), and its locale and rules there.
+func localeColumns(version int, between string) string {
+	columns := []string{"'c'", "null::text", "null::text"}
+	switch {
+	case version >= 170000:
+		columns = []string{"datlocprovider::text", "datlocale::text", "daticurules::text"}
+	case version >= 160000:
+		columns = []string{"datlocprovider::text", "daticulocale::text", "daticurules::text"}
+	case version >= 150000:
+		columns = []string{"datlocprovider::text", "daticulocale::text", "null::text"}
+	}
+	return strings.Join(columns, between)
+}
+
 // localeOf are the options of CREATE DATABASE for one like conn's.
 func localeOf(ctx context.Context, conn *pgx.Conn) (string, error) {
 	var encoding, collate, ctype, provider string
 	var locale *string
-	var version int
-	if err := conn.QueryRow(ctx, "select current_setting('server_version_num')::int").Scan(&version); err != nil {
-		return "", err
-	}
-	ask := "'c', null::text"
-	switch {
-	case version >= 170000:
-		ask = "datlocprovider::text, datlocale::text"
-	case version >= 150000:
-		ask = "datlocprovider::text, daticulocale::text"
-	}
-	err := conn.QueryRow(ctx, "select pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype, "+ask+
-		" from pg_catalog.pg_database where datname = current_database()").Scan(&encoding, &collate, &ctype, &provider, &locale)
+	var rules *string
+	err := conn.QueryRow(ctx, "select pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype, "+localeColumns(versionOf(conn), ", ")+
+		" from pg_catalog.pg_database where datname = current_database()").Scan(&encoding, &collate, &ctype, &provider, &locale, &rules)
 	if err != nil {
 		return "", err
 	}
 	how := "encoding " + literal(encoding) + " lc_collate " + literal(collate) + " lc_ctype " + literal(ctype)
 	if locale != nil && provider == "i" {
 		how += " locale_provider icu icu_locale " + literal(*locale)
+	}
+	if rules != nil && provider == "i" {
+		how += " icu_rules " + literal(*rules)
 	}
 	if locale != nil && provider == "b" {
 		how += " locale_provider builtin builtin_locale " + literal(*locale)

@@ -241,12 +241,15 @@ func (s *survey) extensions(ctx context.Context, from, to *pgx.Conn) (Point, err
 }
 
 func (s *survey) locale(ctx context.Context, from, to *pgx.Conn) (Point, error) {
-	const ask = "select pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype from pg_catalog.pg_database where datname = $1"
-	var ae, ac, at, be, bc, bt string
-	if err := from.QueryRow(ctx, ask, s.c.From.Database).Scan(&ae, &ac, &at); err != nil {
+	ask := func(conn *pgx.Conn) string {
+		return "select pg_catalog.pg_encoding_to_char(encoding), datcollate, datctype, concat_ws(' ', " + localeColumns(versionOf(conn), ", ") +
+			") from pg_catalog.pg_database where datname = $1"
+	}
+	var ae, ac, at, ap, be, bc, bt, bp string
+	if err := from.QueryRow(ctx, ask(from), s.c.From.Database).Scan(&ae, &ac, &at, &ap); err != nil {
 		return Point{}, err
 	}
-	err := to.QueryRow(ctx, ask, s.c.To.Database).Scan(&be, &bc, &bt)
+	err := to.QueryRow(ctx, ask(to), s.c.To.Database).Scan(&be, &bc, &bt, &bp)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return s.localeThere(ctx, to, ae, ac)
@@ -257,6 +260,9 @@ func (s *survey) locale(ctx context.Context, from, to *pgx.Conn) (Point, error) 
 	case !sameLocale(ac, bc) || !sameLocale(at, bt):
 		return Point{Grade: Doubtful, Text: fmt.Sprintf("the source sorts by %s and the target's database by %s: ORDER BY and what is unique may differ", ac, bc),
 			Fix: "create the database with the source's locale, or leave it to belay"}, nil
+	case ap != bp:
+		return Point{Grade: Doubtful, Text: fmt.Sprintf("the source's locale is provided as %q and the target's database's as %q (c: by the system, i: by ICU, b: by the server): ORDER BY and what is unique may differ", ap, bp),
+			Fix: "create the database with the source's locale provider, or leave it to belay"}, nil
 	}
 	return good("encoding %s, locale %s on both sides", ae, ac)
 }

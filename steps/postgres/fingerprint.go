@@ -31,6 +31,8 @@ type Side struct {
 	free chan *pgx.Conn // nil: not opened yet
 	rel  map[string]relation
 	once sync.Once
+
+	beside int // version of the server on the other side; 0: not known
 }
 
 var _ compare.Side = (*Side)(nil)
@@ -62,6 +64,18 @@ func NewSide(ctx context.Context, s Server, o SideOptions) (*Side, error) {
 		return nil, err
 	}
 	return side, nil
+}
+
+// Pair lets two sides leave out what only their servers' versions make
+// different. It is for sides that are compared with each other.
+func Pair(old, now *Side) { old.beside, now.beside = now.snap.Version, old.snap.Version }
+
+// older is the version of the older of both servers.
+func (s *Side) older() int {
+	if s.beside == 0 {
+		return s.snap.Version
+	}
+	return min(s.snap.Version, s.beside)
 }
 
 // Close ends all sessions, when those at work are done. Twice does no harm.

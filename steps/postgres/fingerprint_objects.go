@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,7 +15,8 @@ import (
 
 // objectsOf are the queries for a schema's objects. Each gives schema, name
 // within it, the owning table or "", what must be equal, and a note. Objects
-// of extensions and of the server itself are left out by ours.
+// of extensions and of the server itself are left out by ours. $older stands for
+// the version of the older of both servers.
 var objectsOf = []struct {
 	kind   string
 	owners bool // only when owners and grants are compared
@@ -26,8 +29,9 @@ var objectsOf = []struct {
 			case when c.relrowsecurity then 'row level security' || case when c.relforcerowsecurity then ' forced' else '' end end,
 			(select string_agg(format('%I %s%s%s%s%s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
 				case when a.attnotnull then ' not null' else '' end,
-				case a.attidentity when 'a' then ' identity always' when 'd' then ' identity' else '' end,
-				case when a.attgenerated <> '' then ' generated' else '' end,
+				-- Partitions have the identity of their table since 17.
+				case when c.relispartition and $older < 170000 then '' when a.attidentity = 'a' then ' identity always' when a.attidentity = 'd' then ' identity' else '' end,
+				case a.attgenerated when '' then '' when 'v' then ' generated virtual' else ' generated' end,
 				coalesce(' default ' || pg_catalog.pg_get_expr(d.adbin, d.adrelid), '')), ', ' order by a.attnum)
 			from pg_catalog.pg_attribute a left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
 			where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped)), '', c.oid, 'pg_class'
@@ -74,12 +78,13 @@ var objectsOf = []struct {
 }
 
 // aclText writes a list of grants in an order of its own, with the default
-// spelled out where there is none.
+// spelled out where there is none. The right to MAINTAIN is new with 17, where
+// owners have it, and who was granted all.
 func aclText(acl, kind, owner string) string {
 	return fmt.Sprintf(`coalesce((select string_agg(x.grantee || '=' || x.privileges, ' ' order by x.grantee collate "C") from (
 		select case e.grantee when 0 then 'public' else pg_catalog.pg_get_userbyid(e.grantee) end as grantee,
 			string_agg(e.privilege_type || case when e.is_grantable then '*' else '' end, ',' order by e.privilege_type collate "C") as privileges
-		from pg_catalog.aclexplode(coalesce(%s, pg_catalog.acldefault(%s, %s))) e group by 1) x), '')`, acl, kind, owner)
+		from pg_catalog.aclexplode(coalesce(%s, pg_catalog.acldefault(%s, %s))) e where $older >= 170000 or e.privilege_type <> 'MAINTAIN' group by 1) x), '')`, acl, kind, owner)
 }
 
 // ours leaves out what the server or an extension brought.
@@ -150,12 +155,15 @@ func (s *Side) objectsIn(ctx context.Context, kind, sql string) ([]compare.Objec
 		default:
 			o.Name = Named(schema, name)
 		}
+		if s.older() < 160000 && max(s.snap.Version, s.beside) >= 160000 && (kind == "view" || kind == "materialized view") {
+			o.Print = unprefixed(o.Print)
+		}
 		if r, ok := s.rel[o.Name]; ok && (kind == "table" || kind == "materialized view") {
 			o.Data, o.Bytes = true, r.size
 		}
 		all = append(all, o)
 		return nil
-	}, sql)
+	}, strings.ReplaceAll(sql, "$older", strconv.Itoa(s.older())))
 	return all, err
 }
 
@@ -176,10 +184,10 @@ func (s *Side) objectsBeside(ctx context.Context) ([]compare.Object, error) {
 				coalesce((select string_agg(format('%I.%I', schemaname, tablename), ', ' order by schemaname collate "C", tablename collate "C") from pg_catalog.pg_publication_tables t where t.pubname = p.pubname), 'no table') end,
 				case when pubinsert then 'insert' end, case when pubupdate then 'update' end, case when pubdelete then 'delete' end), '' from pg_catalog.pg_publication p where pubname !~ '^belay_'`},
 		{"setting", `select 'encoding', current_setting('server_encoding'), ''`},
-		{"setting", `select 'collation', concat_ws(' ', datcollate, datctype), '' from pg_catalog.pg_database where datname = current_database()`},
+		{"setting", `select 'collation', concat_ws(' ', datcollate, datctype, nullif(concat_ws(' ', ` + localeColumns(s.snap.Version, ", ") + `), 'c')), '' from pg_catalog.pg_database where datname = current_database()`},
 	}
 	if s.o.Owners {
-		plain = append(plain, struct{ kind, sql string }{"role", rolesPrint})
+		plain = append(plain, struct{ kind, sql string }{"role", rolesPrint(s.snap.Version)})
 	}
 	for _, q := range plain {
 		err := s.snap.Query(ctx, func(rows pgx.Rows) error {
@@ -200,11 +208,15 @@ func (s *Side) objectsBeside(ctx context.Context) ([]compare.Object, error) {
 	return all, nil
 }
 
-// rolesPrint tells the roles that own something in this database, or were
-// granted something, and their attributes. Passwords are not compared.
-const rolesPrint = `select r.rolname, concat_ws(', ', case when r.rolcanlogin then 'login' end, case when r.rolcreatedb then 'createdb' end,
+// rolesPrint asks for the roles that own something in this database, or were
+// granted something, and their attributes. Passwords are not compared; nor is
+// what a server grants by itself to who makes a role.
+func rolesPrint(version int) string {
+	return `select r.rolname, concat_ws(', ', case when r.rolcanlogin then 'login' end, case when r.rolcreatedb then 'createdb' end,
 		case when r.rolcreaterole then 'createrole' end, case when r.rolbypassrls then 'bypassrls' end, case when not r.rolinherit then 'noinherit' end,
 		case when r.rolconnlimit >= 0 then 'connection limit ' || r.rolconnlimit end,
-		'member of ' || (select string_agg(g.rolname, ' ' order by g.rolname collate "C") from pg_catalog.pg_auth_members m join pg_catalog.pg_roles g on g.oid = m.roleid where m.member = r.oid)), ''
+		'member of ' || (select string_agg(m.rolname || case when m.admin then ' (admin)' else '' end || case when m.inherit then '' else ' (noinherit)' end || case when m.set then '' else ' (noset)' end,
+			' ' order by m.rolname collate "C") from (` + memberships(version) + `) m where m.inherit or m.set or not m.granted)), ''
 	from pg_catalog.pg_roles r where r.oid >= 16384 and exists (select from pg_catalog.pg_shdepend d
 		where d.refclassid = 'pg_catalog.pg_authid'::regclass and d.refobjid = r.oid and d.dbid = (select oid from pg_catalog.pg_database where datname = current_database()))`
+}

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,7 +27,37 @@ type Role struct {
 	Until    string       // of the password
 	Verifier secret.Value // of the password, where it may be read
 	Config   []string     // name=value
-	MemberOf []string
+	MemberOf []Membership
+}
+
+// Membership of a role in another, with its options: since 16 each has its own
+// to inherit and to SET ROLE; before, a role inherits from all or from none.
+type Membership struct {
+	Role                string
+	Admin, Inherit, Set bool
+}
+
+// memberships are the rows rolname, admin, inherit, set, granted (by the server
+// itself, to who made the role) of a role r.
+func memberships(version int) string {
+	options := "r.rolinherit as inherit, true as set, false as granted"
+	if version >= 160000 {
+		options = "bool_or(m.inherit_option) as inherit, bool_or(m.set_option) as set, bool_and(m.grantor = 10) as granted" // 10: the role of initdb
+	}
+	return `select g.rolname::text, bool_or(m.admin_option) as admin, ` + options + `
+		from pg_catalog.pg_auth_members m join pg_catalog.pg_roles g on g.oid = m.roleid where m.member = r.oid group by g.rolname`
+}
+
+// grant is the statement that makes role a member, on a server of a version.
+func (m Membership) grant(role string, version int) string {
+	sql := "grant " + ident(m.Role) + " to " + ident(role)
+	switch {
+	case version >= 160000:
+		return fmt.Sprintf("%s with admin %t, inherit %t, set %t", sql, m.Admin, m.Inherit, m.Set)
+	case m.Admin:
+		return sql + " with admin option"
+	}
+	return sql
 }
 
 // rolesQuery finds roles that own something in the database or were granted
@@ -42,7 +73,7 @@ const rolesQuery = `with recursive needed(oid) as (
 )
 select r.rolname, r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin, r.rolreplication, r.rolbypassrls, r.rolconnlimit,
 	coalesce(r.rolvaliduntil::text, ''), coalesce(r.rolconfig, '{}'), coalesce(p.verifier, ''),
-	coalesce((select array_agg(g.rolname::text order by 1) from pg_catalog.pg_auth_members m join pg_catalog.pg_roles g on g.oid = m.roleid where m.member = r.oid), '{}')
+	coalesce((select json_agg(json_build_object('Role', m.rolname, 'Admin', m.admin, 'Inherit', m.inherit, 'Set', m.set) order by m.rolname) from (%s) m), '[]')::text
 from pg_catalog.pg_roles r left join (%s) p on p.oid = r.oid
 where r.oid in (select oid from needed) and r.rolname !~ '^pg_' order by 1`
 
@@ -65,8 +96,11 @@ func Roles(ctx context.Context, from Server) (all []Role, verifiers bool, err er
 		var r Role
 		var super, inherit, createrole, createdb, replication, bypass bool
 		var limit int
-		var verifier string
-		err := rows.Scan(&r.Name, &super, &inherit, &createrole, &createdb, &r.Login, &replication, &bypass, &limit, &r.Until, &r.Config, &verifier, &r.MemberOf)
+		var verifier, members string
+		err := rows.Scan(&r.Name, &super, &inherit, &createrole, &createdb, &r.Login, &replication, &bypass, &limit, &r.Until, &r.Config, &verifier, &members)
+		if err == nil {
+			err = json.Unmarshal([]byte(members), &r.MemberOf)
+		}
 		for word, on := range map[string]bool{"noinherit": !inherit, "createrole": createrole, "createdb": createdb, fmt.Sprintf("connection limit %d", limit): limit >= 0} {
 			if on {
 				r.Options = append(r.Options, word)
@@ -80,7 +114,7 @@ func Roles(ctx context.Context, from Server) (all []Role, verifiers bool, err er
 		r.Verifier = secret.New(verifier)
 		all = append(all, r)
 		return err
-	}, fmt.Sprintf(rolesQuery, read))
+	}, fmt.Sprintf(rolesQuery, memberships(versionOf(conn)), read))
 	if err != nil {
 		return nil, false, fmt.Errorf("list the roles of %s: %w", from, err)
 	}
@@ -136,9 +170,9 @@ func MakeRoles(ctx context.Context, to Server, all []Role, passwords map[string]
 		}
 	}
 	for _, r := range missing {
-		for _, g := range r.MemberOf {
-			if _, err := conn.Exec(ctx, "grant "+ident(g)+" to "+ident(r.Name)); err != nil {
-				notes = append(notes, fmt.Sprintf("role %s is not made a member of %s: %v", r.Name, g, err))
+		for _, m := range r.MemberOf {
+			if _, err := conn.Exec(ctx, m.grant(r.Name, versionOf(conn))); err != nil {
+				notes = append(notes, fmt.Sprintf("role %s is not made a member of %s: %v", r.Name, m.Role, err))
 			}
 		}
 		for _, kv := range r.Config {

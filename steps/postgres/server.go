@@ -124,7 +124,48 @@ func (s Server) Connect(ctx context.Context) (*pgx.Conn, error) {
 		return nil, fmt.Errorf("log in as %s to %s: %w", s.User, s, s.plain(err))
 	}
 	conn.PgConn().CustomData()[mergerKey] = m
+	if !s.Plain {
+		if err := unlimited(ctx, conn); err != nil {
+			conn.Close(context.WithoutCancel(ctx))
+			return nil, fmt.Errorf("log in as %s to %s: %w", s.User, s, err)
+		}
+	}
 	return conn, nil
+}
+
+// unlimited keeps a server that knows such limits from ending our sessions. One
+// that does not know a setting would refuse a login that asks for it.
+func unlimited(ctx context.Context, conn *pgx.Conn) error {
+	sql := ""
+	if v := versionOf(conn); v >= 170000 {
+		sql = "set idle_session_timeout = 0; set transaction_timeout = 0"
+	} else if v >= 140000 {
+		sql = "set idle_session_timeout = 0"
+	}
+	if sql == "" {
+		return nil
+	}
+	_, err := conn.PgConn().Exec(ctx, sql).ReadAll()
+	return err
+}
+
+// versionOf is the server's version as it told at the login: 170011 for 17.11,
+// 90624 for 9.6.24; 0 where it did not tell.
+func versionOf(conn *pgx.Conn) int {
+	said, _, _ := strings.Cut(conn.PgConn().ParameterStatus("server_version"), " ")
+	first, rest, _ := strings.Cut(said, ".")
+	second, third, _ := strings.Cut(rest, ".")
+	number := func(s string) int { // "18beta1"
+		n := 0
+		for i := 0; i < len(s) && '0' <= s[i] && s[i] <= '9'; i++ {
+			n = 10*n + int(s[i]-'0')
+		}
+		return n
+	}
+	if number(first) >= 10 {
+		return 10000*number(first) + number(second)
+	}
+	return 10000*number(first) + 100*number(second) + number(third)
 }
 
 // quoteParam quotes a value of a libpq connection string (PostgreSQL manual, 34.1.1.1).

@@ -41,6 +41,10 @@ if [ -z "$prog" ]; then
 	echo "no $name of version $least or newer was found; there is:${seen:- none}" >&2
 	exit 120
 fi
+if [ "${1:-}" = --which ]; then
+	echo "$best $prog"
+	exit 0
+fi
 LC_ALL=C
 export LC_ALL
 if [ -n "$line" ]; then

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -61,6 +62,31 @@ func (s Server) Run(ctx context.Context, t Tool) error {
 		return fmt.Errorf("%s on %s: %w", t.Name, s.Host.Name, err)
 	}
 	return nil
+}
+
+// Which tells the program that Run would take for a tool: its major version and
+// its path. Where there is none that will do the error wraps ErrNoTool.
+func (s Server) Which(ctx context.Context, name string, least int) (major int, path string, err error) {
+	var out bytes.Buffer
+	if err := s.Run(ctx, Tool{Name: name, Major: least, Args: []string{"--which"}, Stdout: &out, Pure: true}); err != nil {
+		return 0, "", err
+	}
+	number, path, _ := strings.Cut(strings.TrimSpace(out.String()), " ")
+	if major, err = strconv.Atoi(number); err != nil {
+		return 0, "", fmt.Errorf("%s on %s: which one it is: unexpected answer %.100q", name, s.Host.Name, out.String())
+	}
+	return major, path, nil
+}
+
+// Major asks the server, beside its database, which need not be there, for its
+// major version.
+func (s Server) Major(ctx context.Context) (int, error) {
+	conn, err := s.admin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return versionOf(conn) / 10000, nil
 }
 
 // head is what tool.sh reads before the tool's own stdin.
