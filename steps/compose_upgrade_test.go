@@ -84,31 +84,10 @@ func (l *composeUpgradeLab) runs(service string) string {
 }
 
 func TestComposeUpgrade(t *testing.T) {
-	b := newDockerBox(t, "box")
-	shells := composeShells(t, b.d)
-	addr, put := dockerRegistry(t, b.d)
-	for name, mark := range map[string]string{"app:v1": "one", "app:v2": "two", "app:bad": "bad", addr + "/side:latest": "old", "side-new": "new"} {
-		b.d.Busybox(name, mark)
-	}
+	labs := newComposeUpgradeLabs(t)
 	for _, want := range []string{"v1", "v2"} {
 		t.Run(want, func(t *testing.T) {
-			shell := shells[want]
-			if shell == nil && want == "v1" {
-				remotetest.Need(t, "docker-compose")
-			}
-			if shell == nil {
-				t.Skip("needs Compose v2 as a plugin of docker, or its path in BELAY_COMPOSE_V2")
-			}
-			b.env = shell[2 : len(shell)-1] // PATH, and what else this Compose needs
-			l := &composeUpgradeLab{b: b, dir: t.TempDir(), put: put, addr: addr}
-			fileWrite(t, l.dir+"/docker-compose.yml", strings.ReplaceAll(composeUpgradeFile, "REGISTRY", addr), 0o644)
-			l.tag(t, "v1")
-			l.up(t)
-			t.Cleanup(func() {
-				for _, svc := range []string{"web", "side", "job"} {
-					b.d.Docker("rm", "-f", l.id(svc))
-				}
-			})
+			l := labs(t, want)
 			t.Run("one service", l.one)
 			t.Run("moved name", l.moved)
 			t.Run("unhealthy", l.unhealthy)
@@ -117,6 +96,37 @@ func TestComposeUpgrade(t *testing.T) {
 				t.Run("cuts", l.cuts)
 			}
 		})
+	}
+}
+
+// newComposeUpgradeLabs starts an engine and returns how a project is started
+// there by either Compose.
+func newComposeUpgradeLabs(t *testing.T) func(t *testing.T, want string) *composeUpgradeLab {
+	b := newDockerBox(t, "box")
+	shells := composeShells(t, b.d)
+	addr, put := dockerRegistry(t, b.d)
+	for name, mark := range map[string]string{"app:v1": "one", "app:v2": "two", "app:bad": "bad", addr + "/side:latest": "old", "side-new": "new"} {
+		b.d.Busybox(name, mark)
+	}
+	return func(t *testing.T, want string) *composeUpgradeLab {
+		shell := shells[want]
+		if shell == nil && want == "v1" {
+			remotetest.Need(t, "docker-compose")
+		}
+		if shell == nil {
+			t.Skip("needs Compose v2 as a plugin of docker, or its path in BELAY_COMPOSE_V2")
+		}
+		b.env = shell[2 : len(shell)-1] // PATH, and what else this Compose needs
+		l := &composeUpgradeLab{b: b, dir: t.TempDir(), put: put, addr: addr}
+		fileWrite(t, l.dir+"/docker-compose.yml", strings.ReplaceAll(composeUpgradeFile, "REGISTRY", addr), 0o644)
+		l.tag(t, "v1")
+		l.up(t)
+		t.Cleanup(func() {
+			for _, svc := range []string{"web", "side", "job"} {
+				b.d.Docker("rm", "-f", l.id(svc))
+			}
+		})
+		return l
 	}
 }
 
@@ -164,7 +174,10 @@ func (l *composeUpgradeLab) one(t *testing.T) {
 // moved upgrades to another image of the same name, from a registry.
 func (l *composeUpgradeLab) moved(t *testing.T) {
 	was, old := l.state(), l.runs("side")
-	l.put("side-new")
+	digest, fresh := l.put("side-new"), dockerID(l.b.d, "side-new")
+	if l.b.d.Containerd { // see TestDockerImagePull
+		fresh = digest
+	}
 	s := &composeUpgrade{composeProject: l.project(), Services: []string{"side"}, Pull: "always", Wait: remote.Duration(time.Minute)}
 	e := dockerEnv(l.b)
 	if c := e.pending(t, s); len(c) != 1 || !strings.Contains(c[0].Text, "look for a newer") {
@@ -172,7 +185,7 @@ func (l *composeUpgradeLab) moved(t *testing.T) {
 	}
 	e.apply(t, s)
 	e.verify(t, s)
-	if got := l.runs("side"); got != dockerID(l.b.d, "side-new") {
+	if got := l.runs("side"); got != fresh {
 		t.Errorf("side runs %s", got)
 	}
 	e.undo(t, s)
@@ -189,7 +202,7 @@ func (l *composeUpgradeLab) moved(t *testing.T) {
 	if err := s.Undo(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "somebody else changed it") {
 		t.Errorf("undo over somebody else's change: %v", err)
 	}
-	l.b.d.Docker("tag", "side-new", l.addr+"/side:latest")
+	l.b.d.Docker("tag", fresh, l.addr+"/side:latest")
 	e.undo(t, s)
 }
 

@@ -18,6 +18,7 @@ func TestDockerNewer(t *testing.T) {
 	t.Setenv("BELAY_ENGINE_STORE", "containerd")
 	for name, test := range map[string]func(*testing.T){
 		"container": TestDockerContainer, "pull": TestDockerImagePull, "other store": testDockerOtherStore, "not unpacked": testDockerUnpacked,
+		"compose": func(t *testing.T) { newComposeUpgradeLabs(t)(t, "v2").moved(t) },
 	} {
 		t.Run(name, test)
 	}

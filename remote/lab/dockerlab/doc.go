@@ -9,4 +9,7 @@
 // Up skips the test, saying why, where no Docker engine answers or the image
 // debian:bookworm-slim is missing; with BELAY_TEST_ALL=1 it fails the test
 // instead. `make test` provides both. What Up has started, the test's end ends.
+//
+// The engines inside are Debian's; BELAY_ENGINE and BELAY_ENGINE_STORE give them
+// another one, for any test: see remotetest.StartDockerd.
 package dockerlab

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"belay/remote"
 )
 
 // needEngine is remotetest.Need for what no PATH shows.
@@ -28,6 +30,23 @@ func needEngine(t testing.TB) {
 	default:
 		t.Skip(why)
 	}
+}
+
+// newerEngine has a server run the engine of BELAY_ENGINE, which `.ci/newer` has
+// unpacked, with BELAY_ENGINE_STORE=containerd on containerd's image store; see
+// remotetest.StartDockerd. It adds to the server's files and returns what
+// `docker create` must be told.
+func newerEngine(files map[string][]byte) []string {
+	if os.Getenv("BELAY_ENGINE_STORE") == "containerd" {
+		files["etc/docker/daemon.json"] = []byte(`{"features": {"containerd-snapshotter": true}}`)
+	}
+	root := os.Getenv("BELAY_ENGINE")
+	if root == "" {
+		return nil
+	}
+	files["etc/lab-boot.d/05-engine"] = []byte("for p in dockerd docker docker-init docker-proxy containerd containerd-shim-runc-v2 ctr runc; do\n" +
+		"ln -sf \"$(ls " + remote.Quote(root) + "/usr/*bin/$p | head -n 1)\" /usr/local/bin/$p\ndone\n")
+	return []string{"--volume", root + ":" + root + ":ro"}
 }
 
 // docker runs the client and returns what it printed, trimmed.

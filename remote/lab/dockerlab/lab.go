@@ -119,6 +119,7 @@ func (l *Lab) create(s Server, client ssh.PublicKey) ssh.PublicKey {
 		args = append(args, "--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE", "--cap-add", "SYSLOG",
 			"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
 			"--cgroupns", "host", "--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw", "--volume", "/var/lib/docker")
+		args = append(args, newerEngine(files)...)
 	}
 	container := docker(t, append(args, serverImage(t, s))...)
 	l.servers[s.Name] = &server{container: container, port: port}
