@@ -44,7 +44,7 @@ type postgresCopy struct {
 	Roles             string                `yaml:"roles" enum:"copy|new|present|none" default:"copy" doc:"copy makes the roles that are missing, with the passwords they have; new makes them with passwords of the plan; present expects them to be there; none leaves owners and grants out"`
 	Passwords         map[string]secret.Ref `yaml:"passwords" doc:"new passwords by role, for those that are made; a role that should log in and has none may not log in, which is reported"`
 	Jobs              int                   `yaml:"jobs" doc:"tables copied at the same time; left out, as many as the smaller host has processors, 2 to 8; half as many where both servers are on one host, whose processors they share"`
-	Split             remote.Size           `yaml:"split" default:"512MiB" doc:"tables larger than this are copied in parts at the same time; 0 for never"`
+	Split             remote.Size           `yaml:"split" default:"512MiB" doc:"tables larger than this are copied in parts at the same time, where jobs is not 1; 0 for never"`
 	Text              bool                  `yaml:"text" doc:"never use the binary form, which servers of one version have for common types"`
 	SchemaOnly        bool                  `yaml:"schema_only" doc:"definitions without rows and large objects: what postgres.replicate begins with"`
 	Frozen            bool                  `yaml:"frozen" doc:"nothing writes to the source any more: a copy that was cut off goes on where it was, rather than from the beginning (which is also so when nothing was written)"`

@@ -115,13 +115,14 @@ func (p part) bytes() int64 { return p.Bytes / int64(p.n) }
 
 // split cuts tables that are larger than most into ranges of pages, as many as
 // keep all jobs busy until the table is whole: what comes after its rows is as
-// long as the table is large. Before version 14 a range of pages was found by
+// long as the table is large. One job alone would gain nothing by it, and lose
+// that a whole table is written as if vacuumed. Before version 14 a range of pages was found by
 // reading the whole table.
 func split(all []Table, most int64, jobs, version int) []part {
 	var parts []part
 	for _, t := range all {
 		n := int64(1)
-		if most > 0 && t.Bytes > most && t.heap && t.where == "" && version >= 140000 {
+		if jobs > 1 && most > 0 && t.Bytes > most && t.heap && t.where == "" && version >= 140000 {
 			n = (t.Bytes + most - 1) / most
 			n = min((n+int64(jobs)-1)/int64(jobs)*int64(jobs), 1024, max(t.pages, 1))
 		}
