@@ -35,7 +35,7 @@ type Finding struct {
 	Fix    string // what to do about it; empty for Pass
 	Detail string // lines of evidence, for the detail card
 
-	// Awaits is what is not there yet, of an Unknown that is so for want of it:
+	// Awaits is what is not there yet, of an Unknown or a Warn that is so for want of it:
 	// "port 5432 of db". A step of the plan may bring it (steps.Bringer).
 	Awaits string
 

@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"cmp"
 	"net"
 	"strconv"
 )
@@ -8,6 +9,11 @@ import (
 // broughtPort is a port that somebody listens at, as a Bringer calls it and a
 // finding that awaits it.
 func broughtPort(host, port string) string { return "port " + port + " of " + host }
+
+// broughtDatabase is a database of a PostgreSQL server that a host reaches.
+func broughtDatabase(host string, s postgresStore) string {
+	return "database " + s.Database + " at " + cmp.Or(s.Addr, "127.0.0.1:"+postgresPort) + s.Container + " of " + host
+}
 
 // broughtSwarm is a Swarm whose manager is on a host.
 func broughtSwarm(host string) string { return "Swarm of " + host }
@@ -30,6 +36,11 @@ func (j *swarmJoin) Brings(on string) []string {
 	return []string{broughtSwarm(on)}
 }
 
+// Brings is the database that is copied to.
+func (c *postgresCopy) Brings(on string) []string {
+	return []string{broughtDatabase(cmp.Or(c.To.Host, on), c.To)}
+}
+
 // Brings are the ports of the node.
 func (s *swarmService) Brings(string) []string {
 	var all []string
@@ -44,4 +55,5 @@ func (s *swarmService) Brings(string) []string {
 var (
 	_ Bringer = (*swarmJoin)(nil)
 	_ Bringer = (*swarmService)(nil)
+	_ Bringer = (*postgresCopy)(nil)
 )

@@ -34,6 +34,11 @@ func TestBrings(t *testing.T) {
 			t.Errorf("%q: %q", addr, got)
 		}
 	}
+	shop := postgresStore{Database: "shop", store: store{Host: "db"}}
+	need := &pgNeed{Of: shop, On: "old"}
+	if got := (&postgresCopy{To: shop}).Brings("old"); len(got) != 1 || got[0] != broughtDatabase(need.host(), need.Of) {
+		t.Errorf("a copy brings %q", got)
+	}
 	join := &swarmJoin{Manager: "db", As: "worker"}
 	if got := strings.Join(append(join.Brings("db"), join.Brings("spare")...), ", "); got != "Swarm of db" {
 		t.Errorf("a worker has no Swarm to ask: %s", got)

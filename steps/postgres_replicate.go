@@ -344,6 +344,7 @@ func (r *postgresReplicate) Needs(on string) []checks.Check {
 	return []checks.Check{
 		&pgNeed{Of: r.From, On: on, What: "publish", Judge: r.judgeSource},
 		&pgNeed{Of: pgBeside(r.To), On: on, What: "subscribe", Judge: pgJudgeSubscriber},
+		&pgNeed{Of: r.To, On: on, What: "take in", Judge: r.judgeTarget},
 		&pgReach{On: on, Of: r.From, By: r.To, Addr: r.SourceAddr, User: r.SourceUser, Password: r.SourcePassword, What: "reach"},
 	}
 }

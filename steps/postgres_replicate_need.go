@@ -58,6 +58,12 @@ func (r *postgresReplicate) judgeSource(ctx context.Context, c *pgx.Conn) ([]che
 	return all, nil
 }
 
+// judgeTarget is asked in a database that is there. What it lacks of the tables
+// is for the step: others may make them before.
+func (r *postgresReplicate) judgeTarget(context.Context, *pgx.Conn) ([]checks.Finding, error) {
+	return []checks.Finding{{Level: checks.Pass, Text: "database " + r.To.Database + " is on the target"}}, nil
+}
+
 // pgUnfollowed names the tables that no replication follows: those without a
 // key, and those that are not logged.
 func pgUnfollowed(tables []postgres.ReplicaTable) (names []string) {

@@ -57,7 +57,7 @@ func (n *pgNeed) Assess(ctx context.Context, w checks.World) ([]checks.Finding, 
 	c, err := srv.Connect(ctx)
 	if no, ok := errors.AsType[*pgconn.PgError](err); ok && no.Code == "3D000" { // invalid_catalog_name, after the login was good
 		return []checks.Finding{mine(checks.Finding{Level: checks.Warn, Text: fmt.Sprintf("PostgreSQL at %s lets %s in, but has no database %s yet", srv.Addr, srv.User, n.Of.Database),
-			Fix: "go on only if an earlier step makes it"})}, nil
+			Fix: "go on only if an earlier step makes it", Awaits: broughtDatabase(n.host(), n.Of)})}, nil
 	}
 	if err != nil && (n.What == "log in" || n.What == "restore") { // what an earlier step may start
 		if f, absent := storeAbsent(ctx, w, n.On, n.Of.store, postgresPort, ""); absent {

@@ -126,7 +126,7 @@ func (t titled) Assess(ctx context.Context, w checks.World) ([]checks.Finding, e
 	for i := range found {
 		f := &found[i]
 		f.Check = t.title
-		if by := t.brought[f.Awaits]; by != "" && f.Awaits != "" && f.Level == checks.Unknown {
+		if by := t.brought[f.Awaits]; by != "" && f.Awaits != "" && (f.Level == checks.Unknown || f.Level == checks.Warn) {
 			f.Level, f.Fix = checks.Pass, ""
 			f.Text += fmt.Sprintf("; that comes with the step %q, and what needs it looks again then", by)
 		}
