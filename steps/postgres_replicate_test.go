@@ -34,9 +34,14 @@ const pgShopSchema = `create table orders (id bigserial primary key, writer int 
 	create table parts_b partition of parts for values from ('2026-07-01') to ('2027-01-01');
 	create sequence lonely; create sequence unused`
 
-func newPgMove(t *testing.T) *pgMove {
+func newPgMove(t *testing.T) *pgMove { return newPgMoveTo(t, "") }
+
+// newPgMoveTo is to a server of another version: what remotetest.Newer gave.
+func newPgMoveTo(t *testing.T, programs string) *pgMove {
 	logical := remotetest.PostgresOptions{Password: "top secret", Settings: []string{"wal_level = logical", "wal_receiver_status_interval = 1s", "wal_retrieve_retry_interval = 200ms", "log_statement = all"}}
-	m := &pgMove{old: newPgBox(t, logical), new: newPgBox(t, logical), database: "sh\"op 'ß"}
+	newer := logical
+	newer.Programs = programs
+	m := &pgMove{old: newPgBox(t, logical), new: newPgBox(t, newer), database: "sh\"op 'ß"}
 	for _, b := range []*pgBox{m.old, m.new} {
 		b.Exec("postgres", "create database "+postgres.QuoteName(m.database))
 		b.Exec("postgres", "create role app login password 'of the app'")

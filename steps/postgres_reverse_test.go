@@ -74,7 +74,11 @@ func (u *pgTurn) frozen(t *testing.T, b *pgBox) bool {
 // to the new server, and rolls back: the old one has every write of both times
 // that was acknowledged.
 func TestPostgresReverseLosesNothing(t *testing.T) {
-	m := newPgMove(t)
+	t.Run("same version", func(t *testing.T) { testPostgresReverse(t, newPgMove(t)) })
+	t.Run("to a newer one", func(t *testing.T) { testPostgresReverse(t, newPgMoveTo(t, remotetest.Newer(t, "BELAY_POSTGRES17"))) })
+}
+
+func testPostgresReverse(t *testing.T, m *pgMove) {
 	u := newPgTurn(m)
 	hosts := compareHosts(t) // through a real sshd
 	for _, e := range []*Env{&u.er, &u.ef, &u.es} {
