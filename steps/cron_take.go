@@ -164,13 +164,16 @@ func (x cronEntry) called() string {
 	return x.file
 }
 
+// cronAside is where entries are kept; tests have one of their own.
+var cronAside = "/var/backups/"
+
 // aside is outside of cron's directories: not every cron passes over a name
 // with a dot (cronie does not).
 func (x cronEntry) aside() string {
 	if x.user != "" {
-		return "/var/backups/crontab." + x.user + ".belay"
+		return cronAside + "crontab." + x.user + ".belay"
 	}
-	return "/var/backups/" + strings.ReplaceAll(strings.TrimPrefix(x.file, "/etc/"), "/", "-") + ".belay"
+	return cronAside + strings.ReplaceAll(strings.TrimPrefix(x.file, "/etc/"), "/", "-") + ".belay"
 }
 
 func (x cronEntry) cmd(verb string, pure bool) remote.Cmd { return x.cmdAt(x.aside(), verb, pure) }

@@ -7,7 +7,7 @@ export LC_ALL
 verb=$1 data=$2 id=$3
 shift 3
 home=${data%/*}
-new=$home/_belay-new-$id before=$home/_belay-before-$id after=$home/_belay-after-$id
+new=$home/_belay-new-$id before=$home/_belay-before-$id after=$home/_belay-after-$id back=$home/_belay-back-$id
 say() { echo "$*" >&2; exit 1; }
 empty() { [ -z "$(ls -A "$1")" ]; }
 # archive DIR OPTION... writes all that is in DIR always in the same bytes:
@@ -141,10 +141,15 @@ place)
 	[ -d "$data" ] && [ -d "$before" ] || say "$data or $before is not there"
 	;;
 unplace)
-	# $1: the sum of what was placed. Says "kept PATH" when it was written to
-	# since, which is kept.
+	# $1: the sum of what was placed; $2: placed, when it was put over what others
+	# had. Says "kept PATH" when it was written to since, which is kept.
 	rm -rf "$new" || exit 1
-	[ -d "$before" ] || { [ -d "$data" ] || mkdir "$data"; exit; }
+	if [ ! -d "$before" ]; then
+		[ "${2-}" != placed ] || [ -e "$back" ] ||
+			say "what was in it before this step was kept in $before, and somebody has removed that, so it cannot be put back. What this step brought was left in it. Restore the volume from a backup, then skip this"
+		[ -d "$data" ] || mkdir "$data"
+		exit
+	fi
 	if [ -e "$data" ]; then
 		if [ "$(sum "$data" "$(maker "$1")")" = "$1" ]; then
 			mv "$data" "$new" || exit 1
@@ -154,9 +159,11 @@ unplace)
 			echo "kept $after"
 		fi
 	fi
+	: >"$back" || exit 1
 	mv "$before" "$data" || exit 1
 	rm -rf "$new"
 	;;
+backdone) rm -f "$back" ;;
 names)
 	cd "$data" || exit 1
 	find . -printf '%y %m %U:%G %s %n %T@ %l\t%p\0'

@@ -245,7 +245,11 @@ func (c *dockerVolume) Undo(ctx context.Context, e Env) error {
 	}
 	kept := ""
 	if s.state != "absent" || !rec.Made {
-		if kept, err = c.script(ctx, e.Host, false, "unplace", rec.Data, e.ID, rec.Sum); err != nil {
+		placed := ""
+		if rec.Placed && !rec.Made {
+			placed = "placed"
+		}
+		if kept, err = c.script(ctx, e.Host, false, "unplace", rec.Data, e.ID, rec.Sum, placed); err != nil {
 			return fmt.Errorf("volume %s on %s: %w", c.Volume, e.Host.Name, err)
 		}
 	}
@@ -256,7 +260,12 @@ func (c *dockerVolume) Undo(ctx context.Context, e Env) error {
 			return err
 		}
 	}
-	return e.Memory.Put(dockerFilledKey, dockerFilled{})
+	if err := e.Memory.Put(dockerFilledKey, dockerFilled{}); err != nil || rec.Made {
+		return err
+	}
+	// The mark that it was put back is of no use any more.
+	_, err = c.script(ctx, e.Host, false, "backdone", rec.Data, e.ID)
+	return err
 }
 
 // unmake removes the volume that the step made, unless somebody has put

@@ -207,6 +207,24 @@ func dockerVolumeSince(t *testing.T, b *dockerBox, others []remote.Host, s *dock
 	}
 	b.d.Docker("volume", "rm", "chat_data")
 
+	// What it kept was deleted by somebody: that is no way back, and it is said.
+	b.d.Docker("volume", "create", "chat_data")
+	fileWrite(t, b.data("chat_data")+"/theirs", "was there", 0o600)
+	e = dockerEnv(b, others...)
+	over := *s
+	over.Replace = true
+	e.apply(t, &over)
+	aside, _ := filepath.Glob(filepath.Dir(b.data("chat_data")) + "/_belay-before-*")
+	if len(aside) != 1 || os.RemoveAll(aside[0]) != nil {
+		t.Fatalf("kept: %v", aside)
+	}
+	for range 2 {
+		if err := over.Undo(t.Context(), e.Env); err == nil || !strings.Contains(err.Error(), "somebody has removed that") {
+			t.Errorf("undo without what it kept: %v", err)
+		}
+	}
+	b.d.Docker("volume", "rm", "chat_data")
+
 	// A step that broke off before it filled the volume, which somebody else has
 	// written to since.
 	e = dockerEnv(b, others...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -113,7 +114,12 @@ func runEnv(h remote.Host) (Env, *safeBuffer) {
 // looking is e as Pending and Verify get it.
 func looking(e Env) Env {
 	e.Host = remote.ReadOnly(e.Host)
-	e.Hosts = remote.Hosts{e.Host.Name: e.Host}
+	hosts := remote.Hosts{}
+	for name, h := range e.Hosts {
+		hosts[name] = remote.ReadOnly(h)
+	}
+	hosts[e.Host.Name] = e.Host
+	e.Hosts = hosts
 	return e
 }
 
@@ -158,7 +164,8 @@ func crashing(t *testing.T, e Env, at int, after bool, do func(ctx context.Conte
 	defer cancel(nil)
 	c := &crash{Runner: e.Host.Runner, Memory: e.Memory, at: at, after: after, cancel: cancel}
 	e.Host.Runner, e.Memory = c, c
-	e.Hosts = remote.Hosts{e.Host.Name: e.Host}
+	e.Hosts = maps.Clone(e.Hosts)
+	e.Hosts[e.Host.Name] = e.Host
 	err := do(ctx, e)
 	if c.acts < at {
 		if err != nil {

@@ -27,7 +27,10 @@ cat >/opt/shop/bin/job <<'J'
 #!/bin/sh
 umask 0
 echo "$(date +%s.%N) $(id -un) $*" >>"/var/log/jobs/$1"
-[ "$1" != slow ] || { sleep "${SLOW:-8}"; echo "$(date +%s.%N) $(id -un) slow done" >>/var/log/jobs/slow; }
+if [ "$1" = slow ]; then
+  until [ -e /var/log/jobs/enough ]; do sleep 0.2; done
+  echo "$(date +%s.%N) $(id -un) slow done" >>/var/log/jobs/slow
+fi
 J
 chmod 755 /opt/shop/bin/*
 printf 'precious\n' >/var/lib/shop/orders; chown shop:shop /var/lib/shop/orders
@@ -74,16 +77,16 @@ AccuracySec=1us
 [Install]
 WantedBy=timers.target
 U
-# Once a day, and caught up with if the machine was off.
-unit daily.service <<'U'
+# Once a year, and made up for if the machine was off: it is due.
+unit yearly.service <<'U'
 [Service]
 Type=oneshot
 User=app
-ExecStart=/opt/shop/bin/job daily
+ExecStart=/opt/shop/bin/job yearly
 U
-unit daily.timer <<'U'
+unit yearly.timer <<'U'
 [Timer]
-OnCalendar=daily
+OnCalendar=yearly
 Persistent=true
 [Install]
 WantedBy=timers.target
@@ -114,11 +117,13 @@ WantedBy=timers.target
 U
 systemctl daemon-reload
 systemctl mask --now dpkg-db-backup.timer 2>&1
-systemctl enable --now shop.service tick.timer daily.timer slow.timer 2>&1
+systemctl enable --now shop.service tick.timer yearly.timer slow.timer 2>&1
 systemctl start worker.service
+systemctl stop yearly.timer
+touch -d '400 days ago' /var/lib/systemd/timers/stamp-yearly.timer
 
 printf '%s\n' '# what app does' 'MAILTO=""' 'PATH=/opt/shop/bin:/usr/bin:/bin' 'GREETING="hello there"' '* * * * * job crontab "$GREETING" $(date +\%H)' \
-  '* * * * * job slow' '@daily cat >/var/log/jobs/stdin%first%second' | crontab -u app -
+  '@daily cat >/var/log/jobs/stdin%first%second' | crontab -u app -
 printf '%s\n' 'MAILTO=root' 'PATH=/opt/shop/bin:/usr/bin:/bin' '* * * * * app job crond' >/etc/cron.d/shop
 printf '#!/bin/sh\n/opt/shop/bin/job crondaily\n' >/etc/cron.daily/shop-clean; chmod 755 /etc/cron.daily/shop-clean
 
