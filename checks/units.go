@@ -8,9 +8,9 @@ import (
 func init() {
 	addFact(fact{name: "units", limit: 1 << 20, parse: parseUnits, script: `
 has systemctl && [ -d /run/systemd/system ] || { miss "systemd is not running there"; return; }
-lim 5 systemctl list-unit-files --type=service,timer --no-legend --no-pager || { miss "systemctl does not answer"; return; }
+lim 15 systemctl list-unit-files --type=service,timer --no-legend --no-pager || { miss "systemctl does not answer"; return; }
 printf '=units\n'
-lim 5 systemctl list-units --type=service,timer --all --no-legend --no-pager --plain --full || miss "systemctl does not answer"
+lim 15 systemctl list-units --type=service,timer --all --no-legend --no-pager --plain --full || miss "systemctl does not answer"
 `})
 }
 

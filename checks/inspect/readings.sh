@@ -184,12 +184,12 @@ set -- @UNITS@
 # What a timer starts is mostly not running now, and not enabled.
 started=$(
 	set -- @TIMERS@
-	[ $# -eq 0 ] || lim 5 systemctl show --no-pager --value -p Unit -- "$@"
+	[ $# -eq 0 ] || lim 10 systemctl show --no-pager --value -p Unit -- "$@"
 )
 units_ifs=$IFS; IFS=$nl
 for u in $started; do case $u in [!-]*.service) set -- "$@" "$u" ;; esac; done
 IFS=$units_ifs
-lim 8 systemctl show --no-pager -p Id,MainPID,ExecStart,User,WorkingDirectory,StateDirectory,ConfigurationDirectory,EnvironmentFiles,FragmentPath,DropInPaths,LoadState,UnitFileState,ControlGroup,TriggeredBy,Unit,TimersCalendar,TimersMonotonic,Persistent,Result -- "$@" | while IFS= read -r l; do
+{ lim 20 systemctl show --no-pager -p Id,MainPID,ExecStart,User,WorkingDirectory,StateDirectory,ConfigurationDirectory,EnvironmentFiles,FragmentPath,DropInPaths,LoadState,UnitFileState,ControlGroup,TriggeredBy,Unit,TimersCalendar,TimersMonotonic,Persistent,Result -- "$@" || note units "systemctl does not answer"; } | while IFS= read -r l; do
 	printf '%s\n' "$l"
 	case $l in
 	EnvironmentFiles=/*) l=${l#*=}; l=${l%% \(ignore_errors=*}; envkeys "$l" "$l" ;;

@@ -37,7 +37,7 @@ func TestInitSystemd(t *testing.T) {
 	env := []string{"BELAY_SSH_CONFIG=" + l.SSHConfig(), "BELAY_STATE=" + filepath.Join(dir, "state"), "BELAY_TEST_HOSTS=real",
 		"PG_OLD=pw-old", "PG_NEW=pw-new", "RD_OLD=pw-redis-old", "RD_NEW=pw-redis-new"}
 	write(t, filepath.Join(dir, "lab.yaml"), `environment: lab
-vars: {soak: 5s, look_every: 1s, compare_every: 5s, bad_for: 60s}
+vars: {soak: 8s, look_every: 1s, compare_every: 4s, bad_for: 6s}
 secrets:
   postgresql_5432_old: {env: PG_OLD}
   postgresql_5432_new: {env: PG_NEW}

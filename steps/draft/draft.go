@@ -169,10 +169,20 @@ func (d *draft) move() {
 	d.compare()
 	d.starts()
 	d.clients()
+	d.unread()
 	d.signoff.raw("  - Everybody who uses this knows when it will be down, and for how long\n  - Somebody who may decide on a rollback can be reached until the end of the soak\n  - check: prepare\n")
 	d.soak.line("    - step: {id: nothing-is-forgotten, every: \"${{ compare_every }}\"}   # it looks at both servers, which takes seconds")
 	d.closing.line("  - step: Decide what becomes of %s", from)
 	d.closing.line("    manual: %s", fmt.Sprintf("What was moved is stopped on %s, but still there. Keep it until nobody will want to go back from %s, then delete it and its backups.", from, to))
+}
+
+// unread tells people at the sign-off of what could not be read: it is in no
+// step, and its absence proves nothing.
+func (d *draft) unread() {
+	if len(d.old.NotWhole) > 0 {
+		d.signoff.line("  - %s", fmt.Sprintf("belay could not read all of %s on %s (%s), so this plan may lack some of it; somebody has looked, or has drafted it again",
+			strings.Join(d.old.NotWhole, ", "), d.Old.Name, "belay inspect "+d.Old.Name+" says why"))
+	}
 }
 
 // nothingForgotten holds the new host against the old one, from prepare to the
