@@ -189,5 +189,10 @@ func (h *health) look(w *watching) (how, why string) {
 	}
 	h.well = !ill
 	h.tell()
+	if how == journal.TurnAgain { // its share only begins to rise: that is no news
+		for id := range h.now {
+			h.told[id] = 1
+		}
+	}
 	return how, strings.Join(h.words, "; ")
 }
