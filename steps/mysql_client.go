@@ -34,21 +34,23 @@ func mysqlClient(container, tools string, args ...string) string {
 }
 
 // mysqlClientEnv is e on the server's host, in which the option file can be
-// had under the name of a secret.
-func mysqlClientEnv(e Env, srv mysql.Server) (Env, error) {
-	options, err := srv.ClientOptions()
-	if err != nil {
-		return e, err
-	}
+// had under the name of a secret. Whoever asks for it is about to start a
+// program: only then the server is asked of which flavour it is.
+func mysqlClientEnv(e Env, srv mysql.Server) Env {
 	get := e.Secret
 	e.Host = srv.Host
 	e.Secret = func(ctx context.Context, name string) (secret.Value, error) {
-		if name == mysqlOptions {
-			return options, nil
+		if name != mysqlOptions {
+			return get(ctx, name)
 		}
-		return get(ctx, name)
+		db, err := srv.Open(ctx)
+		if err != nil {
+			return secret.Value{}, err
+		}
+		db.Close()
+		return srv.ClientOptions(db.Version)
 	}
-	return e, nil
+	return e
 }
 
 // mysqlPipe runs `from | to` in a shell that has no pipefail: it fails when

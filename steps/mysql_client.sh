@@ -1,20 +1,22 @@
 # Runs a client program of MySQL or MariaDB. Stdin begins with its option file,
 # up to the line #belay-end; what follows is for the program. The file has no
 # name any more before the program starts, so that nothing is left of it.
-# $1: which programs will do, the first that is there; $2…: arguments.
+# $1: which programs will do, the first that is there; $2…: arguments. Where the
+# file says #belay-mysql, one of MariaDB's is taken only if there is no other:
+# Debian has MariaDB's under MySQL's names, too.
 set -eu
 umask 077
-tool=
-for t in $1; do
-  if command -v "$t" >/dev/null 2>&1; then tool=$t; break; fi
-done
+tools=$1
 shift
-[ -n "$tool" ] || { echo "none of the client programs of MySQL or MariaDB is installed here" >&2; exit 127; }
 f=$(mktemp "${TMPDIR:-/tmp}/belay.XXXXXX")
 trap 'rm -f "$f"' EXIT
 trap 'exit 143' HUP INT TERM
+flavour=
 while IFS= read -r l; do
-  case $l in '#belay-end' | '#belay-ca' | '#belay-roots') break ;; esac
+  case $l in
+  '#belay-end' | '#belay-ca' | '#belay-roots') break ;;
+  '#belay-mysql') flavour=mysql ;;
+  esac
   printf '%s\n' "$l"
 done >"$f"
 case $l in
@@ -42,6 +44,20 @@ esac
 exec 3<"$f"
 rm -f "$f"
 trap - EXIT HUP INT TERM
+tool=
+for t in $tools; do
+  command -v "$t" >/dev/null 2>&1 || continue
+  [ -n "$tool" ] || tool=$t
+  [ "$flavour" = mysql ] || break
+  case $("$t" --version </dev/null 2>/dev/null || :) in
+  *MariaDB*) ;;
+  *)
+    tool=$t
+    break
+    ;;
+  esac
+done
+[ -n "$tool" ] || { echo "none of the client programs of MySQL or MariaDB is installed here" >&2; exit 127; }
 case $tool in
 *dump)
   help=$("$tool" --no-defaults --help </dev/null 2>/dev/null || :)

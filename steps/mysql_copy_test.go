@@ -15,14 +15,24 @@ import (
 
 // mysqlBox is two servers, and a step's surroundings that reach them.
 type mysqlBox struct {
-	a, b *remotetest.MariaDB
+	a, b *remotetest.MySQL
 	e    Env
 	log  *safeBuffer
 }
 
-func newMySQLBox(t *testing.T, a, b remotetest.MariaDBOptions) *mysqlBox {
+// mysqlFlavours are both that the kinds are for.
+var mysqlFlavours = map[string]func(testing.TB, remotetest.MySQLOptions) *remotetest.MySQL{"MySQL": remotetest.StartMySQL, "MariaDB": remotetest.StartMariaDB}
+
+func newMySQLBox(t *testing.T, a, b remotetest.MySQLOptions) *mysqlBox {
 	t.Helper()
-	box := &mysqlBox{a: remotetest.StartMariaDB(t, a), b: remotetest.StartMariaDB(t, b)}
+	return newMySQLBoxOf(t, remotetest.StartMariaDB, a, b)
+}
+
+// newMySQLBoxOf is one of a flavour. MySQL's programs come first in the PATH then.
+func newMySQLBoxOf(t *testing.T, start func(testing.TB, remotetest.MySQLOptions) *remotetest.MySQL, a, b remotetest.MySQLOptions) *mysqlBox {
+	t.Helper()
+	box := &mysqlBox{a: start(t, a), b: start(t, b)}
+	box.a.UsePrograms()
 	h := remote.Local("db")
 	box.e, box.log = runEnv(h)
 	box.e.Hosts = remote.Hosts{"db": h}
@@ -31,7 +41,7 @@ func newMySQLBox(t *testing.T, a, b remotetest.MariaDBOptions) *mysqlBox {
 }
 
 // mysqlStoreOf is a test's server as a plan would write it.
-func mysqlStoreOf(m *remotetest.MariaDB, password string) mysqlStore {
+func mysqlStoreOf(m *remotetest.MySQL, password string) mysqlStore {
 	return mysqlStore{store: store{Host: "db", Addr: m.Addr, User: m.User, Password: secret.Ref{Name: password}}}
 }
 

@@ -84,13 +84,13 @@ func (d *mysqlDump) look(ctx context.Context, e Env) (Env, error) {
 	if err != nil {
 		return e, err
 	}
-	return mysqlClientEnv(e, srv)
+	return mysqlClientEnv(e, srv), nil
 }
 
 // Pending: the dump is there if it was made here and still is.
 func (d *mysqlDump) Pending(ctx context.Context, e Env) ([]Change, error) {
-	e, err := d.look(ctx, e)
-	if err != nil {
+	var err error
+	if e.Host, err = storeHost(e, d.store); err != nil {
 		return nil, err
 	}
 	t, _, err := traceOf(e, runKey)

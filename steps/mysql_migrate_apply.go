@@ -300,9 +300,7 @@ func (m *mysqlMigrate) restore(ctx context.Context, e Env, was *mysqlMigrated) e
 			return err
 		}
 	}
-	if sub, err = mysqlClientEnv(sub, srv); err != nil {
-		return err
-	}
+	sub = mysqlClientEnv(sub, srv)
 	from := &mysqlRestore{mysqlStore: m.mysqlStore, Databases: []string{m.Database}, From: r.Dump}
 	if t, _, err := traceOf(sub, runKey); err != nil {
 		return err

@@ -126,9 +126,7 @@ func (r *mysqlRestore) Apply(ctx context.Context, e Env) error {
 	if err != nil {
 		return err
 	}
-	if e, err = mysqlClientEnv(e, srv); err != nil {
-		return err
-	}
+	e = mysqlClientEnv(e, srv)
 	var was mysqlRestored
 	found, err := e.Memory.Get(mysqlRestoreKey, &was)
 	if err != nil || was.Done {

@@ -38,7 +38,7 @@ type MySQL struct {
 	User     string
 	Password string
 	Dir      string // Dir/data is the data directory, Dir/log what the server says
-	Programs string // directory of MySQL's client programs; "" for MariaDB, whose are installed
+	Programs string // directory of MySQL's programs for clients; "" for MariaDB, whose are installed
 
 	t       testing.TB
 	program string   // that serves
@@ -64,6 +64,22 @@ func StartMySQL(t testing.TB, o MySQLOptions) *MySQL {
 	m := newMySQL(t, o, program, files, append(base, "--sync-binlog=0"))
 	m.Programs = filepath.Join(usr, "bin")
 	return m
+}
+
+// UsePrograms puts MySQL's programs for clients before others in the PATH of
+// the test, and of what it starts; it does nothing for MariaDB.
+func (m *MySQL) UsePrograms() {
+	m.t.Helper()
+	if m.Programs == "" {
+		return
+	}
+	dir := m.t.TempDir()
+	for _, name := range []string{"mysql", "mysqldump", "mysqlbinlog"} { // not all of them: perl is there, too
+		if err := os.Symlink(filepath.Join(m.Programs, name), filepath.Join(dir, name)); err != nil {
+			m.t.Fatal(err)
+		}
+	}
+	m.t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 }
 
 // newMySQL starts a server on a copy of a fresh data directory.

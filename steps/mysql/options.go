@@ -13,12 +13,19 @@ import (
 // logs in as belay does (MySQL manual, 4.2.2.2: values in quotes, with
 // backslashes). After a line #belay-ca it has the certificates that the program
 // shall find as /dev/fd/4; a line #belay-roots stands for those of its machine.
-func (s Server) ClientOptions() (secret.Value, error) {
+// A line #belay-mysql says that the server, which is of v, is MySQL's own.
+func (s Server) ClientOptions(v Version) (secret.Value, error) {
 	addr := s.Inside
 	if addr == "" {
 		addr = s.Addr
 	}
 	lines := []string{"[client]", "user=" + optionValue(s.User)}
+	if !v.MariaDB {
+		lines = append([]string{"#belay-mysql"}, lines...)
+		if s.TLS == "" || s.TLS == "disable" || s.TLS == "prefer" {
+			lines = append(lines, "loose-get-server-public-key") // caching_sha2_password where there is no TLS
+		}
+	}
 	if p := s.Password.Reveal(); p != "" {
 		lines = append(lines, "password="+optionValue(p))
 	}
