@@ -168,6 +168,8 @@ func (n *mysqlReplicateNeed) target(ctx context.Context, j *mysqlJudge, b *mysql
 		j.say("threads", v["slave_parallel_threads"] != "0", checks.Warn, "slave_parallel_threads of the target is "+v["slave_parallel_threads"],
 			"where the source takes more than some hundred transactions a second, SET GLOBAL slave_parallel_threads = 4 there before, or one thread may never catch up")
 	} else {
+		j.say("server_uuid", v["server_uuid"] != s["server_uuid"], checks.Block, "server_uuid is "+s["server_uuid"]+" at the source and "+v["server_uuid"]+" at the target",
+			"the machine of one was cloned from the other: remove auto.cnf from the target's data directory and start it anew, which makes another")
 		j.say("gtid_mode", v["gtid_mode"] == "ON", checks.Block, "gtid_mode of the target is "+v["gtid_mode"], "set gtid_mode and enforce_gtid_consistency to ON there")
 	}
 	if n.step.ReadOnly {

@@ -61,6 +61,7 @@ func StartMySQL(t testing.TB, o MySQLOptions) *MySQL {
 	files := mysqlFresh.get(t, func(dir, data string) *exec.Cmd {
 		return exec.Command(program, append([]string{"--no-defaults", "--initialize-insecure", "--datadir=" + data, "--innodb-flush-method=nosync"}, base...)...)
 	})
+	delete(files, "auto.cnf") // each makes its own UUID
 	m := newMySQL(t, o, program, files, append(base, "--sync-binlog=0"))
 	m.Programs = filepath.Join(usr, "bin")
 	return m

@@ -12,7 +12,7 @@ import (
 // server does not know is missing.
 func (d *DB) Globals(ctx context.Context) (map[string]string, error) {
 	rows, err := table(ctx, d, `SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format', 'binlog_row_image', 'server_id', 'gtid_mode', 'gtid_strict_mode',
-		'gtid_binlog_pos', 'slave_parallel_threads', 'expire_logs_days', 'binlog_expire_logs_seconds', 'read_only', 'log_slave_updates', 'log_replica_updates')`)
+		'gtid_binlog_pos', 'slave_parallel_threads', 'expire_logs_days', 'binlog_expire_logs_seconds', 'read_only', 'log_slave_updates', 'log_replica_updates', 'server_uuid')`)
 	all := map[string]string{}
 	for _, r := range rows {
 		all[r[0].String] = r[1].String

@@ -51,7 +51,8 @@ func pinnedBy(v Version) []string {
 		return []string{
 			"SET SESSION max_execution_time = 0, information_schema_stats_expiry = 0",
 			"SET SESSION print_identified_with_as_hex = 1", // 8.0.17
-			"SET SESSION show_create_table_verbosity = 0, sql_generate_invisible_primary_key = 0",
+			"SET SESSION show_create_table_verbosity = 0",
+			"SET SESSION sql_generate_invisible_primary_key = 0", // which ordinary accounts may not, nor need
 		}
 	case v.atLeast(5, 7):
 		return []string{"SET SESSION max_execution_time = 0"}
@@ -211,7 +212,7 @@ func pin(ctx context.Context, c driver.Conn, domain uint32) error {
 		sets = append(sets, fmt.Sprintf("SET SESSION gtid_domain_id = %d", domain))
 	}
 	for _, set := range sets {
-		if _, err := run.ExecContext(ctx, set, nil); err != nil && Number(err) != errUnknownVariable {
+		if _, err := run.ExecContext(ctx, set, nil); err != nil && Number(err) != errUnknownVariable && Number(err) != errPrivilege {
 			return err
 		}
 	}
