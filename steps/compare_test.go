@@ -173,13 +173,21 @@ func TestCompareStores(t *testing.T) {
 	}
 }
 
-// TestCompareMySQL: two MariaDB servers with one row changed.
+// TestCompareMySQL: two servers, of MariaDB or of both flavours, with one row changed.
 func TestCompareMySQL(t *testing.T) {
-	a, b := remotetest.StartMariaDB(t, remotetest.MariaDBOptions{}), remotetest.StartMariaDB(t, remotetest.MariaDBOptions{})
-	for _, m := range []*remotetest.MariaDB{a, b} {
-		m.Exec("", "CREATE DATABASE shop")
+	for name, start := range mysqlFlavours {
+		t.Run("MariaDB and "+name, func(t *testing.T) {
+			oneChanged(t, remotetest.StartMariaDB(t, remotetest.MySQLOptions{}), start(t, remotetest.MySQLOptions{}))
+		})
+	}
+}
+
+func oneChanged(t *testing.T, a, b *remotetest.MySQL) {
+	for _, m := range []*remotetest.MySQL{a, b} {
+		m.Exec("", "CREATE DATABASE shop CHARACTER SET utf8mb4")
 		m.Exec("shop", "CREATE TABLE users (id int PRIMARY KEY, name varchar(50))")
-		m.Exec("shop", "INSERT INTO users SELECT seq, CONCAT('name ', seq) FROM seq_1_to_4000")
+		m.Exec("shop", "INSERT INTO users WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 900) SELECT n, CONCAT('name ', n) FROM s")
+		m.Exec("shop", "INSERT INTO users SELECT id + 3100, name FROM users")
 	}
 	at := func(host string, m *remotetest.MariaDB) mysqlStore {
 		return mysqlStore{store: store{Host: host, Addr: m.Addr, User: m.User, Password: secret.Ref{Name: m.Password}}, TLS: "disable"}

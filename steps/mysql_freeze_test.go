@@ -17,7 +17,14 @@ import (
 // TestMySQLFreeze: nobody writes to a frozen server, an open transaction is
 // not lost silently but ended, and undo lets them again.
 func TestMySQLFreeze(t *testing.T) {
-	box := newMySQLBox(t, remotetest.MariaDBOptions{Settings: []string{"--log-bin=bin", "--server-id=1"}}, remotetest.MariaDBOptions{})
+	for name, start := range mysqlFlavours {
+		t.Run(name, func(t *testing.T) {
+			freezes(t, newMySQLBoxOf(t, start, remotetest.MySQLOptions{Settings: []string{"--log-bin=bin", "--server-id=1"}}, remotetest.MySQLOptions{}))
+		})
+	}
+}
+
+func freezes(t *testing.T, box *mysqlBox) {
 	box.a.Exec("", "CREATE DATABASE shop; CREATE TABLE shop.a (n int); CREATE USER app@'%' IDENTIFIED BY 'pw'; GRANT ALL ON shop.* TO app@'%'; CREATE USER boss@'%' IDENTIFIED BY 'pw'; GRANT ALL ON *.* TO boss@'%'")
 	as := func(user string) *mysql.DB {
 		db, err := mysql.Server{Host: remote.Local("x"), Addr: box.a.Addr, User: user, Password: secret.New("pw")}.Open(t.Context())

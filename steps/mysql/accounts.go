@@ -285,10 +285,15 @@ func (d *DB) Unlocked(ctx context.Context, accounts []string) ([]string, error) 
 // Sessions that there are go on.
 func (d *DB) LockAccounts(ctx context.Context, accounts []string, lock bool) error {
 	word := map[bool]string{true: " ACCOUNT LOCK", false: " ACCOUNT UNLOCK"}[lock]
-	for _, a := range accounts {
-		if _, err := d.ExecContext(ctx, "ALTER USER "+splitAccount(a).sql()+word); err != nil {
-			return fmt.Errorf("account %s: %w", a, err)
-		}
+	if len(accounts) == 0 {
+		return nil
 	}
-	return nil
+	return d.whileSuper(ctx, func() error {
+		for _, a := range accounts {
+			if _, err := d.ExecContext(ctx, "ALTER USER "+splitAccount(a).sql()+word); err != nil {
+				return fmt.Errorf("account %s: %w", a, err)
+			}
+		}
+		return nil
+	})
 }
