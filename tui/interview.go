@@ -132,6 +132,7 @@ type interview struct {
 	w, h int
 	dark bool
 
+	draft    func(w draft.Wish, old, now *inspect.Host) []byte
 	old, now *inspect.Host
 	seen     Answers                 // what old and now were found for
 	have     map[sight]*inspect.Host // what has been looked at so far
@@ -163,7 +164,7 @@ type interview struct {
 
 func newInterview(ctx context.Context, d Drafter, a Answers, o Options) *interview {
 	iv := &interview{ctx: ctx, d: d, o: o, a: a, th: o.theme(true), dark: true, dirty: true, cursor: nowhere,
-		have: map[sight]*inspect.Host{}, keeping: keeping{d: d}}
+		draft: draft.Plan, have: map[sight]*inspect.Host{}, keeping: keeping{d: d}}
 	if a.From == "" { // else somebody has begun anew already
 		kept := d.Kept()
 		iv.earlier = kept[:min(len(kept), mostEarlier)]

@@ -130,7 +130,7 @@ func (p *previewPage) enter(iv *interview) tea.Cmd {
 	for _, it := range iv.moving() {
 		w.Move = append(w.Move, it.Key())
 	}
-	p.text, p.scroll, p.notes = draft.Plan(w, iv.old, iv.now), 0, nil
+	p.text, p.scroll, p.notes = iv.draft(w, iv.old, iv.now), 0, nil
 	p.lines = strings.Split(strings.TrimRight(clean(string(p.text)), "\n"), "\n")
 	if p.read, p.problems = plan.Load(iv.a.file(), p.text, plan.All()); p.problems == nil {
 		p.notes = p.read.Notes(iv.o.Now())
