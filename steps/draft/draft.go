@@ -205,6 +205,11 @@ func (d *draft) nothingForgotten() {
 			add("job", jobKey(j), "it comes with the cutover")
 		}
 	}
+	for _, u := range d.old.Users {
+		if shell := path.Base(u.Shell); (shell == "nologin" || shell == "false") && !d.runsAs(u.Name) { // a person's login is missed
+			add("user", u.Name, "nothing that this plan moves runs as this login")
+		}
+	}
 	for _, it := range d.left {
 		for _, j := range it.Jobs {
 			if !slices.Contains(d.jobs, j.Where) {
