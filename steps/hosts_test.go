@@ -1,6 +1,7 @@
 package steps
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 )
@@ -8,12 +9,14 @@ import (
 // TestKindsSayTheirHosts: a step that needs no `on` because its parameters name
 // hosts tells which, or a screen would say that it has none.
 func TestKindsSayTheirHosts(t *testing.T) {
+	next := 0
 	var named func(v reflect.Value) int
 	named = func(v reflect.Value) (n int) {
 		for i := range v.NumField() {
 			f := v.Type().Field(i)
 			if _, host := f.Tag.Lookup("host"); host && f.IsExported() && f.Type.Kind() == reflect.String {
-				v.Field(i).SetString("h")
+				v.Field(i).SetString(fmt.Sprint("h", next))
+				next++
 				n++
 			} else if f.Type.Kind() == reflect.Struct && (f.IsExported() || f.Anonymous) {
 				n += named(v.Field(i))

@@ -83,14 +83,15 @@ func mysqlUnpacker(packer, file string) string {
 	return "cat -- " + quoted(file)
 }
 
-// mysqlTools are the programs that a host must have; a container brings its own.
+// mysqlTools are the programs that a host, or the container, must have.
 func mysqlTools(on string, s mysqlStore, tools, packer string) []checks.Check {
 	if s.Host != "" {
 		on = s.Host
 	}
 	var need []checks.Check
-	if s.Container == "" {
-		names := strings.Fields(tools)
+	if names := strings.Fields(tools); s.Container != "" {
+		need = append(need, &boxTools{s.store, on, names})
+	} else {
 		need = append(need, &checks.ToolCheck{On: fileOn(on), Name: names[0], Any: names[1:]})
 	}
 	if packer != "none" {

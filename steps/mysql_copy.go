@@ -67,15 +67,7 @@ func (c *mysqlCopy) Validate() error {
 }
 
 // HostNames are the hosts that reach the servers.
-func (c *mysqlCopy) HostNames() []string {
-	var all []string
-	for _, h := range []string{c.From.Host, c.To.Host} {
-		if h != "" {
-			all = append(all, h)
-		}
-	}
-	return all
-}
+func (c *mysqlCopy) HostNames() []string { return storeHosts("", c.From.store, c.To.store) }
 
 // Needs asks both servers whether everything can be copied.
 func (c *mysqlCopy) Needs(on string) []checks.Check { return []checks.Check{&mysqlCopyNeed{c, on}} }
@@ -195,17 +187,16 @@ type mysqlCopyNeed struct {
 
 func (n *mysqlCopyNeed) CheckName() string { return "mysql" }
 
-func (n *mysqlCopyNeed) HostNames() []string { return n.step.HostNames() }
+func (n *mysqlCopyNeed) HostNames() []string {
+	return storeHosts(n.on, n.step.From.store, n.step.To.store)
+}
 
 // Assess gives a finding for everything that stands in the way, or one that
 // nothing does.
 func (n *mysqlCopyNeed) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
-	at := n.step.To.Host
-	if at == "" {
-		at = n.on
-	}
-	name := strings.Join(n.step.Databases, ",")
-	for _, h := range append(n.HostNames(), at) {
+	at := n.step.To.on(n.on)
+	name := strings.TrimSpace(strings.Join(n.step.Databases, ",") + " " + n.step.To.where(mysqlPort))
+	for _, h := range n.HostNames() {
 		if err := w.Unreached[h]; err != nil {
 			return []checks.Finding{{Host: at, Key: "copy " + name, Level: checks.Unknown, Text: "not judged: host " + h + " was not reached", Fix: "reach the host first, then re-check"}}, nil
 		}
@@ -214,6 +205,9 @@ func (n *mysqlCopyNeed) Assess(ctx context.Context, w checks.World) ([]checks.Fi
 		return []checks.Finding{f}, nil
 	}
 	m, err := n.step.copying(ctx, Env{Host: w.Hosts[n.on], Hosts: w.Hosts, Secret: w.Secret})
+	if f, gone := storeGone(err, "copy "+name, false); gone {
+		return []checks.Finding{f}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -229,8 +223,9 @@ func (n *mysqlCopyNeed) Assess(ctx context.Context, w checks.World) ([]checks.Fi
 			f.Level = checks.Block
 			found[0].Level = checks.Block
 		}
-		found = append(found, f)
+		found = append(found, n.step.To.tell(f, "MySQL", mysqlPort))
 	}
+	found[0] = n.step.To.tell(found[0], "MySQL", mysqlPort)
 	if found[0].Level == checks.Block {
 		found = found[1:]
 	}

@@ -27,7 +27,7 @@ func (n *mysqlUnstopped) HostNames() []string { return n.login().HostNames() }
 func (n *mysqlUnstopped) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
 	host := n.login().host()
 	pass := func(text string) []checks.Finding {
-		return []checks.Finding{{Host: host, Key: "freeze unstopped " + n.step.Addr, Level: checks.Pass, Text: text}}
+		return []checks.Finding{{Host: host, Key: "freeze unstopped " + n.step.where(mysqlPort), Level: checks.Pass, Text: text}}
 	}
 	const later = "whom read_only does not stop is asked once the server lets belay in, of which another finding tells"
 	if w.Unreached[host] != nil {
@@ -44,9 +44,9 @@ func (n *mysqlUnstopped) Assess(ctx context.Context, w checks.World) ([]checks.F
 	}
 	all = slices.DeleteFunc(all, func(name string) bool { return slices.Contains(n.step.Lock, name) })
 	if len(all) == 0 {
-		return pass("read_only, with lock, stops every account"), nil
+		return pass("MySQL " + n.step.where(mysqlPort) + ": read_only, with lock, stops every account"), nil
 	}
-	return []checks.Finding{{Host: host, Key: "freeze unstopped " + n.step.Addr, Level: checks.Warn,
-		Text: "read_only does not stop these accounts (READ ONLY ADMIN, or SUPER): " + strings.Join(all, ", "),
+	return []checks.Finding{{Host: host, Key: "freeze unstopped " + n.step.where(mysqlPort), Level: checks.Warn,
+		Text: "MySQL " + n.step.where(mysqlPort) + ": read_only does not stop these accounts (READ ONLY ADMIN, or SUPER): " + strings.Join(all, ", "),
 		Fix:  "name them under lock, so that they cannot log in while it is frozen, or revoke that right"}}, nil
 }

@@ -21,23 +21,23 @@ func (n *mysqlOnPath) CheckName() string { return "mysql.migrate" }
 
 // HostNames is the host that reaches the server.
 func (n *mysqlOnPath) HostNames() []string {
-	if n.step.Host != "" {
-		return []string{n.step.Host}
-	}
-	return fileOn(n.on)
+	return storeHosts(n.on, n.step.store)
 }
 
 // Assess reads the version. A database that is not there yet, or is empty, may
 // come by an earlier step.
 func (n *mysqlOnPath) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
 	m := n.step
-	f := checks.Finding{Host: n.HostNames()[0], Key: "version of " + m.Database}
+	f := checks.Finding{Host: n.HostNames()[0], Key: "version of " + m.Database + " " + m.where(mysqlPort)}
 	if err := w.Unreached[f.Host]; err != nil {
 		f.Text, f.Fix = "not judged: the host was not reached", "reach the host first, then re-check"
 		return []checks.Finding{f}, nil
 	}
 	e := Env{Host: w.Hosts[f.Host], Hosts: w.Hosts, Secret: w.Secret}
 	db, err := mysqlOpen(ctx, e, m.mysqlStore)
+	if f, gone := storeGone(err, f.Key, true); gone {
+		return []checks.Finding{f}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (n *mysqlOnPath) Assess(ctx context.Context, w checks.World) ([]checks.Find
 		return nil, err
 	}
 	if options == "" || held == 0 {
-		f.Level, f.Text = checks.Pass, fmt.Sprintf("database %q is not there yet, or empty", m.Database)
+		f.Level, f.Text = checks.Pass, fmt.Sprintf("database %q %s is not there yet, or empty", m.Database, m.where(mysqlPort))
 		return []checks.Finding{f}, nil
 	}
 	version, err := m.version(ctx, e)
@@ -62,6 +62,6 @@ func (n *mysqlOnPath) Assess(ctx context.Context, w checks.World) ([]checks.Find
 		f.Level, f.Text, f.Fix = checks.Block, err.Error(), "settle it before the run begins"
 		return []checks.Finding{f}, nil
 	}
-	f.Level, f.Text = checks.Pass, fmt.Sprintf("database %q is at version %s; %s is %d hops away", m.Database, version, m.target(), len(path))
+	f.Level, f.Text = checks.Pass, fmt.Sprintf("database %q %s is at version %s; %s is %d hops away", m.Database, m.where(mysqlPort), version, m.target(), len(path))
 	return []checks.Finding{f}, nil
 }

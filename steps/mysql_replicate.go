@@ -49,7 +49,7 @@ func (p mysqlPair) check() error {
 
 // HostNames are the hosts that reach the servers.
 func (p mysqlPair) HostNames() []string {
-	return append(fileOn(p.From.Host), fileOn(p.To.Host)...)
+	return storeHosts("", p.From.store, p.To.store)
 }
 
 // replica connects the two. What belay writes on the target is in a GTID domain of its own.
@@ -62,7 +62,7 @@ func (p mysqlPair) replica(ctx context.Context, e Env) (r mysql.Replica, err err
 	}
 	h := sha256.New()
 	for _, s := range []mysql.Server{r.Source, r.Target} {
-		fmt.Fprintf(h, "%s\x00%s\x00%s\x00", s.Host.Name, s.Addr, s.Container)
+		fmt.Fprintf(h, "%s\x00%s\x00%s\x00", s.Host.Name, storeLasting(s.Container, s.Addr), s.Container)
 	}
 	r.Name = "belay_" + hex.EncodeToString(h.Sum(nil))[:12]
 	r.Target.Domain = r.Domain()

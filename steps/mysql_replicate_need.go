@@ -19,19 +19,14 @@ type mysqlReplicateNeed struct {
 func (n *mysqlReplicateNeed) CheckName() string { return "mysql" }
 
 // HostNames are the hosts that reach the servers.
-func (n *mysqlReplicateNeed) HostNames() []string { return n.step.HostNames() }
-
-func (n *mysqlReplicateNeed) host(s mysqlStore) string {
-	if s.Host != "" {
-		return s.Host
-	}
-	return n.on
+func (n *mysqlReplicateNeed) HostNames() []string {
+	return storeHosts(n.on, n.step.From.store, n.step.To.store)
 }
 
 // Assess gives a finding a point, of the host that it is about.
 func (n *mysqlReplicateNeed) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
-	at := n.host(n.step.To)
-	for _, h := range []string{n.host(n.step.From), at} {
+	at := n.step.To.on(n.on)
+	for _, h := range n.HostNames() {
 		if err := w.Unreached[h]; err != nil {
 			return []checks.Finding{{Host: at, Key: "replicate", Level: checks.Unknown, Text: "not judged: host " + h + " was not reached", Fix: "reach the host first, then re-check"}}, nil
 		}
@@ -44,10 +39,10 @@ func (n *mysqlReplicateNeed) Assess(ctx context.Context, w checks.World) ([]chec
 	if err := b.open(ctx); err != nil {
 		return []checks.Finding{{Host: at, Key: "replicate", Level: checks.Block, Text: err.Error(), Fix: "see that the servers run, and that address, user and password fit; what belay writes on the target is in a GTID domain of its own, which wants BINLOG REPLAY or SUPER"}}, nil
 	}
-	j := &mysqlJudge{host: n.host(n.step.From), side: "source"}
+	j := &mysqlJudge{of: n.step.From, host: n.step.From.on(n.on), side: "source"}
 	err = n.source(ctx, j, b)
 	if err == nil {
-		j.host, j.side = at, "target"
+		j.of, j.host, j.side = n.step.To, at, "target"
 		err = n.target(ctx, j, b)
 	}
 	return j.all, err
@@ -55,6 +50,7 @@ func (n *mysqlReplicateNeed) Assess(ctx context.Context, w checks.World) ([]chec
 
 // mysqlJudge collects findings.
 type mysqlJudge struct {
+	of         mysqlStore
 	host, side string
 	all        []checks.Finding
 }
@@ -64,7 +60,7 @@ func (j *mysqlJudge) say(key string, ok bool, bad checks.Level, text, fix string
 	if !ok {
 		f.Level, f.Fix = bad, fix
 	}
-	j.all = append(j.all, f)
+	j.all = append(j.all, j.of.tell(f, "MySQL", mysqlPort))
 }
 
 // source holds the source against what replication by GTID needs (MariaDB:

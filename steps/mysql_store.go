@@ -27,11 +27,7 @@ func (s mysqlStore) check(field string) error {
 // server is where to connect to. It asks the host where a container is, and
 // resolves the password; it does not log in.
 func (s mysqlStore) server(ctx context.Context, e Env) (mysql.Server, error) {
-	h, err := storeHost(e, s.store)
-	if err != nil {
-		return mysql.Server{}, err
-	}
-	outside, inside, err := storeContainer(ctx, h, s.store, mysqlPort)
+	h, outside, inside, err := storeReach(ctx, e, s.store, mysqlPort)
 	if err != nil {
 		return mysql.Server{}, err
 	}

@@ -230,15 +230,14 @@ type mysqlReverseNeed struct {
 func (n *mysqlReverseNeed) CheckName() string { return "mysql" }
 
 // HostNames are the hosts that reach the servers.
-func (n *mysqlReverseNeed) HostNames() []string { return n.step.HostNames() }
+func (n *mysqlReverseNeed) HostNames() []string {
+	return storeHosts(n.on, n.step.From.store, n.step.To.store)
+}
 
 // Assess judges the new server's log, and the old one as a replica.
 func (n *mysqlReverseNeed) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
-	at := n.step.To.Host
-	if at == "" {
-		at = n.on
-	}
-	for _, h := range append(n.HostNames(), at) {
+	at := n.step.To.on(n.on)
+	for _, h := range n.HostNames() {
 		if err := w.Unreached[h]; err != nil {
 			return []checks.Finding{{Host: at, Key: "reverse", Level: checks.Unknown, Text: "not judged: host " + h + " was not reached", Fix: "reach the host first, then re-check"}}, nil
 		}
@@ -255,7 +254,7 @@ func (n *mysqlReverseNeed) Assess(ctx context.Context, w checks.World) ([]checks
 	if err != nil {
 		return nil, err
 	}
-	j := &mysqlJudge{host: at, side: "back"}
+	j := &mysqlJudge{of: n.step.To, host: at, side: "back"}
 	j.say("log_bin", v["log_bin"] == "ON" && v["binlog_format"] == "ROW", checks.Block, fmt.Sprintf("log_bin of the new server is %s, binlog_format %s", v["log_bin"], v["binlog_format"]),
 		"set log_bin and binlog_format = ROW there before anything moves, or leave reverse out")
 	a, z := b.source.Version, b.target.Version

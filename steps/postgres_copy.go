@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -72,9 +71,7 @@ func (c *postgresCopy) Validate() error {
 }
 
 // HostNames are the hosts of both servers, where they are named.
-func (c *postgresCopy) HostNames() []string {
-	return slices.DeleteFunc([]string{c.From.Host, c.To.Host}, func(h string) bool { return h == "" })
-}
+func (c *postgresCopy) HostNames() []string { return storeHosts("", c.From.store, c.To.store) }
 
 // Needs asks both servers.
 func (c *postgresCopy) Needs(on string) []checks.Check {

@@ -262,14 +262,7 @@ func (n *postgresCopyNeed) CheckName() string { return "postgres" }
 
 // HostNames are the hosts of both servers.
 func (n *postgresCopyNeed) HostNames() []string {
-	return []string{n.host(n.of.From), n.host(n.of.To)}
-}
-
-func (n *postgresCopyNeed) host(s postgresStore) string {
-	if s.Host == "" {
-		return n.on
-	}
-	return s.Host
+	return storeHosts(n.on, n.of.From.store, n.of.To.store)
 }
 
 // Assess gives a finding a point, of the host that it is about.
@@ -284,6 +277,9 @@ func (n *postgresCopyNeed) Assess(ctx context.Context, w checks.World) ([]checks
 	}
 	e := Env{Host: w.Hosts[n.on], Hosts: w.Hosts, Secret: w.Secret}
 	cp, err := n.of.copy(ctx, e, postgresCopyRecord{})
+	if f, gone := storeGone(err, n.of.From.Database+" source", false); gone {
+		return []checks.Finding{f}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -294,7 +290,8 @@ func (n *postgresCopyNeed) Assess(ctx context.Context, w checks.World) ([]checks
 		if p.OnTarget {
 			s = n.of.To
 		}
-		all = append(all, checks.Finding{Key: s.Database + " " + p.Key, Host: n.host(s), Level: levels[p.Grade], Text: checks.OneLine(p.Text, 400), Fix: p.Fix})
+		f := checks.Finding{Key: s.Database + " " + s.where(postgresPort) + " " + p.Key, Host: s.on(n.on), Level: levels[p.Grade], Text: checks.OneLine(p.Text, 400), Fix: p.Fix}
+		all = append(all, s.tell(f, "database "+s.Database, postgresPort))
 	}
 	return all, nil
 }

@@ -48,7 +48,7 @@ func (p pgPair) check() error {
 }
 
 // HostNames are the hosts that reach the databases.
-func (p pgPair) HostNames() []string { return append(fileOn(p.From.Host), fileOn(p.To.Host)...) }
+func (p pgPair) HostNames() []string { return storeHosts("", p.From.store, p.To.store) }
 
 // replica connects the two.
 func (p pgPair) replica(ctx context.Context, e Env) (r postgres.Replica, err error) {
@@ -60,7 +60,7 @@ func (p pgPair) replica(ctx context.Context, e Env) (r postgres.Replica, err err
 	}
 	h := sha256.New()
 	for _, s := range []postgres.Server{r.Source, r.Target} {
-		fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00", s.Host.Name, s.Addr, s.Container, s.Database)
+		fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00", s.Host.Name, storeLasting(s.Container, s.Addr), s.Container, s.Database)
 	}
 	r.Name = "belay_" + hex.EncodeToString(h.Sum(nil))[:12]
 	return r, nil

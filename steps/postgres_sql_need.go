@@ -24,39 +24,32 @@ type pgNeed struct {
 func (n *pgNeed) CheckName() string { return "postgres" }
 
 // HostNames are the host that reaches the server.
-func (n *pgNeed) HostNames() []string {
-	if h := n.host(); h != "" {
-		return []string{h}
-	}
-	return nil
-}
+func (n *pgNeed) HostNames() []string { return storeHosts(n.On, n.Of.store) }
 
-func (n *pgNeed) host() string {
-	if n.Of.Host != "" {
-		return n.Of.Host
-	}
-	return n.On
-}
+func (n *pgNeed) host() string { return n.Of.on(n.On) }
 
 // Assess logs in and lets Judge look. A server that does not let belay in
 // blocks: nothing of the step could be done.
 func (n *pgNeed) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
 	mine := func(f checks.Finding) checks.Finding {
 		f.Host = n.host()
-		f.Key = fmt.Sprintf("%s %s %s", n.Of.Database, n.What, f.Key)
-		return f
+		f.Key = fmt.Sprintf("%s %s %s %s", n.Of.Database, n.Of.where(postgresPort), n.What, f.Key)
+		return n.Of.tell(f, "database "+n.Of.Database, postgresPort)
 	}
 	if err := w.Unreached[n.host()]; err != nil {
 		return []checks.Finding{mine(checks.Finding{Level: checks.Unknown, Text: "not judged: the host was not reached", Fix: "reach the host first, then re-check"})}, nil
 	}
 	e := Env{Host: w.Hosts[n.host()], Hosts: w.Hosts, Secret: w.Secret}
 	srv, err := n.Of.server(ctx, e)
+	if f, gone := storeGone(err, "", true); gone {
+		return []checks.Finding{mine(f)}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	c, err := srv.Connect(ctx)
 	if no, ok := errors.AsType[*pgconn.PgError](err); ok && no.Code == "3D000" { // invalid_catalog_name, after the login was good
-		return []checks.Finding{mine(checks.Finding{Level: checks.Warn, Text: fmt.Sprintf("PostgreSQL at %s lets %s in, but has no database %s yet", srv.Addr, srv.User, n.Of.Database),
+		return []checks.Finding{mine(checks.Finding{Level: checks.Warn, Text: fmt.Sprintf("PostgreSQL %s lets %s in, but has no database %s yet", n.Of.where(postgresPort), srv.User, n.Of.Database),
 			Fix: "go on only if an earlier step makes it", Awaits: broughtDatabase(n.host(), n.Of)})}, nil
 	}
 	if err != nil && (n.What == "log in" || n.What == "restore") { // what an earlier step may start

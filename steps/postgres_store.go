@@ -38,11 +38,7 @@ func (s postgresStore) check(field string) error {
 // server is where to connect to. It asks the host where a container is, and
 // resolves the password; it does not log in. e needs Host or Hosts, and Secret.
 func (s postgresStore) server(ctx context.Context, e Env) (postgres.Server, error) {
-	h, err := storeHost(e, s.store)
-	if err != nil {
-		return postgres.Server{}, err
-	}
-	outside, inside, err := storeContainer(ctx, h, s.store, postgresPort)
+	h, outside, inside, err := storeReach(ctx, e, s.store, postgresPort)
 	if err != nil {
 		return postgres.Server{}, err
 	}

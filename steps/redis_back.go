@@ -61,7 +61,7 @@ func (n *redisBackNeeds) Assess(ctx context.Context, w checks.World) ([]checks.F
 	}
 	defer p.close()
 	if p.a.Reads(p.b) {
-		j.say("follow", j.source, checks.Pass, fmt.Sprintf("after the switch the source (%s) can follow the target (%s)", p.a, p.b), "")
+		j.saySource("follow", checks.Pass, fmt.Sprintf("after the switch the source (%s) can follow the target (%s)", p.a, p.b), "")
 		return j.all, nil
 	}
 	backlog := "the repl-backlog-size"
@@ -70,7 +70,7 @@ func (n *redisBackNeeds) Assess(ctx context.Context, w checks.World) ([]checks.F
 			backlog += " (" + remote.FormatBytes(size) + ")"
 		}
 	}
-	j.say("follow", j.source, checks.Warn, fmt.Sprintf("the source (%s) does not read what the target (%s) writes out: it follows until it misses more than %s of the target, or that is started again; then it stays as it was, and going back loses what was written since", p.a, p.b, backlog),
+	j.saySource("follow", checks.Warn, fmt.Sprintf("the source (%s) does not read what the target (%s) writes out: it follows until it misses more than %s of the target, or that is started again; then it stays as it was, and going back loses what was written since", p.a, p.b, backlog),
 		"raise repl-backlog-size on the target to what is written in the longest break that you expect, or say old: readonly")
 	return j.all, nil
 }

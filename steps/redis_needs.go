@@ -22,11 +22,7 @@ func (n *redisNeeds) CheckName() string { return "redis" }
 
 // HostNames are the hosts that are looked at.
 func (n *redisNeeds) HostNames() []string {
-	all := n.copy.hosts()
-	if n.on != "" {
-		all = append(all, n.on)
-	}
-	return all
+	return storeHosts(n.on, n.copy.From.store, n.copy.To.store)
 }
 
 // Assess logs in to both servers.
@@ -42,16 +38,16 @@ func (n *redisNeeds) Assess(ctx context.Context, w checks.World) ([]checks.Findi
 	}
 	if err := redisOwn(p, redisMine{}, false, len(libraries)); err != nil && redisCopied(ctx, p) {
 		// The step itself knows whether it is its own; an assessment does not.
-		j.say("target", j.target, checks.Warn, fmt.Sprintf("%s holds %s that the source has as well: an earlier copy, it seems", p.to.Server, p.b.Spaces()), "go on if a step of this run made it; else empty it")
+		j.say("target", checks.Warn, fmt.Sprintf("%s holds %s that the source has as well: an earlier copy, it seems", p.to.Server, p.b.Spaces()), "go on if a step of this run made it; else empty it")
 	} else if err != nil {
-		j.say("target", j.target, checks.Block, err.Error(), "choose another target, or empty it yourself")
+		j.say("target", checks.Block, err.Error(), "choose another target, or empty it yourself")
 	} else {
-		j.say("target", j.target, checks.Pass, fmt.Sprintf("%s (%s) takes the data of %s (%s, %s, %s)", p.to.Server, p.b, p.from.Server, p.a, p.a.Spaces(), remote.FormatBytes(p.a.Used)), "")
+		j.say("target", checks.Pass, fmt.Sprintf("%s (%s) takes the data of %s (%s, %s, %s)", p.to.Server, p.b, p.from.Server, p.a, p.a.Spaces(), remote.FormatBytes(p.a.Used)), "")
 	}
 	n.way(ctx, p, j)
 	redisMemory(p, j)
 	if err := redisFields(ctx, p); err != nil {
-		j.say("fields", j.target, checks.Block, err.Error(), "choose a target of the source's version or newer")
+		j.say("fields", checks.Block, err.Error(), "choose a target of the source's version or newer")
 	}
 	if err := redisLibraries(ctx, p, j); err != nil {
 		return j.all, err
@@ -62,17 +58,8 @@ func (n *redisNeeds) Assess(ctx context.Context, w checks.World) ([]checks.Findi
 // open connects to both. Where it cannot, the pair is nil and the verdicts say
 // so, or the error does.
 func (n *redisNeeds) open(ctx context.Context, w checks.World) (*redisPair, *redisVerdicts, error) {
-	key := n.copy.To.Addr
-	if key == "" {
-		key = n.copy.To.Container
-	}
-	name := func(s redisStore) string {
-		if s.Host != "" {
-			return s.Host
-		}
-		return n.on
-	}
-	j := &redisVerdicts{key: key, source: name(n.copy.From), target: name(n.copy.To)}
+	key := n.copy.To.where(redisPort)
+	j := &redisVerdicts{key: key, of: n.copy, source: n.copy.From.on(n.on), target: n.copy.To.on(n.on)}
 	for _, name := range n.HostNames() {
 		if why := w.Unreached[name]; why != nil {
 			return nil, j, fmt.Errorf("host %s was not reached", name)
@@ -103,11 +90,20 @@ func redisCopied(ctx context.Context, p *redisPair) bool {
 
 type redisVerdicts struct {
 	key, source, target string
+	of                  *redisCopy
 	all                 []checks.Finding
 }
 
-func (j *redisVerdicts) say(about, host string, level checks.Level, text, fix string) {
-	j.all = append(j.all, checks.Finding{Check: "redis", Key: about + " " + j.key, Host: host, Level: level, Text: text, Fix: fix})
+// say judges the target.
+func (j *redisVerdicts) say(about string, level checks.Level, text, fix string) {
+	f := checks.Finding{Check: "redis", Key: about + " " + j.key, Host: j.target, Level: level, Text: text, Fix: fix}
+	j.all = append(j.all, j.of.To.tell(f, "redis", redisPort))
+}
+
+// saySource judges the source.
+func (j *redisVerdicts) saySource(about string, level checks.Level, text, fix string) {
+	f := checks.Finding{Check: "redis", Key: about + " " + j.key, Host: j.source, Level: level, Text: text, Fix: fix}
+	j.all = append(j.all, j.of.From.tell(f, "redis", redisPort))
 }
 
 // noLogin judges a server that could not be asked. A target may be there only
@@ -117,12 +113,12 @@ func (j *redisVerdicts) noLogin(err error, awaits string) {
 	side, _ := errors.AsType[*redisSideError](err)
 	switch {
 	case side != nil && side.Side == "source":
-		j.say("log in", j.source, checks.Block, err.Error(), "correct address, user and password, or see why the server does not answer")
+		j.saySource("log in", checks.Block, err.Error(), "correct address, user and password, or see why the server does not answer")
 	case side != nil && !redis.Refused(err):
-		j.say("log in", j.target, checks.Unknown, err.Error(), "if a step of this plan starts it first, accept that: the copy looks again before it changes anything; else correct the address")
+		j.say("log in", checks.Unknown, err.Error(), "if a step of this plan starts it first, accept that: the copy looks again before it changes anything; else correct the address")
 		j.all[len(j.all)-1].Awaits = awaits
 	default:
-		j.say("log in", j.target, checks.Block, err.Error(), "correct address, user and password")
+		j.say("log in", checks.Block, err.Error(), "correct address, user and password")
 	}
 }
 
@@ -130,11 +126,11 @@ func (n *redisNeeds) way(ctx context.Context, p *redisPair, j *redisVerdicts) {
 	by, why, err := n.copy.how(ctx, p)
 	switch {
 	case err != nil:
-		j.say("way", j.target, checks.Block, err.Error(), "mend it, or copy by scan")
+		j.say("way", checks.Block, err.Error(), "mend it, or copy by scan")
 	case why != "":
-		j.say("way", j.target, checks.Warn, "key by key, because replication cannot be: "+why, "the writers then wait for a whole pass at the switch; mend it if that is too long")
+		j.say("way", checks.Warn, "key by key, because replication cannot be: "+why, "the writers then wait for a whole pass at the switch; mend it if that is too long")
 	default:
-		j.say("way", j.target, checks.Pass, "by "+by, "")
+		j.say("way", checks.Pass, "by "+by, "")
 	}
 }
 
@@ -143,7 +139,7 @@ func redisLibraries(ctx context.Context, p *redisPair, j *redisVerdicts) error {
 	all, err := p.from.Functions(ctx)
 	for _, l := range all {
 		if l.ForValkey() && p.b.Flavour != "valkey" {
-			j.say("functions", j.target, checks.Warn, fmt.Sprintf("library %s says \"server.\", as Valkey has it; %s knows \"redis.\" alone and would refuse it, and the copy with it", l.Name, p.b),
+			j.say("functions", checks.Warn, fmt.Sprintf("library %s says \"server.\", as Valkey has it; %s knows \"redis.\" alone and would refuse it, and the copy with it", l.Name, p.b),
 				"say redis. in the source's library, which Valkey takes as well")
 		}
 	}
@@ -154,13 +150,13 @@ func redisMemory(p *redisPair, j *redisVerdicts) {
 	used := remote.FormatBytes(p.a.Used)
 	switch {
 	case redisRoom(p.a, p.b) != nil:
-		j.say("memory", j.target, checks.Block, redisRoom(p.a, p.b).Error(), "raise maxmemory on the target")
+		j.say("memory", checks.Block, redisRoom(p.a, p.b).Error(), "raise maxmemory on the target")
 	case p.b.Memory > 0 && p.a.Used > p.b.Memory/4*3:
-		j.say("memory", j.target, checks.Warn, fmt.Sprintf("the source uses %s, and the target's machine has %s in all", used, remote.FormatBytes(p.b.Memory)), "give the machine more")
+		j.say("memory", checks.Warn, fmt.Sprintf("the source uses %s, and the target's machine has %s in all", used, remote.FormatBytes(p.b.Memory)), "give the machine more")
 	case p.b.MaxMemory > 0 && p.a.Used > p.b.MaxMemory/10*9:
-		j.say("memory", j.target, checks.Warn, fmt.Sprintf("the source uses %s of the %s that the target may", used, remote.FormatBytes(p.b.MaxMemory)), "raise maxmemory on the target")
+		j.say("memory", checks.Warn, fmt.Sprintf("the source uses %s of the %s that the target may", used, remote.FormatBytes(p.b.MaxMemory)), "raise maxmemory on the target")
 	default:
-		j.say("memory", j.target, checks.Pass, used+" will fit", "")
+		j.say("memory", checks.Pass, used+" will fit", "")
 	}
 }
 
@@ -172,7 +168,7 @@ func (n *redisNeeds) settings(ctx context.Context, p *redisPair, j *redisVerdict
 		return err
 	}
 	if err == nil && !p.a.Persistent(save["save"]) && p.a.Keys() > 0 {
-		j.say("persistence", j.source, checks.Warn, "the source keeps nothing on a disk: started again it is empty, and so is a target that follows it",
+		j.saySource("persistence", checks.Warn, "the source keeps nothing on a disk: started again it is empty, and so is a target that follows it",
 			"do not restart it until the switch, or let it save (CONFIG SET save \"900 1\")")
 	}
 	highest := 0
@@ -182,18 +178,18 @@ func (n *redisNeeds) settings(ctx context.Context, p *redisPair, j *redisVerdict
 	if now, err := p.to.Settings(ctx, "databases"); err == nil {
 		var have int
 		if _, err := fmt.Sscan(now["databases"], &have); err == nil && highest >= have {
-			j.say("databases", j.target, checks.Block, fmt.Sprintf("the source uses db%d, the target has %d databases", highest, have), "set `databases` in the target's configuration and start it again")
+			j.say("databases", checks.Block, fmt.Sprintf("the source uses db%d, the target has %d databases", highest, have), "set `databases` in the target's configuration and start it again")
 		}
 	}
 	x, err := n.copy.extras(ctx, p)
 	if err != nil {
-		j.say("settings", j.target, checks.Block, err.Error(), "give belay's user the right, or leave out what cannot be copied")
+		j.say("settings", checks.Block, err.Error(), "give belay's user the right, or leave out what cannot be copied")
 		return nil
 	}
 	if len(x.notes) > 0 {
-		j.say("settings", j.target, checks.Warn, strings.ToUpper(x.notes[0][:1])+redisNotes(x.notes)[1:], "make them alike, say copy in the step, or accept it")
+		j.say("settings", checks.Warn, strings.ToUpper(x.notes[0][:1])+redisNotes(x.notes)[1:], "make them alike, say copy in the step, or accept it")
 	} else {
-		j.say("settings", j.target, checks.Pass, "users and settings are alike, or will be", "")
+		j.say("settings", checks.Pass, "users and settings are alike, or will be", "")
 	}
 	return nil
 }

@@ -29,11 +29,7 @@ func (s redisStore) check(field string) error {
 // server is where to connect to. It asks the host where a container is, and
 // resolves the password; it does not log in.
 func (s redisStore) server(ctx context.Context, e Env) (redis.Server, error) {
-	h, err := storeHost(e, s.store)
-	if err != nil {
-		return redis.Server{}, err
-	}
-	outside, _, err := storeContainer(ctx, h, s.store, redisPort)
+	h, outside, _, err := storeReach(ctx, e, s.store, redisPort)
 	if err != nil {
 		return redis.Server{}, err
 	}
@@ -76,15 +72,7 @@ func redisAddr(field, addr string) error {
 }
 
 // hosts are the hosts that the ends name.
-func (r redisEnds) hosts() []string {
-	var all []string
-	for _, h := range []string{r.From.Host, r.To.Host} {
-		if h != "" {
-			all = append(all, h)
-		}
-	}
-	return all
-}
+func (r redisEnds) hosts() []string { return storeHosts("", r.From.store, r.To.store) }
 
 // redisPair is both servers, connected, and how they were found.
 type redisPair struct {

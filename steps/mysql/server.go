@@ -31,7 +31,12 @@ type Server struct {
 	Domain    uint32       // GTID domain of what belay writes there, of MariaDB; 0: the server's own
 }
 
-func (s Server) String() string { return fmt.Sprintf("%s on %s", s.Addr, s.Host.Name) }
+func (s Server) String() string {
+	if s.Container != "" {
+		return fmt.Sprintf("container %s on %s", s.Container, s.Host.Name)
+	}
+	return fmt.Sprintf("%s on %s", s.Addr, s.Host.Name)
+}
 
 // pinned is what every session of belay's is set to, so that the same value
 // has the same text on any server, and any value that is there can be written:

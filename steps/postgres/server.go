@@ -37,6 +37,9 @@ type Server struct {
 }
 
 func (s Server) String() string {
+	if s.Container != "" {
+		return fmt.Sprintf("%s in container %s on %s", s.Database, s.Container, s.Host.Name)
+	}
 	return fmt.Sprintf("%s at %s on %s", s.Database, s.Addr, s.Host.Name)
 }
 

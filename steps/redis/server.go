@@ -31,7 +31,12 @@ type Server struct {
 	Container string // of the host, in which the server is; for people only
 }
 
-func (s Server) String() string { return fmt.Sprintf("redis at %s on %s", s.Addr, s.Host.Name) }
+func (s Server) String() string {
+	if s.Container != "" {
+		return fmt.Sprintf("redis in container %s on %s", s.Container, s.Host.Name)
+	}
+	return fmt.Sprintf("redis at %s on %s", s.Addr, s.Host.Name)
+}
 
 // With is the same server, with another database.
 func (s Server) With(db int) Server { s.DB = db; return s }
