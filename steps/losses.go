@@ -11,6 +11,26 @@ type Loser interface {
 	Losses(ctx context.Context, e Env) ([]Loss, error)
 }
 
+// Marker is a Loser that can count from a later moment than the end of its own
+// work: what belay itself wrote until then is in no user's way back.
+type Marker interface {
+	Loser
+	// Mark remembers in e.Memory what the stores hold now, and since, as Loss
+	// has it. It is read-only on the hosts and quick: users may be waiting. A
+	// later Mark takes the place of an earlier one.
+	Mark(ctx context.Context, e Env, since string) error
+}
+
+// Opener is a step that may let people write to the new side.
+type Opener interface{ Opens() bool }
+
+// Filler is a step that fills a store. Of two that fill the same one, a copy
+// and its delta pass, the later tells what would be lost.
+type Filler interface{ Fills() string }
+
+// lossMarkKey is where a Marker remembers the moment that it counts from.
+const lossMarkKey = "losses.mark"
+
 // Loss is what one store would lose.
 type Loss struct {
 	Store  string // "database shop on new"

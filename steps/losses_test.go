@@ -44,14 +44,27 @@ func TestPostgresCopyLosses(t *testing.T) {
 	if got, want := lost(t, l.step, l.looking()), store+"nothing was written since it was copied"; got != want {
 		t.Errorf("%q\nwant %q", got, want)
 	}
+	// What belay itself writes until a mark is no loss.
+	l.to.Exec(postgresLabName, "insert into s.t (x) values ('p'), ('q'), ('r')")
+	if err := l.step.Mark(t.Context(), l.looking(), "since the cutover began"); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := lost(t, l.step, l.looking()), store+"nothing was written since the cutover began"; got != want {
+		t.Errorf("%q\nwant %q", got, want)
+	}
 	l.to.Exec(postgresLabName, "create table public.fresh as select generate_series(1, 5) a; insert into s.t (x) values ('a'), ('b'); update s.t set x = 'c' where id < 4; delete from s.t where id = 9")
-	want := store + `11 rows written since it was copied (s.t 2 added, 3 changed, 1 deleted; public.fresh 5 added); nothing syncs it back; the database is set aside, not dropped`
+	want := store + `11 rows written since the cutover began (s.t 2 added, 3 changed, 1 deleted; public.fresh 5 added; 14 rows since it was copied); nothing syncs it back; the database is set aside, not dropped`
 	got := ""
 	for end := time.Now().Add(20 * time.Second); got != want && time.Now().Before(end); time.Sleep(200 * time.Millisecond) { // the server's counts come after the fact
 		got = lost(t, l.step, l.looking())
 	}
 	if got != want {
 		t.Errorf("%q\nwant %q", got, want)
+	}
+	l.to.Exec("postgres", "select 1")
+	l.to.Exec(postgresLabName, "select pg_stat_reset()")
+	if got := lost(t, l.step, l.looking()); !strings.Contains(got, " written since it was copied (") || !strings.Contains(got, "its counts were reset") {
+		t.Errorf("the server has forgotten its counts: %q", got)
 	}
 	l.to.Stop()
 	if all, err := l.step.Losses(t.Context(), l.looking()); err == nil {
@@ -74,8 +87,12 @@ func TestMySQLCopyLosses(t *testing.T) {
 	if got := lost(t, c, box.e); !strings.Contains(got, "databases shop at ") || !strings.Contains(got, "nothing was seen to be written since they were copied (rows that were changed are not seen)") {
 		t.Error(got)
 	}
+	box.b.Exec("shop", "INSERT INTO a VALUES (6), (7), (8)") // belay's own, until the mark
+	if err := c.Mark(t.Context(), onlyLooking(box.e), "since the cutover began"); err != nil {
+		t.Fatal(err)
+	}
 	box.b.Exec("shop", "INSERT INTO a VALUES (4), (5); DELETE FROM b; CREATE TABLE c (id INT); INSERT INTO c VALUES (1)")
-	if got := lost(t, c, box.e); !strings.Contains(got, "about 4 rows written since they were copied (shop.a 2 more; shop.c 1 more; shop.b 1 fewer; rows that were changed are not seen); nothing syncs it back; ") {
+	if got := lost(t, c, box.e); !strings.Contains(got, "about 4 rows written since the cutover began (shop.a 2 more; shop.c 1 more; shop.b 1 fewer; 7 rows since they were copied; rows that were changed are not seen); nothing syncs it back; ") {
 		t.Error(got)
 	}
 }
@@ -98,11 +115,15 @@ func TestRedisCopyLosses(t *testing.T) {
 				t.Error(got)
 			}
 		}
+		l.now.Do("SET", "belays", "own")
+		if err := c.Mark(t.Context(), onlyLooking(l.e), "since the cutover began"); err != nil {
+			t.Fatal(err)
+		}
 		l.now.Do("SET", "new", "1")
 		l.now.Do("DEL", "key:1")
 		got := lost(t, c, l.e)
 		want := map[string]string{"replication": "B written since it stopped to follow the source (commands, as replicas are sent them; it has ",
-			"scan": "2 write commands written since it was filled (those of a switch's last pass among them; it has "}[by]
+			"scan": "2 write commands written since the cutover began (those of a redis.switch's last pass among them, if that came later; it has "}[by]
 		if !strings.Contains(got, want) || !strings.Contains(got, "its data stay where they are") {
 			t.Errorf("%q\nwant %q", got, want)
 		}
@@ -127,7 +148,24 @@ func TestFilesSyncLosses(t *testing.T) {
 	}
 	fileWrite(t, dir+"/b/sub/new", "by a user", 0o644)
 	fileWrite(t, dir+"/b/one", "changed by a user", 0o644)
-	if got := lost(t, s, e.Env); !strings.Contains(got, dir+"/b: about 2 files written since it was copied (counted by their times, from ") || !strings.HasSuffix(got, "; what is there is kept beside it") {
+	later := MapMemory{}
+	for k, v := range e.Memory.(MapMemory) {
+		later[k] = v
+	}
+	at := e.Env
+	at.Memory = later
+	time.Sleep(1100 * time.Millisecond)
+	if err := s.Mark(t.Context(), onlyLooking(at), "since the cutover began"); err != nil {
+		t.Fatal(err)
+	}
+	if got := lost(t, s, at); !strings.Contains(got, "nothing was seen to be written since the cutover began (counted by their times") {
+		t.Error(got)
+	}
+	fileWrite(t, dir+"/b/two", "changed by a user, later", 0o644)
+	if got := lost(t, s, at); !strings.Contains(got, dir+"/b: about 1 file written since the cutover began (counted by their times, from ") {
+		t.Error(got)
+	}
+	if got := lost(t, s, e.Env); !strings.Contains(got, dir+"/b: about 3 files written since it was copied (counted by their times, from ") || !strings.HasSuffix(got, "; what is there is kept beside it") {
 		t.Error(got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"belay/remote"
+	"belay/steps/journal"
 	"belay/steps/postgres"
 )
 
@@ -25,21 +26,70 @@ func (c *postgresCopy) Losses(ctx context.Context, e Env) ([]Loss, error) {
 	if err != nil {
 		return nil, fmt.Errorf("what was written to %s: %w", to, err)
 	}
-	l := Loss{Store: "database " + to.String(), Unit: "rows", Since: "since it was copied"}
-	var most []string
-	for _, w := range writes {
-		l.Count += w.Sum()
-		l.About = l.About || w.About
-		if w.Sum() > 0 {
-			most = append(most, w.String())
+	l := Loss{Store: "database " + to.String(), Unit: "rows", Since: sinceCopied}
+	total, detail := postgresWritten(&l, writes), ""
+	var mark postgresMark
+	marked, err := e.Memory.Get(lossMarkKey, &mark)
+	if err != nil {
+		return nil, err
+	}
+	if marked {
+		later, known, err := postgres.SinceMark(ctx, to, mark.Tables)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("what was written to %s: %w", to, err)
+		case known:
+			l.Count, l.About, l.Since = 0, false, mark.Since
+			if postgresWritten(&l, later) != total && total > 0 {
+				detail = fmt.Sprintf("%s since it was copied", journal.Amount(total, "rows"))
+			}
+		default:
+			detail = "counted since it was copied, for the server was started again after a crash, or its counts were reset"
 		}
 	}
-	l.Detail = someOf(most, 3, "table")
+	if detail != "" {
+		l.Detail = strings.TrimPrefix(l.Detail+"; "+detail, "; ")
+	}
 	if l.Count > 0 || l.About {
 		l.Kept = map[bool]string{true: "the database is set aside, not dropped", false: "nothing in it is dropped: the undo stops and asks"}[rec.Made != nil]
 		l.Synced = postgresFollowed(ctx, to)
 	}
 	return []Loss{l}, nil
+}
+
+const sinceCopied = "since it was copied"
+
+// postgresMark is the moment that Losses counts from, instead of the copy's.
+type postgresMark struct {
+	Since  string            `json:"since"`
+	Tables []postgres.Tuples `json:"tables"`
+}
+
+// Mark implements Marker: it reads the server's own counts.
+func (c *postgresCopy) Mark(ctx context.Context, e Env, since string) error {
+	to, err := c.To.server(ctx, e)
+	if err != nil {
+		return err
+	}
+	tables, err := postgres.Marked(ctx, to)
+	if err != nil {
+		return err
+	}
+	return e.Memory.Put(lossMarkKey, postgresMark{since, tables})
+}
+
+// postgresWritten puts the writes into l, and returns their sum.
+func postgresWritten(l *Loss, writes []postgres.Writes) (sum int64) {
+	var most []string
+	for _, w := range writes {
+		sum += w.Sum()
+		l.About = l.About || w.About
+		if w.Sum() > 0 {
+			most = append(most, w.String())
+		}
+	}
+	l.Count, l.Detail = sum, someOf(most, 3, "table")
+	return sum
 }
 
 // postgresFollowed says who reads the database's changes live.

@@ -28,7 +28,16 @@ func (r *redisCopy) Losses(ctx context.Context, e Env) ([]Loss, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := redisLoss(ctx, c, i, mine)
+	var mark redisMark
+	marked, err := e.Memory.Get(lossMarkKey, &mark)
+	if err != nil {
+		return nil, err
+	}
+	since := "since it was filled"
+	if marked && mark.Mark != "" && mine.By == "scan" {
+		mine.Filled, since = mark.Mark, mark.Since
+	}
+	l, err := redisLoss(ctx, c, i, mine, since)
 	l.Store = to.String()
 	if err == nil && l.Count != 0 {
 		l.Detail = strings.Trim(l.Detail+"; it has "+i.Spaces()+" now", "; ")
@@ -37,7 +46,32 @@ func (r *redisCopy) Losses(ctx context.Context, e Env) ([]Loss, error) {
 	return []Loss{l}, err
 }
 
-func redisLoss(ctx context.Context, c *redis.Client, i redis.Info, mine redisMine) (Loss, error) {
+// redisMark is the moment that Losses counts from, instead of the filling's.
+type redisMark struct {
+	Since string `json:"since"`
+	Mark  string `json:"mark"`
+}
+
+// Mark implements Marker. One that was filled by replication needs none: it
+// knows itself since when it takes writes of its own.
+func (r *redisCopy) Mark(ctx context.Context, e Env, since string) error {
+	to, err := r.To.server(ctx, e)
+	if err != nil {
+		return err
+	}
+	c, err := to.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	mark, err := c.WriteMark(ctx)
+	if err != nil {
+		return err
+	}
+	return e.Memory.Put(lossMarkKey, redisMark{since, mark})
+}
+
+func redisLoss(ctx context.Context, c *redis.Client, i redis.Info, mine redisMine, since string) (Loss, error) {
 	switch {
 	case i.Role == "slave" && i.Master == mine.Source:
 		return Loss{Since: "there: it still follows the source"}, nil
@@ -48,13 +82,13 @@ func redisLoss(ctx context.Context, c *redis.Client, i redis.Info, mine redisMin
 	case i.ReplID2 != "":
 		return Loss{Since: "since it stopped to follow the source"}, nil
 	case mine.By != "scan" || !mine.Done:
-		return Loss{Count: -1, Since: "since it was filled"}, nil
+		return Loss{Count: -1, Since: since}, nil
 	}
 	mark, err := c.WriteMark(ctx)
 	if err != nil {
 		return Loss{}, err
 	}
-	l := Loss{Unit: "write commands", Since: "since it was filled"}
+	l := Loss{Unit: "write commands", Since: since}
 	was, then, ok := strings.Cut(mine.Filled, " ")
 	is, now, known := strings.Cut(mark, " ")
 	before, err1 := strconv.ParseInt(then, 10, 64)
@@ -64,7 +98,7 @@ func redisLoss(ctx context.Context, c *redis.Client, i redis.Info, mine redisMin
 		l.Count, l.Unit = -1, ""
 	default:
 		if l.Count = after - before; l.Count > 0 {
-			l.Detail = "those of a switch's last pass among them"
+			l.Detail = "those of a redis.switch's last pass among them, if that came later"
 		}
 	}
 	return l, nil

@@ -40,11 +40,11 @@ docker exec -e REDISCLI_AUTH=lab-admin shop_cache_1 redis-cli EVAL 'for i = 1, 5
 // boxedSwap starts two containers again so that each has the other's address:
 // the engine gives the lowest that is free.
 const boxedSwap = `at() { docker inspect -f "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}" "$1"; }
-        db=$(at shop_db_1) auth=$(at shop_auth_1)
-        docker stop -t 0 shop_db_1 shop_auth_1
-        if [ "${db##*.}" -lt "${auth##*.}" ]; then docker start shop_auth_1 shop_db_1; else docker start shop_db_1 shop_auth_1; fi
-        echo "db was at $db, and is at $(at shop_db_1)"
-        [ "$(at shop_auth_1)" = "$db" ] || [ "$(at shop_db_1)" = "$auth" ]`
+          db=$(at shop_db_1) auth=$(at shop_auth_1)
+          docker stop -t 0 shop_db_1 shop_auth_1
+          if [ "${db##*.}" -lt "${auth##*.}" ]; then docker start shop_auth_1 shop_db_1; else docker start shop_db_1 shop_auth_1; fi
+          echo "db was at $db, and is at $(at shop_db_1)"
+          [ "$(at shop_auth_1)" = "$db" ] || [ "$(at shop_db_1)" = "$auth" ]`
 
 const boxedPlan = `belay: 1
 name: boxed-shop
@@ -89,7 +89,7 @@ cutover:
         on: old
         run: |
           sleep 0.5
-        ` + boxedSwap + `
+          ` + boxedSwap + `
       - step: Copy MariaDB to a server of the host's own
         mysql.copy:
           from: {host: old, container: shop_maria_1, password: {secret: pw}}
@@ -129,6 +129,15 @@ cutover:
           redis:
             old: {host: old, container: shop_cache_1, password: {secret: pw}}
             new: {host: new, container: shop_cache_1, password: {secret: pw}}
+  - step: Get the new shop ready
+    on: new
+    postgres.sql: {addr: "127.0.0.1:5433", database: shop, password: {secret: pw}, sql: "INSERT INTO orders VALUES (-1, 'a'), (-2, 'b')", verify: "SELECT count(*) = 2 FROM orders WHERE id < 0", undo: DELETE FROM orders WHERE id < 0}
+  - step: Let the users in
+    on: new
+    proxy: {listen: "127.0.0.1:6000", to: "127.0.0.1:5433", by: socat}
+  - step: They write
+    on: new
+    run: {script: "psql -h /srv/db/native -p 5433 -U postgres -q shop -c \"INSERT INTO orders VALUES (-3, 'c'), (-4, 'd'), (-5, 'e')\"", verify: "true"}
 `
 
 // TestBoxed moves databases that containers have on hosts which publish none of
@@ -160,12 +169,13 @@ func TestBoxed(t *testing.T) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}
 	}
-	write(t, filepath.Join(dir, "answers.yaml"), labAnswers("old", "  - {question: close, choice: rollback}", `  - {question: rollback, choice: go, text: boxed-shop, reason: "seen enough"}`))
+	write(t, filepath.Join(dir, "answers.yaml"), labAnswers("old", "  - {question: close, choice: rollback}", `  - {question: rollback, choice: go, text: old, reason: "seen enough"}`))
 	code, out := belay(t, dir, env, "run", "plan.yaml", "--headless", "--answers", "answers.yaml")
 	if code != exitRolledBack {
 		t.Fatalf("belay ended with %d:\n%s", code, out)
 	}
-	for _, want := range []string{"passed  Prove them equal", "database shop in container shop_db_1 on new: nothing was written since"} {
+	for _, want := range []string{"passed  Prove them equal", "database shop in container shop_db_1 on new: nothing was written since it was copied",
+		"database shop at 127.0.0.1:5433 on new: 3 rows written since “Let the users in” began (public.orders 3 added; 5 rows since it was copied)"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s", want, out)
 		}

@@ -24,6 +24,9 @@ func (e *Engine) cutover(ctx context.Context) error {
 		if err := e.mark(ctx); err != nil {
 			return err
 		}
+		if err := e.markBegun(ctx); err != nil {
+			return err
+		}
 	}
 	return e.groups(ctx, e.Plan.Cutover)
 }

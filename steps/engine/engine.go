@@ -84,6 +84,7 @@ type Engine struct {
 	begin   sync.Once
 	halts   halting
 	running cancels // the attempts that run now
+	marks   sync.Mutex
 	holding holding
 	filling sync.Mutex  // of the checklist
 	anew    func(error) // has the cutover's question asked anew; nil while it is not asked; under filling

@@ -3,8 +3,12 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"belay/steps"
 	"belay/steps/journal"
@@ -32,12 +36,27 @@ func (e *Engine) losers() []loser {
 	if !e.begun(e.Plan.Cutover) && e.Log.State().Reached[journal.Soak].IsZero() {
 		return nil
 	}
+	return e.filled()
+}
+
+// filled are the steps that have filled a store.
+func (e *Engine) filled() []loser {
 	var all []loser
-	for _, s := range e.Plan.Steps() {
-		if do, ok := s.Do.(steps.Loser); ok && e.Log.State().Step(s.ID).Status == journal.PassedStatus {
-			all = append(all, loser{s, do})
+	filled := map[string]bool{}
+	for _, s := range slices.Backward(e.Plan.Steps()) {
+		do, ok := s.Do.(steps.Loser)
+		if !ok || e.Log.State().Step(s.ID).Status != journal.PassedStatus {
+			continue
 		}
+		if f, ok := do.(steps.Filler); ok {
+			if filled[f.Fills()] {
+				continue // a later step fills the same store
+			}
+			filled[f.Fills()] = true
+		}
+		all = append(all, loser{s, do})
 	}
+	slices.Reverse(all)
 	return all
 }
 
@@ -115,4 +134,68 @@ func (e *Engine) awaitLosses() {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// markLimit is how long the stores may take to say what they hold at the moment
+// from which a rollback's loss is counted: users may be waiting.
+const markLimit = 5 * time.Second
+
+// markBegun has the stores that are filled already count from the beginning of
+// the cutover on.
+func (e *Engine) markBegun(ctx context.Context) error {
+	return e.markStores(ctx, "begun", "since the cutover began")
+}
+
+// markOpen has them count from the moment before a step that may let people
+// write to the new side: the first one after a store was filled. What belay
+// wrote there itself does not count then.
+func (e *Engine) markOpen(ctx context.Context, s *plan.Step) error {
+	o, ok := s.Do.(steps.Opener)
+	if !ok || !o.Opens() || !slices.ContainsFunc(e.Plan.Cutover, func(g plan.Group) bool {
+		return slices.ContainsFunc(g.Lanes, func(l plan.Lane) bool { return slices.Contains(l.Steps, s) })
+	}) {
+		return nil
+	}
+	return e.markStores(ctx, "open", fmt.Sprintf("since “%s” began", s.Title))
+}
+
+// lossesMarked is the key under which a step's latest mark is remembered.
+const lossesMarked = "losses.marked"
+
+// markStores marks every store that was filled and has no mark of this kind. One
+// that does not answer in time counts from an earlier moment, as it did.
+func (e *Engine) markStores(ctx context.Context, kind, since string) error {
+	e.marks.Lock() // lanes may come at the same time
+	defer e.marks.Unlock()
+	g, marking := errgroup.WithContext(ctx)
+	marking, stop := context.WithTimeoutCause(marking, markLimit, errors.New("no answer within "+markLimit.String()))
+	defer stop()
+	for _, l := range e.filled() {
+		do, ok := l.do.(steps.Marker)
+		if !ok {
+			continue
+		}
+		for _, h := range hostsOf(l.step) {
+			env := e.env(l.step, h, true)
+			var was string
+			if _, err := env.Memory.Get(lossesMarked, &was); err != nil {
+				return err
+			}
+			if was == "open" || was == kind {
+				continue
+			}
+			g.Go(func() error {
+				err := do.Mark(marking, env, since)
+				if err == nil {
+					return env.Memory.Put(lossesMarked, kind)
+				}
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				logf(e.Output(l.step.ID, h), "what a rollback would lose is not counted %s, but from before that: %v", since, cause(marking, err))
+				return nil
+			})
+		}
+	}
+	return g.Wait()
 }

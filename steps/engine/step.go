@@ -128,6 +128,9 @@ func (e *Engine) attempt(ctx context.Context, s *plan.Step) error {
 		}
 		return e.append(journal.Event{Type: journal.StepPassed, Step: s.ID}, journal.Passed{Already: st.Attempt == 0})
 	}
+	if err := e.markOpen(ctx, s); err != nil {
+		return err
+	}
 	ev := journal.Started{Attempt: st.Attempt + 1, Changes: changes}
 	if err := e.append(journal.Event{Type: journal.StepStarted, Step: s.ID}, ev); err != nil {
 		return err

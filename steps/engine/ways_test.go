@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"belay/remote"
 	"belay/steps"
 	"belay/steps/journal"
@@ -249,7 +251,66 @@ func (s *stored) Losses(_ context.Context, e steps.Env) ([]steps.Loss, error) {
 			return nil, err
 		}
 	}
-	return []steps.Loss{{Store: s.Name + " on " + e.Host.Name, Count: 7, Unit: "rows"}}, nil
+	since := "since it was copied"
+	_, err := e.Memory.Get("mark", &since)
+	return []steps.Loss{{Store: s.Name + " on " + e.Host.Name, Count: 7, Unit: "rows", Since: since}}, err
+}
+
+func (s *stored) Mark(_ context.Context, e steps.Env, since string) error {
+	if s.Name == "mute" {
+		return errors.New("no answer")
+	}
+	return e.Memory.Put("mark", since)
+}
+
+// opening is a put that lets people in.
+type opening struct {
+	put `yaml:",inline"`
+}
+
+func (*opening) Opens() bool { return true }
+
+const opened = twoHosts + `
+prepare:
+  - {step: Copy, on: a, stored: copy}
+  - {step: Mute, on: a, stored: mute}
+  - {step: Rehearse the switch, on: a, opening: early}
+cutover:
+  - {step: Another, on: a, stored: another}
+  - {step: Let them in, on: a, opening: door}
+  - {step: Late, on: a, stored: late}
+  - {step: Let more in, on: a, opening: gate}
+  - {step: Last, on: a, stored: last}
+`
+
+// What would be lost is counted from the first step after a store was filled
+// that may let people write to it.
+func TestLossesSinceTheDoorsOpened(t *testing.T) {
+	newWorld()
+	kinds := fakeKinds()
+	kinds.Steps["stored"] = steps.Kind{Name: "stored", New: func() steps.Step { return &stored{} }}
+	kinds.Steps["opening"] = steps.Kind{Name: "opening", New: func() steps.Step { return &opening{} }}
+	p, err := plan.Load("test.yaml", []byte(opened), kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, p, filepath.Join(t.TempDir(), "j"), "findings=go", "sign-off=go", "cutover=go", "close=rollback", "rollback=go")
+	begun := map[string]string{}
+	b.op.check = func(q journal.Question) {
+		if q.Kind == journal.AskRollback {
+			for id, l := range b.log.State().Losses {
+				begun[id] = l.Of[0].Since
+			}
+		}
+	}
+	if status, err := b.Walk(context.Background()); err != nil || status != journal.RolledBack {
+		t.Fatalf("%q, %v; asked %q", status, err, b.op.asked)
+	}
+	want := map[string]string{"copy": "since “Let them in” began", "mute": "since it was copied", "another": "since “Let them in” began",
+		"late": "since “Let more in” began", "last": "since it was copied"}
+	if diff := cmp.Diff(want, begun); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
 }
 
 const losing = twoHosts + `
@@ -291,7 +352,7 @@ func TestLosses(t *testing.T) {
 	}
 	got := b.log.State().Losses
 	slices.SortFunc(got["copy"].Of, func(a, b journal.Loss) int { return strings.Compare(a.Store, b.Store) })
-	if of := got["copy"].Of; len(of) != 2 || of[1] != (journal.Loss{Store: "copy on b", Count: 7, Unit: "rows"}) || got["copy"].Err != "" || got["copy"].At.IsZero() {
+	if of := got["copy"].Of; len(of) != 2 || of[1] != (journal.Loss{Store: "copy on b", Count: 7, Unit: "rows", Since: "since the cutover began"}) || got["copy"].Err != "" || got["copy"].At.IsZero() {
 		t.Errorf("%+v", got["copy"])
 	}
 	if d := got["other"]; len(d.Of) != 0 || d.Err != "no answer" {

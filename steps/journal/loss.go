@@ -39,7 +39,7 @@ func (l Loss) Words() string {
 		if l.About {
 			b.WriteString("about ")
 		}
-		b.WriteString(amount(l.Count, l.Unit) + " written")
+		b.WriteString(Amount(l.Count, l.Unit) + " written")
 	}
 	if l.Since != "" {
 		b.WriteString(" " + l.Since)
@@ -58,7 +58,8 @@ func (l Loss) Words() string {
 	return b.String()
 }
 
-func amount(n int64, unit string) string {
+// Amount is n of a unit in words: a plural noun, or "B" for bytes.
+func Amount(n int64, unit string) string {
 	if unit == "B" {
 		div, i := float64(1), 0
 		for names := []string{"B", "KiB", "MiB", "GiB", "TiB"}; i < len(names)-1 && float64(n)/div >= 1024; i++ {

@@ -92,6 +92,61 @@ func Since(ctx context.Context, s Server, copied []Count) ([]Writes, error) {
 	return all, nil
 }
 
+// Tuples are a table's counts of rows that were ever written, as its server
+// keeps them: it forgets them in a crash.
+type Tuples struct {
+	Schema, Name               string
+	Inserted, Updated, Deleted int64
+}
+
+// Marked reads the counts of all tables of s, by which SinceMark can tell later
+// what was written from now on. s is not changed, and no table is read.
+func Marked(ctx context.Context, s Server) ([]Tuples, error) {
+	conn, err := s.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "set default_transaction_read_only = on"); err != nil {
+		return nil, err
+	}
+	all := []Tuples{}
+	err = query(ctx, conn, func(rows pgx.Rows) error {
+		var t Tuples
+		err := rows.Scan(&t.Schema, &t.Name, &t.Inserted, &t.Updated, &t.Deleted)
+		all = append(all, t)
+		return err
+	}, `select schemaname, relname, n_tup_ins, n_tup_upd, n_tup_del from pg_catalog.pg_stat_user_tables t
+		where (select relkind from pg_catalog.pg_class where oid = t.relid) = 'r' order by 1, 2`)
+	return all, err
+}
+
+// SinceMark tells what was written to each table of s since the mark, the most
+// first; known is false where the server has forgotten its counts meanwhile.
+// Rows that a transaction wrote and gave up count, too.
+func SinceMark(ctx context.Context, s Server, mark []Tuples) (all []Writes, known bool, err error) {
+	now, err := Marked(ctx, s)
+	if err != nil {
+		return nil, false, err
+	}
+	had := map[[2]string]Tuples{}
+	for _, t := range mark {
+		had[[2]string{t.Schema, t.Name}] = t
+	}
+	for _, t := range now {
+		was := had[[2]string{t.Schema, t.Name}]
+		w := Writes{Schema: t.Schema, Name: t.Name, Added: t.Inserted - was.Inserted, Changed: t.Updated - was.Updated, Deleted: t.Deleted - was.Deleted}
+		if w.Added < 0 || w.Changed < 0 || w.Deleted < 0 {
+			return nil, false, nil
+		}
+		if w.Sum() > 0 {
+			all = append(all, w)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Writes) int { return cmp.Compare(b.Sum(), a.Sum()) })
+	return all, true, nil
+}
+
 // rowsNow counts a table, if that is soon done.
 func rowsNow(ctx context.Context, conn *pgx.Conn, id [2]string, guess int64) (n int64, exact bool, err error) {
 	if guess > countLimit {
