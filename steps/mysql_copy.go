@@ -195,7 +195,7 @@ func (n *mysqlCopyNeed) HostNames() []string {
 // nothing does.
 func (n *mysqlCopyNeed) Assess(ctx context.Context, w checks.World) ([]checks.Finding, error) {
 	at := n.step.To.on(n.on)
-	name := strings.TrimSpace(strings.Join(n.step.Databases, ",") + " " + n.step.To.where(mysqlPort))
+	name := strings.TrimSpace(n.step.To.where(mysqlPort) + " " + strings.Join(n.step.Databases, ","))
 	for _, h := range n.HostNames() {
 		if err := w.Unreached[h]; err != nil {
 			return []checks.Finding{{Host: at, Key: "copy " + name, Level: checks.Unknown, Text: "not judged: host " + h + " was not reached", Fix: "reach the host first, then re-check"}}, nil
