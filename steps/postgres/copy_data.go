@@ -14,7 +14,7 @@ import (
 func (c *copying) dataJobs() []*job {
 	var jobs []*job
 	of := map[string][]*job{} // by table: what its indexes come after
-	for _, p := range split(c.tables, c.Split, max(c.Jobs, 1), c.snap.Version) {
+	for _, p := range around(split(c.tables, c.Split, max(c.Jobs, 1), c.snap.Version), c.claim.done) {
 		j := &job{what: p.key(), weight: p.bytes(), run: func(ctx context.Context, w *worker) error { return c.copyPart(ctx, w, p) }}
 		jobs = append(jobs, j)
 		of[p.ident()] = append(of[p.ident()], j)

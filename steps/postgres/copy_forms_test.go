@@ -150,6 +150,40 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+// TestSplitAround: what is done is kept, and no page comes twice or never,
+// however the table would be cut now.
+func TestSplitAround(t *testing.T) {
+	for was := 1; was <= 7; was++ {
+		for now := 1; now <= 7; now++ {
+			for some := range 1 << was {
+				cut := func(jobs int, pages int64) []part {
+					return split([]Table{{Schema: "s", Name: "t", Bytes: 1 << 30, pages: pages, heap: true}, {Schema: "s", Name: "u"}}, int64(1<<30)/int64(jobs)+1, jobs, 150000)
+				}
+				done := map[string]int64{`table "s"."t2" pages 0 to 5`: 1}
+				parts := cut(was, 1000)
+				for i, p := range parts[:len(parts)-1] {
+					if some>>i&1 == 1 {
+						done[p.key()] = 1
+					}
+				}
+				next, left := int64(0), len(done)-1
+				got := around(cut(now, 1100), done)
+				for _, p := range got[:len(got)-1] {
+					if p.from != next || p.to <= p.from || p.n != len(got)-1 {
+						t.Fatalf("%d then %d, %v done: a part from %d to %d after page %d", was, now, done, p.from, p.to, next)
+					}
+					if next = p.to; done[p.key()] == 1 {
+						left--
+					}
+				}
+				if next != lastPage || left != 0 || got[len(got)-1].key() != `table "s"."u"` {
+					t.Fatalf("%d then %d, %v done: %v", was, now, done, got)
+				}
+			}
+		}
+	}
+}
+
 // TestYardOrder: the longest way is begun first, and before it what is short
 // and has a long way wait for it; whatever the jobs, each is done once and after
 // all it comes after.

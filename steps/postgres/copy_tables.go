@@ -111,13 +111,16 @@ func (p part) key() string {
 	return fmt.Sprintf("table %s pages %d to %d", p.ident(), p.from, p.to)
 }
 
+// lastPage is the last that there can be.
+const lastPage = 1<<32 - 2
+
 func (p part) bytes() int64 { return p.Bytes / int64(p.n) }
 
 // split cuts tables that are larger than most into ranges of pages, as many as
 // keep all jobs busy until the table is whole: what comes after its rows is as
 // long as the table is large. One job alone would gain nothing by it, and lose
-// that a whole table is written as if vacuumed. Before version 14 a range of pages was found by
-// reading the whole table.
+// that a whole table is written as if vacuumed. Before version 14 a range of
+// pages was found by reading the whole table.
 func split(all []Table, most int64, jobs, version int) []part {
 	var parts []part
 	for _, t := range all {
@@ -129,7 +132,7 @@ func split(all []Table, most int64, jobs, version int) []part {
 		for i := range n {
 			p := part{Table: t, n: int(n), i: int(i), from: t.pages * i / n, to: t.pages * (i + 1) / n}
 			if i == n-1 {
-				p.to = 1<<32 - 2 // the last page that there can be
+				p.to = lastPage
 			}
 			parts = append(parts, p)
 		}
