@@ -20,8 +20,9 @@ func TestCopyMySQL(t *testing.T) {
 		"CREATE USER app@'10.%' IDENTIFIED BY 'pw' DEFAULT ROLE readers REQUIRE SSL WITH MAX_USER_CONNECTIONS 5 PASSWORD EXPIRE INTERVAL 90 DAY FAILED_LOGIN_ATTEMPTS 3 PASSWORD_LOCK_TIME 2 COMMENT 'it''s';"+
 		"GRANT SELECT, INSERT ON shop.* TO app@'10.%'; GRANT EXECUTE ON PROCEDURE shop.`say ``x` TO app@'10.%'; GRANT readers TO app@'10.%' WITH ADMIN OPTION;"+
 		"GRANT BACKUP_ADMIN, REPLICATION_SLAVE_ADMIN ON *.* TO app@'10.%'; GRANT PROCESS, DELETE ON *.* TO app@'10.%'; REVOKE DELETE ON mysql.* FROM app@'10.%';"+
-		"CREATE USER other@'%'; CREATE USER there@'%'; GRANT DELETE ON shop.* TO there@'%'; GRANT SELECT (id, word) ON shop.many TO there@'%'")
-	b.Exec("", "CREATE DATABASE mine; CREATE TABLE mine.a (n int); CREATE USER there@'%' IDENTIFIED BY 'kept'")
+		"CREATE USER other@'%'; CREATE USER there@'%'; GRANT DELETE ON shop.* TO there@'%'; GRANT SELECT (id, word) ON shop.many TO there@'%';"+
+		"GRANT INSERT ON *.* TO there@'%'; REVOKE INSERT ON shop.* FROM there@'%'")
+	b.Exec("", "CREATE DATABASE mine; CREATE TABLE mine.a (n int); CREATE USER there@'%' IDENTIFIED BY 'kept'; GRANT INSERT ON shop.* TO there@'%'")
 	var kept []byte
 	c := copying(t, serverOf(a), serverOf(b), &kept, nil)
 	if err := c.Run(t.Context()); err != nil {
@@ -37,6 +38,9 @@ func TestCopyMySQL(t *testing.T) {
 		if d := cmp.Diff(a.Ask("", q), b.Ask("", q)); d != "" {
 			t.Errorf("%s (-source +target):\n%s", q, d)
 		}
+	}
+	if got := strings.Join(b.Ask("", "SHOW GRANTS FOR there@'%'"), "\n"); !strings.Contains(got, "INSERT, DELETE ON `shop`.*") {
+		t.Errorf("what the account had on the target was taken from it:\n%s", got)
 	}
 	if err := c.Verify(t.Context()); err != nil {
 		t.Error(err)

@@ -97,6 +97,9 @@ func (c *Copy) grants(ctx context.Context, to *DB, s *Survey, a Account) error {
 		case !on && g.Database != "*" && g.Database != "" && !g.partial():
 			fmt.Fprintf(c.Log, "account %s: left out, because its database is not copied: %s\n", a, g.Text)
 			continue
+		case !made && g.partial(): // what an account has there is not belay's to take
+			fmt.Fprintf(c.Log, "account %s: left out, because the account was there before: %s\n", a, g.Text)
+			continue
 		case strings.HasPrefix(g.Text, "GRANT PROXY"):
 			fmt.Fprintf(c.Log, "account %s: left out: %s\n", a, g.Text)
 			continue
