@@ -249,6 +249,11 @@ func (c *filesSync) Pending(ctx context.Context, e Env) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.todo.None() && w.begun && w.rec.Print == "" {
+		// Without that, nobody could tell later what users wrote there, and Undo
+		// would take it for the copy's.
+		return []Change{{Text: fmt.Sprintf("note names, sizes and times of what %s has now: an earlier attempt did not come to it", c.To)}}, nil
+	}
 	if w.todo.None() {
 		return nil, nil
 	}

@@ -301,6 +301,38 @@ func TestFilesSyncNotLike(t *testing.T) {
 	}
 }
 
+// TestFilesSyncKilledBeforeItNoted: belay is killed when everything has been sent,
+// but not yet noted. The next one notes it before it calls the step done: else
+// what users write there would be taken for the copy's by Undo.
+func TestFilesSyncKilledBeforeItNoted(t *testing.T) {
+	shell := fileShells(t)["dash"]
+	dir := t.TempDir()
+	fileWrite(t, dir+"/a/f", "of the source", 0o644)
+	s := filesSyncStep(dir+"/a", dir+"/b")
+	e := filesSyncEnv(shell, shell)
+	e.apply(t, s)
+	var rec filesSynced
+	if _, err := e.Memory.Get(filesSyncKey, &rec); err != nil || rec.Print == "" {
+		t.Fatalf("%+v, %v", rec, err)
+	}
+	rec.Print = "" // as it is while the copy goes on
+	if err := e.Memory.Put(filesSyncKey, rec); err != nil {
+		t.Fatal(err)
+	}
+	for left, err := s.Pending(t.Context(), e.Env); len(left) > 0; left, err = s.Pending(t.Context(), e.Env) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.apply(t, s)
+	}
+	e.verify(t, s)
+	fileWrite(t, dir+"/b/f", "of the new service", 0o644)
+	e.undo(t, s)
+	if got := content(t, dir+"/b.after-"+e.ID+"/f"); got != "of the new service" {
+		t.Errorf("kept %q", got)
+	}
+}
+
 // TestFilesSyncUndoKeeps what was written to the copy since.
 func TestFilesSyncUndoKeeps(t *testing.T) {
 	shell := fileShells(t)["dash"]

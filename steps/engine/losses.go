@@ -45,10 +45,11 @@ func (e *Engine) filled() []loser {
 	filled := map[string]bool{}
 	for _, s := range slices.Backward(e.Plan.Steps()) {
 		do, ok := s.Do.(steps.Loser)
-		if !ok || e.Log.State().Step(s.ID).Status != journal.PassedStatus {
+		st := e.Log.State().Step(s.ID)
+		if !ok || st.Status != journal.PassedStatus {
 			continue
 		}
-		if f, ok := do.(steps.Filler); ok {
+		if f, ok := do.(steps.Filler); ok && !st.Already { // one that found nothing to do knows nothing
 			if filled[f.Fills()] {
 				continue // a later step fills the same store
 			}
@@ -163,7 +164,8 @@ func (e *Engine) markOpen(ctx context.Context, s *plan.Step) error {
 const lossesMarked = "losses.marked"
 
 // markStores marks every store that was filled and has no mark of this kind. One
-// that does not answer in time counts from an earlier moment, as it did.
+// that does not answer in time counts from an earlier moment, as it did; and goes
+// on so once users may be there, for a later mark would hide what they wrote.
 func (e *Engine) markStores(ctx context.Context, kind, since string) error {
 	e.marks.Lock() // lanes may come at the same time
 	defer e.marks.Unlock()
@@ -193,6 +195,9 @@ func (e *Engine) markStores(ctx context.Context, kind, since string) error {
 					return context.Cause(ctx)
 				}
 				logf(e.Output(l.step.ID, h), "what a rollback would lose is not counted %s, but from before that: %v", since, cause(marking, err))
+				if kind == "open" {
+					return env.Memory.Put(lossesMarked, kind)
+				}
 				return nil
 			})
 		}
