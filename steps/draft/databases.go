@@ -3,6 +3,9 @@ package draft
 import (
 	"cmp"
 	"fmt"
+	"net"
+	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -48,14 +51,48 @@ func reachable(it Item) bool {
 	return false
 }
 
-// there is the server of the same engine on the new host; none has no Database.
+// there is the server of the same engine on the new host: that on the same
+// port, or the first one, unless several would go into it. None has no Database.
 func (d *draft) there(it Item) Item {
+	same := func(o Item) bool { return o.Kind == Database && o.Name == it.Name }
+	var all []Item
 	for _, other := range Items(d.new) {
-		if other.Kind == Database && other.Name == it.Name {
-			return other
+		if same(other) {
+			all = append(all, other)
 		}
 	}
-	return Item{}
+	if i := slices.IndexFunc(all, func(o Item) bool { return o.Database.Port == it.Database.Port }); i >= 0 {
+		return all[i]
+	}
+	if several := slices.IndexFunc(d.items, func(o Item) bool { return same(o) && o.Key() != it.Key() }) >= 0; several || len(all) == 0 {
+		return Item{}
+	}
+	return all[0]
+}
+
+// dataOf names the database server of either host that has its data in, or
+// around, a directory; "" for none. Its databases go by steps of their own:
+// the files of a server that runs are no copy, and no place for one.
+func (d *draft) dataOf(dir string) string {
+	for _, p := range slices.Concat(d.old.Programs, d.new.Programs) {
+		dbs := databases(p)
+		if len(dbs) == 0 {
+			continue
+		}
+		at := []string{}
+		for _, db := range p.Databases {
+			at = append(at, db.Dir)
+		}
+		for _, pr := range p.Processes { // a server works in it, where nobody may ask it
+			at = append(at, pr.Dir)
+		}
+		for _, data := range at {
+			if data = path.Clean(data); under(data) != "" && (data == dir || strings.HasPrefix(data, dir+"/") || strings.HasPrefix(dir, data+"/")) {
+				return dbs[0].Name
+			}
+		}
+	}
+	return ""
 }
 
 // pair is a database server on both hosts, as the steps write it.
@@ -118,6 +155,12 @@ func (d *draft) moveDatabase(it Item) {
 	case "postgresql":
 		for _, n := range it.names() {
 			d.movePostgres(it, p, n, w)
+		}
+		if len(it.Database.Names) == 0 { // a server always has some: they could not be read
+			d.cutover.line("  - step: %s", "Copy the databases of "+it.Title())
+			d.cutover.line("    manual: %s", strings.Join(strings.Fields(fmt.Sprintf("belay could not read which databases %s on %s has, so this plan copies NONE of them. %s Draft it again where they can be read (as root, or %s), or copy them here by hand.",
+				it.Title(), d.Old.Name, it.Database.Note, "as a login that may read them")), " "))
+			d.cutover.line("    undo: {manual: %s}", fmt.Sprintf("Take back what was copied by hand to %s.", d.New.Name))
 		}
 	case "mysql":
 		d.moveMySQL(it, p, w)
@@ -221,7 +264,11 @@ func (d *draft) handOn(it Item) {
 	d.gives.line("  - step: %s", fmt.Sprintf("Stop %s on %s", it.Title(), d.Old.Name))
 	if p := it.Programs[0]; p.Kind == inspect.KindUnit {
 		d.gives.line("    on: %s", d.Old.Name)
-		d.gives.line("    service: {name: %s, state: stopped}", p.Name)
+		boot := raw("") // a reboot that brought it back would let clients write to it
+		if p.Enabled == "enabled" {
+			boot = ", enabled: false"
+		}
+		d.gives.line("    service: {name: %s, state: stopped%s}", p.Name, boot)
 	} else {
 		d.gives.line("    manual: %s", fmt.Sprintf("Stop %s on %s, so that its port %d is free.", it.Name, d.Old.Name, port))
 		d.gives.line("    undo: {manual: %s}", fmt.Sprintf("Start %s on %s again.", it.Name, d.Old.Name))
@@ -231,11 +278,42 @@ func (d *draft) handOn(it Item) {
 	d.proxy(port, to)
 }
 
-// proxy hands connections to a port of the old host on to the new one.
+// proxy hands connections to a port of the old host on to the new one: at the
+// addresses where it listened, for nobody else shall reach it now.
 func (d *draft) proxy(port int, to string) {
-	d.gives.line("  - step: %s", fmt.Sprintf("Hand connections to port %d of %s on to %s", port, d.Old.Name, d.New.Name))
-	d.gives.line("    on: %s", d.Old.Name)
-	d.gives.line("    proxy: {listen: %s, to: %s}", fmt.Sprintf("0.0.0.0:%d", port), cmp.Or(d.New.Address, d.New.Name)+":"+to)
+	at := d.fronts(port)
+	if len(at) == 0 {
+		d.signoff.line("  - %s", fmt.Sprintf("Nothing that stays on %s uses its port %d, which listens there on 127.0.0.1 only and is not handed on", d.Old.Name, port))
+	}
+	for _, addr := range at {
+		what := fmt.Sprintf("port %d of %s", port, d.Old.Name)
+		if len(at) > 1 {
+			what += " at " + addr
+		}
+		d.gives.line("  - step: %s", fmt.Sprintf("Hand connections to %s on to %s", what, d.New.Name))
+		d.gives.line("    on: %s", d.Old.Name)
+		d.gives.line("    proxy: {listen: %s, to: %s}", net.JoinHostPort(addr, strconv.Itoa(port)), cmp.Or(d.New.Address, d.New.Name)+":"+to)
+	}
+}
+
+// fronts are the addresses at which others reach a port of what moves: every
+// one, or each by itself.
+func (d *draft) fronts(port int) (all []string) {
+	for _, it := range d.items {
+		for _, p := range it.Programs {
+			for _, l := range p.Listens {
+				addr, err := netip.ParseAddr(l.Address)
+				switch {
+				case l.Proto != "tcp" || l.Port != port || l.Loopback():
+				case err != nil || addr.IsUnspecified():
+					return []string{"0.0.0.0"}
+				case addr.Zone() == "":
+					all = append(all, addr.Unmap().String())
+				}
+			}
+		}
+	}
+	return once(all)
 }
 
 // toMove is what the databases' ways are chosen by, for people.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -246,6 +247,10 @@ func (d *draft) bring(dir string) {
 		return
 	}
 	d.brought = append(d.brought, dir)
+	if server := d.dataOf(dir); server != "" {
+		d.signoff.line("  - %s", fmt.Sprintf("%s, where %s keeps its data, is not copied as files; what else is in it will not be missed on %s", dir, server, d.New.Name))
+		return
+	}
 	from, to := d.Old.Name, d.New.Name
 	d.prepare.line("  - step: %s", "Copy "+dir)
 	d.prepare.line("    files.sync: {from: {host: %s, path: %s}, to: {host: %s, path: %s}, live: true}", from, dir, to, dir)
@@ -346,9 +351,16 @@ func under(p string) string {
 			continue
 		}
 		parts := strings.Split(strings.TrimPrefix(p, "/"), "/")
-		if len(parts) >= depth {
+		if len(parts) >= depth && !keeps(p) {
 			return "/" + strings.Join(parts[:depth], "/")
 		}
 	}
 	return ""
 }
+
+// keyDirs are where logins keep what opens other doors: on another server it is
+// no program's, and takes the place of who may log in there.
+var keyDirs = regexp.MustCompile(`^(/root|/home/[^/]+)/\.(ssh|gnupg|aws|azure|kube|docker|config|pki|password-store)(/|$)`)
+
+// keeps tells a path in a login's keys.
+func keeps(p string) bool { return keyDirs.MatchString(path.Clean(p)) }

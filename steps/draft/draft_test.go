@@ -228,3 +228,122 @@ func TestAJobLeadsNowhereElse(t *testing.T) {
 		}
 	}
 }
+
+// move drafts all that old has.
+func move(old, now *inspect.Host, clients string) string {
+	return string(Plan(Wish{Old: End{Name: "old"}, New: &End{Name: "new", Address: "10.0.0.2"}, Move: keys(old), Clients: clients}, old, now))
+}
+
+func unit(name, file string, p inspect.Program) *inspect.Program {
+	p.Kind, p.Name, p.Unit = inspect.KindUnit, name, file
+	return &p
+}
+
+// wants holds a draft against lines that it must and must not have.
+func wants(t *testing.T, text string, has, hasNot []string) {
+	t.Helper()
+	if _, err := plan.Load("a.yaml", []byte(text), plan.All()); err != nil {
+		t.Error(err)
+	}
+	for _, h := range has {
+		if !strings.Contains(text, h) {
+			t.Errorf("lacks %s", h)
+		}
+	}
+	for _, h := range hasNot {
+		if strings.Contains(text, h) {
+			t.Errorf("has %s", h)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+}
+
+// The files of a database server are no copy of it, and those of the one that
+// runs on the new host are not written over: not for a program that runs as its
+// login either.
+func TestDataOfDatabasesIsNoFiles(t *testing.T) {
+	old := &inspect.Host{Name: "old", Programs: []*inspect.Program{
+		unit("export.service", "/etc/systemd/system/export.service", inspect.Program{RunsAs: "postgres"}),
+		unit("tail.service", "/etc/systemd/system/tail.service", inspect.Program{Processes: []inspect.Process{{PID: 2, User: "root", Dir: "/var/lib/redis"}}}),
+		unit("postgresql@15-main.service", "/lib/systemd/system/postgresql@.service", inspect.Program{Listens: tcp(5432),
+			Databases: []inspect.Database{{Kind: "postgresql", Port: 5432, Dir: "/var/lib/postgresql/15/main", Names: []inspect.Size{{Name: "postgres"}}}}}),
+	}, Users: []inspect.User{{Name: "postgres", UID: 105, Home: "/var/lib/postgresql", Shell: "/bin/bash"}}}
+	now := &inspect.Host{Name: "new", Programs: []*inspect.Program{unit("redis.service", "", inspect.Program{
+		Databases: []inspect.Database{{Kind: "redis", Port: 6379}}, Processes: []inspect.Process{{PID: 1, User: "redis", Dir: "/var/lib/redis"}}})}}
+	wants(t, move(old, now, "none"), []string{"/var/lib/postgresql, where postgresql keeps its data, is not copied", "/var/lib/redis, where redis keeps"},
+		[]string{"path: /var/lib", "of postgresql on port 5432 by hand"})
+}
+
+// Databases that could not be read are not passed over in silence.
+func TestUnreadDatabasesAreAskedFor(t *testing.T) {
+	old := &inspect.Host{Name: "old", Programs: []*inspect.Program{unit("postgresql@15-main.service", "", inspect.Program{Listens: tcp(5432),
+		Databases: []inspect.Database{{Kind: "postgresql", Port: 5432, Note: "it wants a password"}}})}}
+	wants(t, move(old, newHost(), "none"), []string{"- step: Copy the databases of postgresql on port 5432", "copies NONE of them. it wants a password"}, nil)
+}
+
+// Two servers of one engine do not go into one.
+func TestEachServerHasItsOwn(t *testing.T) {
+	two := func(ports ...int) *inspect.Host {
+		h := &inspect.Host{}
+		for _, port := range ports {
+			h.Programs = append(h.Programs, &inspect.Program{Kind: inspect.KindUnit, Name: "redis.service", Listens: tcp(port), Databases: []inspect.Database{{Kind: "redis", Port: port}}})
+		}
+		return h
+	}
+	to := func(text string, port string) int {
+		return strings.Count(text, `to: {host: new, addr: "127.0.0.1:`+port+`"`)
+	}
+	for _, tc := range []struct {
+		old, now []int
+		want     map[string]int // steps that write to it: a copy and a switch
+	}{
+		{[]int{6379, 6380}, []int{6380, 6379}, map[string]int{"6379": 2, "6380": 2}},
+		{[]int{6379, 6380}, []int{6379}, map[string]int{"6379": 2, "6380": 2}}, // the assessment asks for the second one
+		{[]int{6379}, []int{6390}, map[string]int{"6390": 2}},
+	} {
+		old := two(tc.old...)
+		text := move(old, two(tc.now...), "none")
+		for port, n := range tc.want {
+			if to(text, port) != n || !strings.Contains(text, `- tcp: {on: new, addr: "127.0.0.1:`+port) {
+				t.Errorf("%v to %v: %d steps write to %s:\n%s", tc.old, tc.now, to(text, port), port, text)
+			}
+		}
+	}
+}
+
+// Keys of a login are not copied, whoever names them.
+func TestKeysAreNotCopied(t *testing.T) {
+	old := &inspect.Host{Name: "old", Root: true,
+		Programs: []*inspect.Program{unit("tool.service", "/etc/systemd/system/tool.service", inspect.Program{
+			Processes: []inspect.Process{{PID: 1, User: "root", Exe: "/home/ada/.config/tool/run", Package: "-", Dir: "/root/.kube"}},
+			Files:     []inspect.File{{Path: "/root/.ssh/known_hosts", Use: "written"}}})},
+		Jobs: []inspect.Job{{Kind: "cron", User: "eve", Where: "/var/spool/cron/crontabs/eve", When: "@daily", Command: "/root/.ssh/x; /home/eve/.sshfs/x"}}}
+	wants(t, move(old, &inspect.Host{Name: "new"}, "none"), []string{
+		"/home/ada/.config/tool/run of tool.service is not copied", "/root/.kube of tool.service is not", "/root/.ssh/known_hosts of", "/root/.ssh/x, which a job names"},
+		[]string{"path: /root", "path: /home", "from: /root", "from: /home"})
+}
+
+// A port is handed on where it was listened on, and the server that made room
+// does not come back with a reboot.
+func TestPortsAreNotOpenedWider(t *testing.T) {
+	old := &inspect.Host{Name: "old", Programs: []*inspect.Program{
+		unit("mariadb.service", "", inspect.Program{Enabled: "enabled", Listens: []inspect.Listen{{Proto: "tcp", Address: "127.0.0.1", Port: 3306}, {Proto: "tcp", Address: "10.0.0.1", Port: 3306}},
+			Databases: []inspect.Database{{Kind: "mariadb", Port: 3306, Names: []inspect.Size{{Name: "blog"}}}}}),
+		unit("api.service", "/etc/systemd/system/api.service", inspect.Program{Listens: []inspect.Listen{
+			{Proto: "tcp", Address: "127.0.0.1", Port: 9000}, {Proto: "tcp", Address: "10.0.0.1", Port: 9001}, {Proto: "tcp", Address: "fd00::1", Port: 9001}, {Proto: "tcp", Address: "::", Port: 9002}}}),
+	}}
+	wants(t, move(old, &inspect.Host{Name: "new"}, "proxy"), []string{
+		`proxy: {listen: "10.0.0.1:3306", to: "10.0.0.2:3306"}`, "service: {name: mariadb.service, state: stopped, enabled: false}",
+		`proxy: {listen: "10.0.0.1:9001", to: "10.0.0.2:9001"}`, `proxy: {listen: "[fd00::1]:9001", to: "10.0.0.2:9001"}`, `proxy: {listen: "0.0.0.0:9002"`,
+		"Nothing that stays on old uses its port 9000",
+	}, []string{"0.0.0.0:3306", ":9000\", to:"})
+}
+
+// What runs on the new host is not stopped because the old one has it masked.
+func TestMaskStopsNothing(t *testing.T) {
+	old := &inspect.Host{Name: "old", Units: []inspect.Unit{{Name: "systemd-networkd.service", Enabled: "masked"}, {Name: "tidy.timer", Enabled: "masked"}}}
+	now := &inspect.Host{Name: "new", Units: []inspect.Unit{{Name: "systemd-networkd.service", Enabled: "enabled", State: "active (running)"}, {Name: "tidy.timer", Enabled: "enabled", State: "inactive (dead)"}}}
+	wants(t, move(old, now, "none"), []string{"systemd-networkd.service is masked on old, but runs on new", "systemctl mask -- tidy.timer"}, []string{"mask -- systemd-networkd"})
+}

@@ -188,6 +188,8 @@ func (d *draft) bringCalled(command string) {
 		// /usr/local/../../etc/shadow is not under /usr/local.
 		w = path.Clean(w)
 		switch dir := under(w); {
+		case keeps(w):
+			d.named = append(d.named, w)
 		case dir == "" && !strings.HasPrefix(w, "/usr/local/"):
 		case i > 0:
 			d.named = append(d.named, w)

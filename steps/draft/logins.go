@@ -96,15 +96,16 @@ func (d *draft) masks() {
 		if u.Enabled != "masked" || i < 0 || d.new.Units[i].Enabled == "masked" {
 			continue
 		}
-		name, undo := remote.Quote(u.Name), "systemctl unmask -- "+remote.Quote(u.Name)
-		if strings.HasPrefix(d.new.Units[i].State, "active") {
-			undo += " && systemctl start -- " + name
+		if strings.HasPrefix(d.new.Units[i].State, "active") { // it may be what keeps that server on the net
+			d.signoff.line("  - %s", fmt.Sprintf("%s is masked on %s, but runs on %s; somebody has decided whether it shall go on there", u.Name, d.Old.Name, d.New.Name))
+			continue
 		}
+		name, undo := remote.Quote(u.Name), "systemctl unmask -- "+remote.Quote(u.Name)
 		d.prepare.line("  - step: %s", fmt.Sprintf("Mask %s on %s, too", u.Name, d.New.Name))
 		d.prepare.line("    why: %s", fmt.Sprintf("Somebody has masked it on %s, so that nothing can start it.", d.Old.Name))
 		d.prepare.line("    on: %s", d.New.Name)
 		d.prepare.raw("    run:\n      repeatable: true\n")
-		d.prepare.line("      script: %s", "systemctl mask --now -- "+name)
+		d.prepare.line("      script: %s", "systemctl mask -- "+name)
 		d.prepare.line("      pending: %s", fmt.Sprintf("[ \"$(systemctl is-enabled -- %s 2>/dev/null)\" = masked ] || echo %s", name, remote.Quote("mask "+u.Name)))
 		d.prepare.line("      verify: %s", fmt.Sprintf("[ \"$(systemctl is-enabled -- %s 2>/dev/null)\" = masked ]", name))
 		d.prepare.line("      undo: %s", undo)

@@ -127,6 +127,8 @@ func (d *draft) moveUnit(it Item) {
 		}
 		if pr.Dir != "" && under(pr.Dir) != "" {
 			dirs = append(dirs, under(pr.Dir))
+		} else if keeps(pr.Dir) {
+			d.leave(path.Clean(pr.Dir), it.Name)
 		}
 	}
 	for _, f := range p.Files {
