@@ -296,7 +296,7 @@ func TestARealCronFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := found.Hosts[0]
-	want := Job{Kind: "cron", User: "nobody", Where: file, When: "*/7 3 * * 1", Command: "TOKEN=*** " + dir + "/prune --password ***", Program: "tmux " + session, Why: "names " + dir}
+	want := Job{Kind: "cron", User: "nobody", Where: file, When: "*/7 3 * * 1", Command: "TOKEN=*** " + dir + "/prune --password ***", Package: "-", Program: "tmux " + session, Why: "names " + dir}
 	i := slices.IndexFunc(h.Jobs, func(j Job) bool { return reflect.DeepEqual(j, want) })
 	if i < 0 {
 		t.Fatalf("not among %+v; not understood: %+v", h.Jobs, h.Gaps)

@@ -3,6 +3,8 @@ package secret
 import (
 	"bytes"
 	"io"
+	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -16,36 +18,73 @@ const MinLen = 4
 // shell quoting write them; a secret of several lines also line by line. The
 // zero Redactor knows no secrets. It is safe for concurrent use.
 type Redactor struct {
-	mu    sync.Mutex
+	mu        sync.Mutex
+	public    string
+	text      secrets // every secret
+	structure secrets // those that could not be a name
+}
+
+// secrets are some of them, in all their forms.
+type secrets struct {
 	forms map[string]bool
 	m     atomic.Pointer[machine] // nil: no secrets
 }
 
-// Add makes v known, also to Writers that are already in use. A value of less
-// than MinLen bytes is not added.
-func (r *Redactor) Add(v Value) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	before := len(r.forms)
-	for _, f := range forms(v.Reveal()) {
-		if r.forms == nil {
-			r.forms = map[string]bool{}
+func (s *secrets) add(text string) {
+	before := len(s.forms)
+	for _, f := range forms(text) {
+		if s.forms == nil {
+			s.forms = map[string]bool{}
 		}
-		r.forms[f] = true
+		s.forms[f] = true
 	}
-	if len(r.forms) > before {
-		r.m.Store(newMachine(r.forms))
+	if len(s.forms) > before {
+		s.m.Store(newMachine(s.forms))
 	}
 }
 
+// Public is told before any Add what anybody may read. A secret that stands in
+// it is not taken out: a mask in place of a word that everybody sees tells the
+// secret, and a record with holes is of no use.
+func (r *Redactor) Public(text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.public = text
+}
+
+// Add makes v known, also to Writers that are already in use. A value of less
+// than MinLen bytes is not added, nor one that is Public.
+func (r *Redactor) Add(v Value) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if strings.Contains(r.public, v.Reveal()) {
+		return
+	}
+	r.text.add(v.Reveal())
+	if !nameLike.MatchString(v.Reveal()) {
+		r.structure.add(v.Reveal())
+	}
+}
+
+// nameLike is a secret as a database, a login or a word may be called, too:
+// postgres, lab-admin, shop2024.
+var nameLike = regexp.MustCompile(`(?i)^([a-z][a-z._-]*)?[0-9]{0,6}$`)
+
+// Structure is String for what a program reads again, such as a step's memory:
+// a secret that may as well be a name is left in it, for an undo that looks for
+// the role "[secret]" does not find it. Nothing puts secrets there on purpose.
+func (r *Redactor) Structure(s string) string { return r.structure.redact(s) }
+
 // String returns s with a Mask in place of every secret.
-func (r *Redactor) String(s string) string {
-	if r.m.Load() == nil {
-		return s
+func (r *Redactor) String(s string) string { return r.text.redact(s) }
+
+func (s *secrets) redact(text string) string {
+	if s.m.Load() == nil {
+		return text
 	}
 	var b bytes.Buffer
-	w := r.Writer(&b)
-	_, _ = io.WriteString(w, s) // a Buffer takes everything
+	w := &writer{of: s, w: &b}
+	_, _ = io.WriteString(w, text) // a Buffer takes everything
 	_ = w.Close()
 	return b.String()
 }
@@ -56,11 +95,11 @@ func (r *Redactor) String(s string) string {
 // complete is never kept back, unless a secret has lines. Close writes the
 // rest; it does not close w. A Writer is not safe for concurrent use.
 func (r *Redactor) Writer(w io.Writer) io.WriteCloser {
-	return &writer{r: r, w: w}
+	return &writer{of: &r.text, w: w}
 }
 
 type writer struct {
-	r      *Redactor
+	of     *secrets
 	w      io.Writer
 	m      *machine
 	state  int32
@@ -110,7 +149,7 @@ func (w *writer) flush() {
 // renew takes up secrets that were added since the last write; what is held is
 // read again, because it may be the beginning of a new one.
 func (w *writer) renew() {
-	m := w.r.m.Load()
+	m := w.of.m.Load()
 	if m == w.m {
 		return
 	}

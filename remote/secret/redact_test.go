@@ -146,6 +146,26 @@ func TestRedactSecretAddedMeanwhile(t *testing.T) {
 	}
 }
 
+// A word that everybody reads is no secret any more, and what a program reads
+// again keeps words that may be names.
+func TestRedactKeepsWordsAndNames(t *testing.T) {
+	r := &Redactor{}
+	r.Public("postgres.copy: {from: {user: postgres}}")
+	for _, s := range []string{"postgres", "shop2024", "12345", "x7Kq!pw-93"} {
+		r.Add(New(s))
+	}
+	const text = "postgres of shop2024 at 12345 with x7Kq!pw-93"
+	if got, want := r.String(text), "postgres of [secret] at [secret] with [secret]"; got != want {
+		t.Errorf("to read: %q, want %q", got, want)
+	}
+	if got, want := r.Structure(text), "postgres of shop2024 at 12345 with [secret]"; got != want {
+		t.Errorf("to be read again: %q, want %q", got, want)
+	}
+	if got := new(Redactor).Structure(text); got != text {
+		t.Errorf("without secrets: %q", got)
+	}
+}
+
 func TestRedactIgnoresWhatIsTooShort(t *testing.T) {
 	r := known("", "a", "abc")
 	if got := r.String("abc a"); got != "abc a" {
@@ -156,7 +176,7 @@ func TestRedactIgnoresWhatIsTooShort(t *testing.T) {
 // naive is what the Redactor must equal: every place that any form covers.
 func naive(r *Redactor, text string) string {
 	hide := make([]bool, len(text))
-	for f := range r.forms {
+	for f := range r.text.forms {
 		for i := 0; i+len(f) <= len(text); i++ {
 			if text[i:i+len(f)] == f {
 				for j := range len(f) {

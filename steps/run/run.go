@@ -102,6 +102,11 @@ func Open(dir string, kinds plan.Kinds, red *secret.Redactor, by journal.Author,
 }
 
 func newRun(dir string, p *plan.Plan, j Journal, l *os.File, red *secret.Redactor) *Run {
+	public := string(p.Source)
+	for _, o := range p.Overlays {
+		public += "\n" + string(o.Source)
+	}
+	red.Public(public)
 	return &Run{
 		logs: newLogs(dir, p), dir: dir, plan: p, journal: j, lock: l, red: red,
 		live:    Live{Progress: map[string]map[string]steps.Progress{}, Lights: map[string]Light{}},

@@ -242,14 +242,15 @@ func visible(line []byte) []byte {
 	if dec.Decode(&v) != nil {
 		return nil
 	}
-	out, err := json.Marshal(mapStrings(v, func(s string) string {
+	clean := func(s string) string {
 		return strings.Map(func(r rune) rune {
 			if r != '\n' && unseen(r) {
 				return -1
 			}
 			return r
 		}, s)
-	}))
+	}
+	out, err := json.Marshal(mapStrings(v, clean, clean))
 	if err != nil {
 		return nil
 	}
