@@ -60,6 +60,10 @@ func (c *cronTake) Pending(ctx context.Context, e Env) ([]Change, error) {
 	case s.kept == "":
 		return nil, fmt.Errorf("%s: it was taken away, but %s, which kept it, is gone from %s; restore it from a backup", c.entry().called(), c.entry().aside(), e.Host.Name)
 	}
+	if known, err := e.Memory.Get(cronJobsKey, &[]cronJob{}); err != nil || !known {
+		// Killed between the two: whether one still runs is not known yet.
+		return []Change{{Text: "wait for the jobs that it started"}}, err
+	}
 	running, err := c.entry().running(ctx, e)
 	if err != nil || len(running) == 0 || c.Wait == 0 {
 		return nil, err

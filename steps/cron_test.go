@@ -143,6 +143,11 @@ func TestCronCrash(t *testing.T) {
 			old, now, take, give, e, to, _ := cronPair(t, "theirs\n")
 			ours := old.tab()
 			crashed = crashing(t, e, at, after, take.Apply)
+			if todo, err := take.Pending(t.Context(), e); err != nil && old.tab() == "" {
+				t.Fatalf("act %d: %v", at, err)
+			} else if known, _ := e.Memory.Get(cronJobsKey, &[]cronJob{}); !known && len(todo) == 0 {
+				t.Fatalf("act %d: taken for done, and the jobs that run were not waited for", at)
+			}
 			mustApply(t, take, e)
 			crashed = crashing(t, to, at, after, give.Apply) || crashed
 			mustApply(t, give, to)
@@ -215,6 +220,13 @@ func TestRunningJobs(t *testing.T) {
 	want := []cronJob{{"app", []string{"backup"}}, {"ada", []string{"tidy"}}, {"ada", []string{"other", "more"}}}
 	if d := cmp.Diff(want, file); d != "" {
 		t.Error(d)
+	}
+	for command, want := range map[string][]string{
+		"nice -n 19 /opt/x -n y": {"x"}, "/usr/bin/ionice -c3 -n 7 nice -10 x": {"x"}, "sudo -n -u app PW=1 x s3cret": {"x"}, "env -i A=b x; -n y": {"x", "-n"},
+	} {
+		if d := cmp.Diff(want, calledBy(strings.Fields(command))); d != "" {
+			t.Errorf("%s: %s", command, d)
+		}
 	}
 	for _, c := range []struct {
 		jobs []cronJob

@@ -92,21 +92,38 @@ func (x cronEntry) jobs(text string) (all []cronJob) {
 	return all
 }
 
+// wrappers run the command that follows them; of each the options whose value is
+// a word of its own, as in nice -n 19.
+var wrappers = map[string]string{"exec": "a", "nice": "n", "ionice": "cnp", "env": "uC", "sudo": "ugCDhprRtTU", "time": "fo", "nohup": "", "chronic": "",
+	"setsid": "", "stdbuf": "ioe"}
+
 // calledBy are the programs at the beginning of the parts of a command.
 func calledBy(command []string) (all []string) {
-	first := true
+	first, wrapper, value := true, "", false
 	for _, w := range command {
+		if value { // of an option
+			value = false
+			continue
+		}
+		if _, known := wrappers[wrapper]; known && first && strings.HasPrefix(w, "-") {
+			value = len(w) == 2 && strings.Contains(wrappers[wrapper], w[1:])
+			continue
+		}
 		switch {
 		case slices.Contains([]string{"&&", "||", ";", "|", "&", "(", "{"}, w):
-			first = true
+			first, wrapper = true, ""
 			continue
 		case !first, strings.Contains(w, "="):
 			continue
-		case slices.Contains([]string{"cd", "test", "[", "exec", "nice", "ionice", "env", "sudo", "time", "nohup", "chronic"}, w):
-			first = w != "cd" && w != "test" && w != "["
+		case w == "cd" || w == "test" || w == "[":
+			first = false
 			continue
 		}
-		first = strings.HasSuffix(w, ";")
+		if _, known := wrappers[path.Base(w)]; known {
+			wrapper = path.Base(w)
+			continue
+		}
+		first, wrapper = strings.HasSuffix(w, ";"), ""
 		if w = path.Base(strings.Trim(w, `"';(){}`)); w != "" && w != "." && w != "/" {
 			all = append(all, w)
 		}

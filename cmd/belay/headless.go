@@ -39,6 +39,9 @@ func (h *headless) follow(ctx context.Context) (unanswered *journal.Question) {
 		ended := h.run.Live().Ended
 		h.print()
 		if ended {
+			if unanswered != nil && !slices.ContainsFunc(h.run.State().Questions, func(q journal.Question) bool { return q.ID == unanswered.ID }) {
+				return nil // somebody answered it in the very moment
+			}
 			return unanswered
 		}
 		if unanswered == nil {
@@ -79,7 +82,7 @@ func (h *headless) answer(ctx context.Context) *journal.Question {
 		}
 		err := h.run.Answer(ctx, a)
 		var stale *run.StaleError
-		if err != nil && !errors.As(err, &stale) {
+		if err != nil && !errors.As(err, &stale) && !errors.Is(err, run.ErrNotWaiting) { // else somebody else was faster
 			fmt.Fprintf(h.told, "answer %q to %q refused: %v\n", a.Choice, q.Title, err)
 			return h.patience(q, s)
 		}

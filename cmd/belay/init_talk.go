@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/term"
@@ -62,9 +63,14 @@ func again(a tui.Answers) string {
 		}
 	}
 	add("--to", a.To, a.To != "")
-	for _, key := range a.Move {
+	for _, key := range a.Move { // the flag reads a list with commas
+		if strings.ContainsAny(key, ",\"") {
+			key = `"` + strings.ReplaceAll(key, `"`, `""`) + `"`
+		}
 		words = append(words, "--move", key)
 	}
+	add("--move", "", a.Move != nil && len(a.Move) == 0) // nothing, which is not what belay advises
+	add("--name", a.Name, a.Name != "")
 	add("--freeze", draft.Length(a.Freeze), a.Freeze > 0)
 	add("--clients", a.Clients, a.To != "" && a.Clients != "" && a.Clients != "dns")
 	add("--window", a.Opens.Format("2006-01-02T15:04Z07:00")+"/"+draft.Length(cmp.Or(a.Length, time.Hour)), !a.Opens.IsZero())
