@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -147,6 +148,8 @@ func (s *Side) tableObjects(ctx context.Context) ([]compare.Object, error) {
 		o.Print = Same(strings.Join(append(append(append([]string{}, c.Columns...), c.Primary), append(c.Checks, c.Options)...), "; "))
 		if !strings.EqualFold(t.Engine, "InnoDB") {
 			o.Note = "engine " + t.Engine + " has no snapshots: rows that change meanwhile are seen"
+		} else if slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Type == "json" }) {
+			o.Note = "JSON is compared as its text is read: a decimal of more than 17 digits in it is copied, and counts, as the double next to it"
 		}
 		data = append(data, o)
 		for _, k := range c.Keys {
@@ -174,10 +177,13 @@ func (s *Side) databaseObjects(ctx context.Context) ([]compare.Object, error) {
 		FROM information_schema.schemata WHERE schema_name IN `+in(len(s.databases)), anys(s.databases)...)
 	var all []compare.Object
 	for _, r := range rows {
+		o := compare.Object{Kind: "database", Name: r[0].String}
 		if s.hash.across() {
-			r[2].String = "" // collations go by other names
+			r[2].String = "" // they go by other names
+			o.Note = "between MySQL and MariaDB rows, columns and keys are compared; collations, defaults, checks, partitions, and what is in views, routines and accounts are not"
 		}
-		all = append(all, compare.Object{Kind: "database", Name: r[0].String, Print: Same(r[1].String + " " + r[2].String)})
+		o.Print = Same(r[1].String + " " + r[2].String)
+		all = append(all, o)
 	}
 	return all, err
 }

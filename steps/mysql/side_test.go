@@ -71,6 +71,11 @@ func tellsAll(t *testing.T, m *remotetest.MySQL, want map[string]int) {
 	if d := cmp.Diff(want, names); d != "" {
 		t.Errorf("objects (-want +got):\n%s", d)
 	}
+	for _, o := range objects {
+		if o.Name == "shop.kinds" && o.Kind == "table" && strings.Contains(o.Note, "JSON") != !before.db.Version.MariaDB {
+			t.Errorf("%s: note %q", o.Name, o.Note)
+		}
+	}
 	first := prints(t, before, objects, 1)
 	m.Exec("shop", "UPDATE kinds SET fl = fl + 2 WHERE id = 0")
 	m.Exec("shop", "UPDATE `no ``key` SET b = 'a#' WHERE b = 'a#b'")
