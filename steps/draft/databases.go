@@ -250,6 +250,7 @@ func (d *draft) moveRedis(it Item, p pair) {
 	d.cutover.line("    redis.switch: {%s}", ends)
 	d.pairs.line("        - name: %s", fmt.Sprintf("redis %d", it.Database.Port))
 	d.pairs.line("          redis: {old: %s, new: %s}", from, to)
+	d.pairs.line("          ignore: [{kind: user, why: %s}]", "the new server keeps its own logins")
 }
 
 // handOn keeps a database's old port alive: its old server makes room first.
