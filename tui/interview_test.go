@@ -359,7 +359,7 @@ func TestPlainInterview(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, want := range []string{
-		"changed on them, and no plan", "was not looked at", "belay is not root, but ada", " 1 * Compose project shop: 1 containers, tcp 80", "not understood on ada@old",
+		"changed on them, and no plan", "was not looked at", "belay is not root, but ada", " 1 * Compose project shop: 1 container, tcp 80", "not understood on ada@old",
 		"tmux chat", `"9" is no number from 1 to 5`, "“soon” is no length of time", `"9" is no number from 1 to 3`, "“never” is no beginning", "Drafted by belay",
 	} {
 		if !strings.Contains(out, want) {

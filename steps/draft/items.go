@@ -158,7 +158,11 @@ func (i Item) says() string {
 	}
 	switch i.Kind {
 	case Compose:
-		return fmt.Sprintf("Compose project %s: %d containers%s", i.Name, len(i.Programs), at)
+		many := "containers"
+		if len(i.Programs) == 1 {
+			many = "container"
+		}
+		return fmt.Sprintf("Compose project %s: %d %s%s", i.Name, len(i.Programs), many, at)
 	case Unit:
 		return fmt.Sprintf("systemd unit %s%s", i.Name, at)
 	case Files:
