@@ -228,6 +228,9 @@ func (c *dockerVolume) Undo(ctx context.Context, e Env) error {
 		return c.archive(dockerVolumeSeen{data: c.Archive + "-"}).Undo(ctx, e)
 	}
 	rec, found, err := c.remembered(e)
+	if err == nil && found && !rec.Begun && rec.Data != "" {
+		return c.undone(ctx, e, rec.Data)
+	}
 	if err != nil || !found || !rec.Begun {
 		return err
 	}
@@ -260,12 +263,21 @@ func (c *dockerVolume) Undo(ctx context.Context, e Env) error {
 			return err
 		}
 	}
-	if err := e.Memory.Put(dockerFilledKey, dockerFilled{}); err != nil || rec.Made {
+	if rec.Made {
+		return e.Memory.Put(dockerFilledKey, dockerFilled{})
+	}
+	if err := e.Memory.Put(dockerFilledKey, dockerFilled{Data: rec.Data}); err != nil {
 		return err
 	}
-	// The mark that it was put back is of no use any more.
-	_, err = c.script(ctx, e.Host, false, "backdone", rec.Data, e.ID)
-	return err
+	return c.undone(ctx, e, rec.Data)
+}
+
+// undone removes the mark that the volume was put back: that is remembered now.
+func (c *dockerVolume) undone(ctx context.Context, e Env, data string) error {
+	if _, err := c.script(ctx, e.Host, false, "backdone", data, e.ID); err != nil {
+		return err
+	}
+	return e.Memory.Put(dockerFilledKey, dockerFilled{})
 }
 
 // unmake removes the volume that the step made, unless somebody has put

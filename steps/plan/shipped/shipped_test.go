@@ -50,7 +50,7 @@ func TestSwarmKnowsWhatComes(t *testing.T) {
 		t.Fatal(err)
 	}
 	needs := p.Needs()
-	if first, last := needs[0].Brought, needs[len(needs)-1].Brought; len(first) != 0 || len(last) != 1+9 ||
+	if first, last := needs[0].Brought, needs[len(needs)-1].Brought; len(first) != 0 || len(last) != 1+9+3 ||
 		last["Swarm of db"] != "Make the Swarm" || last["port 5435 of db"] != "Run the PostgreSQL of GitLab" {
 		t.Errorf("the first need knows %v, the last %v", first, last)
 	}
