@@ -14,7 +14,6 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"belay/checks/inspect"
-	"belay/steps/draft"
 	"belay/tui/widget"
 )
 
@@ -316,31 +315,6 @@ func (p *plainInterview) found(q *foundPage) error {
 		}
 		p.say("%v", err)
 	}
-}
-
-func chosenBy(items []draft.Item, text string) ([]string, error) {
-	keys := []string{}
-	for _, f := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' }) {
-		first, last, _ := strings.Cut(f, "-")
-		from, err := strconv.Atoi(first)
-		to := from
-		if last != "" && err == nil {
-			to, err = strconv.Atoi(last)
-		}
-		switch {
-		case f == "all":
-			from, to, err = 1, len(items), nil
-		case f == "0":
-			continue
-		}
-		if err != nil || from < 1 || to < from || to > len(items) {
-			return nil, fmt.Errorf("%q is no number from 1 to %d", f, len(items))
-		}
-		for _, it := range items[from-1 : to] {
-			keys = append(keys, it.Key())
-		}
-	}
-	return keys, nil
 }
 
 func (p *plainInterview) choosing(c *choosing) error {

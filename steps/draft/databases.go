@@ -101,7 +101,6 @@ type pair struct {
 	port     string // of now
 	was, is  string // the secrets
 	user     string
-	title    string
 }
 
 func (d *draft) pairOf(it Item) pair {
@@ -112,8 +111,7 @@ func (d *draft) pairOf(it Item) pair {
 	return pair{
 		old: fmt.Sprintf("127.0.0.1:%d", it.Database.Port), now: fmt.Sprintf("127.0.0.1:%d", port), port: strconv.Itoa(port),
 		was: fmt.Sprintf("%s_%d_old", it.Name, it.Database.Port), is: fmt.Sprintf("%s_%d_new", it.Name, it.Database.Port),
-		user:  map[string]string{"postgresql": "postgres", "mysql": "root"}[it.Name],
-		title: it.Title(),
+		user: map[string]string{"postgresql": "postgres", "mysql": "root"}[it.Name],
 	}
 }
 
@@ -172,7 +170,7 @@ func (d *draft) moveDatabase(it Item) {
 
 // address names a variable for a host's address, once.
 func (d *draft) address(name string, e End, says string) {
-	line := fmt.Sprintf("  %s: %s   # %s\n", name, quote(cmp.Or(e.Address, e.Name)), says)
+	line := fmt.Sprintf("  %s: %s   # %s\n", name, quote(e.at()), says)
 	if !strings.Contains(d.vars.String(), line) {
 		d.vars.raw(line)
 	}
@@ -275,7 +273,7 @@ func (d *draft) handOn(it Item) {
 		d.gives.line("    undo: {manual: %s}", fmt.Sprintf("Start %s on %s again.", it.Name, d.Old.Name))
 	}
 	to := d.pairOf(it).port
-	d.assess.line("  - tcp: {on: %s, addr: %s}", d.Old.Name, cmp.Or(d.New.Address, d.New.Name)+":"+to)
+	d.assess.line("  - tcp: {on: %s, addr: %s}", d.Old.Name, d.New.at()+":"+to)
 	d.proxy(port, to)
 }
 
@@ -293,7 +291,7 @@ func (d *draft) proxy(port int, to string) {
 		}
 		d.gives.line("  - step: %s", fmt.Sprintf("Hand connections to %s on to %s", what, d.New.Name))
 		d.gives.line("    on: %s", d.Old.Name)
-		d.gives.line("    proxy: {listen: %s, to: %s}", net.JoinHostPort(addr, strconv.Itoa(port)), cmp.Or(d.New.Address, d.New.Name)+":"+to)
+		d.gives.line("    proxy: {listen: %s, to: %s}", net.JoinHostPort(addr, strconv.Itoa(port)), d.New.at()+":"+to)
 	}
 }
 

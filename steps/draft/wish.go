@@ -1,6 +1,7 @@
 package draft
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -13,6 +14,9 @@ type End struct {
 	User    string
 	Sudo    bool
 }
+
+// at is where others reach it, as far as its name tells.
+func (e End) at() string { return cmp.Or(e.Address, e.Name) }
 
 // Wish is what people want.
 type Wish struct {
