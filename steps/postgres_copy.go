@@ -118,13 +118,13 @@ func (c *postgresCopy) copy(ctx context.Context, e Env, rec postgresCopyRecord) 
 	if err != nil {
 		return postgres.Copy{}, fmt.Errorf("to: %w", err)
 	}
-	jobs := c.Jobs
+	jobs, same, target := c.Jobs, from.Host.Name == to.Host.Name, processors(ctx, to.Host)
 	if jobs == 0 {
-		jobs = postgres.JobsFor(processors(ctx, from.Host), processors(ctx, to.Host), from.Host.Name == to.Host.Name)
+		jobs = postgres.JobsFor(processors(ctx, from.Host), target, same)
 	}
 	var mu sync.Mutex
 	return postgres.Copy{
-		From: from, To: to, ID: e.ID, Jobs: jobs, Split: int64(c.Split), Owners: c.Roles != "none", Text: c.Text, Bare: c.SchemaOnly, Frozen: c.Frozen,
+		From: from, To: to, ID: e.ID, Jobs: jobs, Crowded: postgres.Crowded(jobs, target, same), Split: int64(c.Split), Owners: c.Roles != "none", Text: c.Text, Bare: c.SchemaOnly, Frozen: c.Frozen,
 		Scope:  postgres.Scope{Schemas: c.Schemas, ExcludeSchemas: c.ExcludeSchemas, ExcludeTables: c.Exclude, ExcludeExtensions: c.ExcludeExtensions},
 		Beside: c.Beside, Before: rec.Before,
 		Log: func(format string, args ...any) {

@@ -2,12 +2,14 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -39,20 +41,48 @@ func BenchmarkDataPostgres(t *testing.B) {
 		to: remotetest.StartPostgres(t, remotetest.PostgresOptions{Settings: settings}),
 	}
 	b.fill(mb)
-	belay := b.time(fmt.Sprintf("belay postgres.copy, jobs: %d", b.jobs()), b.belay)
-	b.fingerprints(belay)
-	for _, other := range []struct {
+	ways := []struct {
 		name string
 		do   func()
 	}{
+		{fmt.Sprintf("belay postgres.copy, jobs: %d", b.jobs()), b.belay},
 		{"pg_dump | psql", b.piped},
 		{"pg_dump -Fd -j2, pg_restore -j2", b.directory},
 		{"pgcopydb clone, 2 and 2 jobs", b.pgcopydb},
-	} {
-		if took := b.time(other.name, other.do); took > 0 {
-			fmt.Printf("%-36s belay is %.2f times as fast\n", "", took.Seconds()/belay.Seconds())
+	}
+	// One after the other, again and again: a machine is not as fast at all times.
+	took := make([][]time.Duration, len(ways)+1)
+	for range b.rounds() {
+		for i, w := range ways {
+			took[i] = append(took[i], b.time(w.name, w.do))
+			if i == 0 {
+				took[len(ways)] = append(took[len(ways)], b.fingerprints())
+			}
 		}
 	}
+	belay := middle(took[0])
+	fmt.Printf("\nmedians of %d rounds\n%-36s %8.1f s\n%-36s %8.1f s, %.2f of the copy\n", b.rounds(), ways[0].name, belay,
+		"fingerprint of both sides", middle(took[len(ways)]), middle(took[len(ways)])/belay)
+	for i, w := range ways[1:] {
+		if m := middle(took[i+1]); m > 0 {
+			fmt.Printf("%-36s %8.1f s, belay is %.2f times as fast\n", w.name, m, m/belay)
+		}
+	}
+}
+
+// rounds are how often each copy is made: BELAY_BENCH_DATA_ROUNDS, else 3.
+func (b *bench) rounds() int {
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("BELAY_BENCH_DATA_ROUNDS"), "3"))
+	if err != nil || n < 1 {
+		b.t.Fatalf("BELAY_BENCH_DATA_ROUNDS is %q, and must be a number from 1 on", os.Getenv("BELAY_BENCH_DATA_ROUNDS"))
+	}
+	return n
+}
+
+// middle is the median, in seconds.
+func middle(d []time.Duration) float64 {
+	slices.Sort(d)
+	return (d[(len(d)-1)/2] + d[len(d)/2]).Seconds() / 2
 }
 
 type bench struct {
@@ -140,7 +170,7 @@ func (b *bench) cpu() (used [3]float64) {
 func (b *bench) jobs() int { return JobsFor(runtime.NumCPU(), runtime.NumCPU(), true) }
 
 func (b *bench) belay() {
-	c := Copy{From: serverOf(b.from, "shop"), To: serverOf(b.to, "shop"), ID: "bench", Jobs: b.jobs(), Split: 512 << 20, Owners: true,
+	c := Copy{From: serverOf(b.from, "shop"), To: serverOf(b.to, "shop"), ID: "bench", Jobs: b.jobs(), Crowded: Crowded(b.jobs(), runtime.NumCPU(), true), Split: 512 << 20, Owners: true,
 		Log: b.t.Logf, Say: func(Progress) {}}
 	if _, err := c.Run(b.t.Context()); err != nil {
 		b.t.Fatal(err)
@@ -151,7 +181,7 @@ func (b *bench) belay() {
 }
 
 // fingerprints compares the copy that was just made.
-func (b *bench) fingerprints(copied time.Duration) {
+func (b *bench) fingerprints() time.Duration {
 	began := time.Now()
 	var sums [2]string
 	done := make(chan error, 2)
@@ -184,7 +214,8 @@ func (b *bench) fingerprints(copied time.Duration) {
 		b.t.Errorf("the sides differ:\n%s\n%s", sums[0], sums[1])
 	}
 	took := time.Since(began)
-	fmt.Printf("%-36s %8.1f s, %.2f of the copy\n", "fingerprint of both sides", took.Seconds(), took.Seconds()/copied.Seconds())
+	fmt.Printf("%-36s %8.1f s\n", "fingerprint of both sides", took.Seconds())
+	return took
 }
 
 func (b *bench) sh(script string, args ...string) {

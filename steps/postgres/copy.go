@@ -18,6 +18,7 @@ type Copy struct {
 	ID       string // of who copies: the same when it is begun again after a crash
 	Scope    Scope
 	Jobs     int      // sessions on each side that copy at the same time, at least 1; half as many more build indexes meanwhile
+	Crowded  bool     // Jobs leave no processor of the target idle
 	Split    int64    // tables of more bytes are copied in parts; 0: never
 	Owners   bool     // owners and grants are copied; else all belongs to who logs in to the target
 	Text     bool     // never in binary form
@@ -66,6 +67,7 @@ type copying struct {
 	foreign  map[string][2]string // "schema.table constraint" → the two tables; where both are plain
 	extended map[string]bool      // tables with statistics objects, as ident writes them
 	binary   bool                 // both servers are of one major version
+	single   bool                 // an index is built by one process of the target while others have work
 	client   string               // encoding on the line
 	large    int64
 }
@@ -139,6 +141,15 @@ func JobsFor(source, target int, same bool) int {
 		return min(8, max(1, source/2))
 	}
 	return min(8, max(2, min(source, target)))
+}
+
+// Crowded tells whether so many jobs leave none of the target's processors
+// idle.
+func Crowded(jobs, target int, same bool) bool {
+	if same {
+		jobs *= 2
+	}
+	return jobs >= target
 }
 
 // builders are how many sessions of the target build while others copy.

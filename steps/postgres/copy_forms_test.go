@@ -193,7 +193,7 @@ func TestYardOrder(t *testing.T) {
 	foreign := &job{what: "foreign", weight: 100, build: true, after: []*job{key, small}}
 	y := newYard([]*job{middle, tiny, small, big, key, foreign})
 	var got []string
-	for j := y.take(false); j != nil; j = y.take(false) {
+	for j, _ := y.take(false); j != nil; j, _ = y.take(false) {
 		got = append(got, j.what)
 		y.done(j, nil)
 	}
@@ -213,7 +213,7 @@ func TestYardOrder(t *testing.T) {
 			jobs = append(jobs, j)
 		}
 		y, done := newYard(jobs), map[*job]bool{}
-		for j := y.take(false); j != nil; j = y.take(false) {
+		for j, _ := y.take(false); j != nil; j, _ = y.take(false) {
 			for _, a := range j.after {
 				if !done[a] {
 					t.Fatalf("seed %d: %s before %s", seed, j.what, a.what)

@@ -93,7 +93,12 @@ func (c *copying) explain(err error, e entry) error {
 func (c *copying) entryJob(e entry, weight int64) *job {
 	return &job{what: e.key(), weight: weight, build: true, run: func(ctx context.Context, w *worker) error {
 		c.meter.tell(e.String())
-		return w.within(ctx, e.key(), 0, e.SQL)
+		sql := e.SQL
+		if c.single && !w.alone {
+			// Several share what one sorts, and are busy for longer together.
+			sql = "set local max_parallel_maintenance_workers = 0;\n" + sql
+		}
+		return w.within(ctx, e.key(), 0, sql)
 	}}
 }
 

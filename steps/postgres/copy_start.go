@@ -28,6 +28,7 @@ func (c *copying) compareServers(ctx context.Context) error {
 			c.From, c.snap.Version/10000, c.To, version/10000)
 	}
 	c.binary = !c.Text && version/10000 == c.snap.Version/10000 && times[0] == times[1]
+	c.single = c.Crowded && version >= 110000 // no version before builds an index with more than one
 	if (encoding == "SQL_ASCII") != (c.client == "SQL_ASCII") {
 		return fmt.Errorf("%s has encoding %s and %s has %s: SQL_ASCII cannot be converted; nothing was changed", c.From, c.client, c.To, encoding)
 	}

@@ -19,6 +19,7 @@ type worker struct {
 
 	builder bool // does builds only
 	again   bool // the job was begun before, and failed
+	alone   bool // no other worker had or could have a job when it was begun
 }
 
 func (w *worker) source(ctx context.Context) (*pgx.Conn, error) {

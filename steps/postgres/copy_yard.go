@@ -25,6 +25,7 @@ type yard struct {
 	wake  *sync.Cond
 	ready []*job
 	open  int // not done yet
+	busy  int // of these, begun
 	err   error
 }
 
@@ -53,19 +54,21 @@ func newYard(jobs []*job) *yard {
 }
 
 // take waits for a job; nil when there will be none. A builder builds only,
-// whoever copies builds when there is nothing to copy.
-func (y *yard) take(builder bool) *job {
+// whoever copies builds when there is nothing to copy. alone tells that nobody
+// else has one now, or could.
+func (y *yard) take(builder bool) (j *job, alone bool) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	for y.err == nil && y.open > 0 {
 		if i := y.best(builder); i >= 0 {
 			j := y.ready[i]
 			y.ready = slices.Delete(y.ready, i, i+1)
-			return j
+			y.busy++
+			return j, y.busy == 1 && len(y.ready) == 0
 		}
 		y.wake.Wait()
 	}
-	return nil
+	return nil, false
 }
 
 // best is where the job stands that is to be done next; -1 for none.
@@ -97,6 +100,7 @@ func (j *job) before(o *job) bool {
 func (y *yard) done(j *job, err error) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
+	y.busy--
 	if y.open--; err != nil && y.err == nil {
 		y.err = err
 	}
@@ -116,7 +120,11 @@ func work(ctx context.Context, workers []*worker, jobs []*job) error {
 	var wg sync.WaitGroup
 	for _, w := range workers {
 		wg.Go(func() {
-			for j := y.take(w.builder); j != nil; j = y.take(w.builder) {
+			for {
+				var j *job
+				if j, w.alone = y.take(w.builder); j == nil {
+					return
+				}
 				err := w.do(ctx, j)
 				if err != nil {
 					cancel(err)
