@@ -37,7 +37,8 @@ one, is taken; once, or as often as times says. A question that none fits ends
 the command, and the run waits: the question is printed with what it takes. With
 --sign-within (or within: of the plan's approvers) it does not end at the gates
 of sign-off and of a second person's cutover before so long has passed: people
-sign by belay sign meanwhile.`
+sign by belay sign meanwhile, and an answer that is refused because somebody or
+something is missing is given again once that has changed.`
 
 // answers are what a headless run says when it is asked; see answersForm.
 type answers struct {
@@ -55,6 +56,29 @@ type prefab struct {
 	Name     string `yaml:"name"`
 	Role     string `yaml:"role"`
 	Times    int    `yaml:"times"`
+
+	refused string // what was missing when it was last given; see answers.next
+}
+
+// pick is an answer on its way: it is used up only by being taken.
+type pick struct {
+	journal.Answer
+	of   *prefab // nil: nobody wrote it
+	more bool    // it is for further items, too
+}
+
+// taken uses the answer up.
+func (k pick) taken() {
+	if k.of != nil && !k.more {
+		k.of.Times--
+	}
+}
+
+// refused puts the answer back, for when something else is missing than now.
+func (k pick) refused(missing string) {
+	if k.of != nil {
+		k.of.refused = missing
+	}
 }
 
 var askKinds = []string{
@@ -122,37 +146,33 @@ func (as *answers) fit(p *plan.Plan) error {
 	return nil
 }
 
-// next takes the answer to q, or says that there is none. A gate of findings
-// where nothing stands in the way needs no answer.
-func (as *answers) next(q journal.Question, s *journal.State, by journal.Author) (journal.Answer, bool) {
+// next finds the answer to q, or says that there is none: one that was refused
+// while the same was missing is none. A gate of findings where nothing stands in
+// the way needs no answer.
+func (as *answers) next(q journal.Question, s *journal.State, by journal.Author, missing string) (pick, bool) {
 	by.Name = as.Name
 	for i := range as.Answers {
 		p := &as.Answers[i]
-		if p.Times == 0 || p.Question != q.Kind || p.Step != "" && p.Step != q.Step {
+		if p.Times == 0 || p.Question != q.Kind || p.Step != "" && p.Step != q.Step || p.refused == missing {
 			continue
 		}
 		a := journal.Answer{Question: q.ID, Choice: p.Choice, Item: p.Item, Text: p.Text, Reason: p.Reason, Role: p.Role, By: by}
 		if p.Name != "" {
 			a.By.Name = p.Name
 		}
+		more := false
 		if p.Item == "*" {
-			item, more := openItem(q, s)
-			if item == "" {
+			if a.Item, more = openItem(q, s); a.Item == "" {
 				p.Times = 0
 				continue
 			}
-			a.Item = item
-			if more {
-				return a, true
-			}
 		}
-		p.Times--
-		return a, true
+		return pick{a, p, more}, true
 	}
 	if blocks, open := s.Standing(); q.Kind == journal.AskFindings && len(blocks)+len(open) == 0 {
-		return journal.Answer{Question: q.ID, Choice: "go", By: by}, true
+		return pick{Answer: journal.Answer{Question: q.ID, Choice: "go", By: by}}, true
 	}
-	return journal.Answer{}, false
+	return pick{}, false
 }
 
 // openItem returns the first item of the question that "*" stands for, and

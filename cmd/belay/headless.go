@@ -73,17 +73,22 @@ func (h *headless) answer(ctx context.Context) *journal.Question {
 			continue
 		}
 		s := h.run.State() // now that the engine waits, it holds all that was said before
-		a, ok := h.answers.next(q, s, h.author)
+		missing := q.ID + " waits for " + stillMissing(h.run.Plan(), q, s)
+		a, ok := h.answers.next(q, s, h.author, missing)
 		if c := s.Soak.Countdown; !ok && c != nil && c.Question == q.ID {
 			return nil // nobody says anything: the countdown goes on, as the plan wants
 		}
 		if !ok {
 			return h.patience(q, s)
 		}
-		err := h.run.Answer(ctx, a)
+		err := h.run.Answer(ctx, a.Answer)
 		var stale *run.StaleError
-		if err != nil && !errors.As(err, &stale) && !errors.Is(err, run.ErrNotWaiting) { // else somebody else was faster
+		switch {
+		case err == nil:
+			a.taken()
+		case !errors.As(err, &stale) && !errors.Is(err, run.ErrNotWaiting): // else somebody else was faster
 			fmt.Fprintf(h.told, "answer %q to %q refused: %v\n", a.Choice, q.Title, err)
+			a.refused(missing)
 			return h.patience(q, s)
 		}
 		return nil
