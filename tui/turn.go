@@ -37,10 +37,11 @@ func (sc *scene) standing() []widget.Pair {
 	if over != "" {
 		now.Value, now.Role = "it is still so: "+over, widget.Fail
 	}
-	if turns := sc.st.Soak.Turns; len(turns) > 0 {
-		t := turns[len(turns)-1]
+	if t, turned := sc.st.Soak.Turn(); turned {
 		at, bad := " since "+t.Time.In(sc.now.Location()).Format("15:04:05"), widget.Span(t.Bad)
 		switch t.How {
+		case journal.TurnWell:
+			now.Value, now.Role = "no limit is passed"+at+", when this was asked. The question stays until somebody answers.", widget.OK
 		case journal.TurnBack:
 			now.Value, now.Role = "within the limits again"+at+", after "+bad+" over one. The question stays until somebody answers.", widget.OK
 		case journal.TurnAgain:

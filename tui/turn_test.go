@@ -17,6 +17,7 @@ func TestHowItIsNowIsShown(t *testing.T) {
 		"within the limits again since " + at.Format("15:04:05") + ", after 4:10": {Time: at, How: journal.TurnBack, Bad: 250 * time.Second},
 		"WORSE since " + at.Format("15:04:05"):                                    {Time: at, How: journal.TurnWorse, Why: "tcp: 90% of the looks failed"},
 		"over a limit AGAIN since":                                                {Time: at, How: journal.TurnAgain},
+		"no limit is passed since " + at.Format("15:04:05") + ", when this":       {Time: at, How: journal.TurnWell},
 	} {
 		f := verdictMoment()
 		if turn != nil {

@@ -239,11 +239,9 @@ func (e *Engine) locate() error {
 
 // stages goes through the stages that are not done yet.
 func (e *Engine) stages(ctx context.Context) error {
-	if e.Log.State().Rollback != nil {
-		return errRollback
-	}
-	if err := e.withdrawKind(journal.AskRollback, "the run goes forward"); err != nil {
-		return err
+	s := e.Log.State()
+	if _, asked := s.Open(journal.AskRollback, ""); s.Rollback != nil || s.Turning != nil || asked {
+		return errRollback // also where belay ended before it was carried out, or confirmed
 	}
 	walks := map[journal.Stage]func(context.Context) error{
 		journal.Assess:  e.assess,

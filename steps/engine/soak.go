@@ -31,18 +31,12 @@ func (e *Engine) soak(ctx context.Context) error {
 		return err
 	}
 	for {
-		found, err := e.verdict(ctx, spec, until)
-		if err != nil || found.verdict == soak.Healthy {
-			return err
-		}
-		a, err := e.judgement(ctx, spec, found, until)
+		choice, err := e.judgedSoak(ctx, spec, until)
 		switch {
 		case errors.Is(err, errRecovered), errors.Is(err, errByItself):
 			continue
-		case err != nil:
+		case err != nil || choice == "accept":
 			return err
-		case a.Choice == "accept":
-			return nil
 		}
 		if !e.Now().Before(until) {
 			until = e.Now().Add(spec.For).UTC()
@@ -51,6 +45,20 @@ func (e *Engine) soak(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// judgedSoak watches and returns what becomes of that: "accept" or "extend". What
+// somebody said before belay ended is said.
+func (e *Engine) judgedSoak(ctx context.Context, spec *plan.Soak, until time.Time) (choice string, err error) {
+	if said := e.Log.State().Soak.Said; said != nil {
+		return said.Choice, nil
+	}
+	found, err := e.verdict(ctx, spec, until)
+	if err != nil || found.verdict == soak.Healthy {
+		return "accept", err
+	}
+	a, err := e.judgement(ctx, spec, found, until)
+	return a.Choice, err
 }
 
 // judged is what a watch came to.

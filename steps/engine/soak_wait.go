@@ -135,10 +135,9 @@ type health struct {
 func (w *watching) health() *health {
 	h := &health{told: map[string]float64{}}
 	h.see(w)
-	turns := w.e.Log.State().Soak.Turns
 	h.well = len(h.now) == 0
-	if n := len(turns); n > 0 {
-		h.well = turns[n-1].How == journal.TurnBack || turns[n-1].How == journal.TurnWell
+	if t, turned := w.e.Log.State().Soak.Turn(); turned {
+		h.well = t.How == journal.TurnBack || t.How == journal.TurnWell
 	}
 	h.tell()
 	return h

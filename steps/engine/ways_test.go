@@ -431,8 +431,8 @@ func TestAfterTheUndoWaitsForDebts(t *testing.T) {
 	}
 }
 
-// A question about going back that was left open before the cutover does not
-// hide the ways that are open after it.
+// A question about going back that was left open is asked again by whoever takes
+// the run up; it does not hide the ways that are open after the cutover.
 func TestStaleRollbackQuestion(t *testing.T) {
 	newWorld()
 	path := filepath.Join(t.TempDir(), "j")
@@ -445,9 +445,12 @@ func TestStaleRollbackQuestion(t *testing.T) {
 		t.Fatal("the question is not open")
 	}
 	b.log.Close()
-	b = newBench(t, loadPlan(t, twoWays), path, "sign-off=go", "cutover=go", "close=rollback", "rollback=emergency")
+	b = newBench(t, loadPlan(t, twoWays), path, "rollback=back", "sign-off=go", "cutover=go", "close=rollback", "rollback=emergency")
 	if status, err := b.Walk(context.Background()); err != nil || status != journal.RolledBack {
 		t.Fatalf("%q, %v; asked %q", status, err, b.op.asked)
+	}
+	if b.op.asked[0] != "rollback/" {
+		t.Errorf("asked %q", b.op.asked)
 	}
 	if way := b.log.State().Way; way != "emergency" {
 		t.Errorf("way %q", way)

@@ -38,6 +38,9 @@ func (s *State) Apply(e Event) {
 		s.enter(Stage(e.Key), e.Time)
 	case StageDone:
 		s.Done[Stage(e.Key)] = e.Time
+		if Stage(e.Key) == Soak {
+			s.Soak.Said = nil
+		}
 	case Assessed:
 		s.Findings = nil
 		_ = json.Unmarshal(e.Data, &s.Findings)
@@ -57,6 +60,7 @@ func (s *State) Apply(e Event) {
 	case RollbackBegun:
 		a := answerOf(e)
 		s.Rollback, s.Way, s.ended, s.Soak.Countdown = &a, e.Key, "", nil
+		s.Turning, s.Soak.Said = nil, nil
 	case RunEnded:
 		s.ended = Status(e.Key)
 	case Losing:
@@ -197,6 +201,7 @@ func (s *State) applyGate(e Event) {
 	case Answered:
 		a := answerOf(e)
 		s.Answers = append(s.Answers, a)
+		s.decided(e.Key, a)
 		s.Soak.answered(a)
 		s.PastClose = s.PastClose || a.Choice == "close"
 		s.passSafe(e.Key, a)
@@ -223,6 +228,24 @@ func (s *State) applyGate(e Event) {
 		}
 		it.Signed = append(it.Signed, a)
 		it.OK, it.Time = true, e.Time
+	}
+}
+
+// decided takes note of an answer whose carrying out is an event of its own, so
+// that it is not lost where belay ends between the two.
+func (s *State) decided(question string, a Answer) {
+	i := slices.IndexFunc(s.Questions, func(q Question) bool { return q.ID == question })
+	if i < 0 || a.Choice == "withdrawn" {
+		return
+	}
+	switch kind := s.Questions[i].Kind; {
+	case kind == AskRollback && a.Choice == "back":
+		s.Turning = nil
+	case question == s.ranOut: // nobody's word: belay looks again
+	case kind == AskRollback, a.Choice == "rollback":
+		s.Turning = &a
+	case kind == AskSoak && (a.Choice == "accept" || a.Choice == "extend"):
+		s.Soak.Said = &a
 	}
 }
 

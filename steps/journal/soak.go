@@ -100,6 +100,17 @@ type SoakState struct {
 	Memory    map[string]map[string]string
 	Countdown *Countdown // the one that runs
 	Manual    *Answer    // who stopped a countdown: from then on belay only asks
+	Said      *Answer    // to accept it or to watch on, which is not carried out yet
+}
+
+// Turn is how it turned last, while somebody is asked; false: it did not.
+func (k *SoakState) Turn() (Turn, bool) {
+	for _, t := range slices.Backward(k.Turns) {
+		if t.How != TurnEnd { // of a belay that ended before it wrote the answer down
+			return t, true
+		}
+	}
+	return Turn{}, false
 }
 
 // keptLooks bounds what is kept of one probe.
@@ -119,7 +130,7 @@ func (s *State) applySoak(e Event) {
 		if k.Begun.IsZero() {
 			k.Begun = e.Time
 		}
-		k.Since, k.Until, k.Verdict, k.Why, k.Watched, k.Turns = e.Time, d.Until, "", "", 0, nil
+		k.Since, k.Until, k.Verdict, k.Why, k.Watched, k.Turns, k.Said = e.Time, d.Until, "", "", 0, nil, nil
 		clear(k.Probes)
 		clear(k.Looks)
 	case Probed:
@@ -152,8 +163,11 @@ func (s *State) applySoak(e Event) {
 			k.Verdict, k.Why = "", "" // belay watches on
 		}
 		var d Countdown
-		if e.Key == CountBegun && json.Unmarshal(e.Data, &d) == nil {
+		switch err := json.Unmarshal(e.Data, &d); {
+		case e.Key == CountBegun && err == nil:
 			k.Countdown = &d
+		case e.Key == CountRanOut && err == nil:
+			s.ranOut = d.Question
 		}
 	}
 }

@@ -38,6 +38,7 @@ type State struct {
 	Soak      SoakState
 	Losses    map[string]Losses // by step: what going back would lose of its stores, as last counted
 	Rollback  *Answer           // who asked for it and why; nil while going forward
+	Turning   *Answer           // who decided to go back, which has not begun, nor been taken back; nil: nobody
 	Way       string            // the way back that was chosen; "" where the plan has only one
 	Debts     []Debt
 	Notes     []Note
@@ -47,6 +48,7 @@ type State struct {
 	ended Status // how the engine ended; "" while it goes on
 
 	waiting []string // steps that a question is open about
+	ranOut  string   // the question of the countdown that did, last
 }
 
 // StepState is what became of one step.
