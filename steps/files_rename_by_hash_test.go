@@ -362,7 +362,11 @@ func hashedSinceTest(t *testing.T, e *fileEnv, s *filesRenameByHash, dir string,
 
 func TestHashedMySQL(t *testing.T) {
 	t.Parallel()
-	m := remotetest.StartMariaDB(t, remotetest.MariaDBOptions{Password: "one"})
+	eachMySQL(t, hashesRows)
+}
+
+func hashesRows(t *testing.T, start mysqlStart) {
+	m := start(t, remotetest.MySQLOptions{Password: "one"})
 	m.Exec("", "CREATE DATABASE chatnio CHARACTER SET utf8mb4")
 	m.Exec("chatnio", "CREATE TABLE files (id bigint unsigned PRIMARY KEY, file_path varchar(200))") // whose collation takes A for a
 	rows := hashedRows{MySQL: &hashedMySQL{mysqlStore{store: store{Host: "box", Addr: m.Addr, User: m.User, Password: secret.Ref{Name: "pw"}}}, "chatnio"},
@@ -372,7 +376,7 @@ func TestHashedMySQL(t *testing.T) {
 	// What cannot be changed whole is not changed.
 	for table, want := range map[string]string{
 		"short (id int PRIMARY KEY, file_path varchar(20))":                 "Data too long",
-		"loose (id int PRIMARY KEY, file_path varchar(200)) ENGINE=Aria":    "no transactions",
+		"loose (id int PRIMARY KEY, file_path varchar(200)) ENGINE=MyISAM":  "no transactions",
 		"keyless (id int, file_path varchar(200), KEY (id))":                "does not tell rows apart",
 		"nameless (id int PRIMARY KEY, other varchar(200))":                 "no column",
 		"single (id int PRIMARY KEY, file_path varchar(200) UNIQUE)":        "Duplicate entry",

@@ -74,7 +74,12 @@ func TestPostgresCopyLosses(t *testing.T) {
 
 func TestMySQLCopyLosses(t *testing.T) {
 	t.Parallel()
-	box := newMySQLBox(t, remotetest.MariaDBOptions{Password: "one"}, remotetest.MariaDBOptions{Password: "two"})
+	eachMySQL(t, func(t *testing.T, start mysqlStart) {
+		countsLosses(t, newMySQLBoxOf(t, start, remotetest.MySQLOptions{Password: "one"}, remotetest.MySQLOptions{Password: "two"}))
+	})
+}
+
+func countsLosses(t *testing.T, box *mysqlBox) {
 	box.a.Exec("", "CREATE DATABASE shop; CREATE TABLE shop.a (id INT PRIMARY KEY); INSERT INTO shop.a VALUES (1), (2), (3); CREATE TABLE shop.b (id INT PRIMARY KEY); INSERT INTO shop.b VALUES (1)")
 	c := &mysqlCopy{From: mysqlStoreOf(box.a, "a"), To: mysqlStoreOf(box.b, "b"), Databases: []string{"shop"}, Accounts: "none",
 		Events: "disabled", LockWait: 10e9, Lanes: 1, PartSize: 1 << 20, Proof: "fingerprint"}

@@ -20,23 +20,37 @@ type mysqlBox struct {
 	log  *safeBuffer
 }
 
+// mysqlStart starts a server of a flavour.
+type mysqlStart func(testing.TB, remotetest.MySQLOptions) *remotetest.MySQL
+
 // mysqlFlavours are both that the kinds are for.
-var mysqlFlavours = map[string]func(testing.TB, remotetest.MySQLOptions) *remotetest.MySQL{"MySQL": remotetest.StartMySQL, "MariaDB": remotetest.StartMariaDB}
+var mysqlFlavours = map[string]mysqlStart{"MySQL": remotetest.StartMySQL, "MariaDB": remotetest.StartMariaDB}
+
+// eachMySQL runs a test on servers of each flavour.
+func eachMySQL(t *testing.T, test func(*testing.T, mysqlStart)) {
+	t.Helper()
+	for name, start := range mysqlFlavours {
+		t.Run(name, func(t *testing.T) { test(t, start) })
+	}
+}
 
 func newMySQLBox(t *testing.T, a, b remotetest.MySQLOptions) *mysqlBox {
 	t.Helper()
 	return newMySQLBoxOf(t, remotetest.StartMariaDB, a, b)
 }
 
-// newMySQLBoxOf is one of a flavour. MySQL's programs come first in the PATH then.
-func newMySQLBoxOf(t *testing.T, start func(testing.TB, remotetest.MySQLOptions) *remotetest.MySQL, a, b remotetest.MySQLOptions) *mysqlBox {
+// newMySQLBoxOf is one of a flavour; without b, of one server.
+func newMySQLBoxOf(t *testing.T, start mysqlStart, a remotetest.MySQLOptions, b ...remotetest.MySQLOptions) *mysqlBox {
 	t.Helper()
-	box := &mysqlBox{a: start(t, a), b: start(t, b)}
-	box.a.UsePrograms()
+	box := &mysqlBox{a: start(t, a)}
+	passwords := map[string]string{"a": a.Password}
+	for _, o := range b {
+		box.b, passwords["b"] = start(t, o), o.Password
+	}
 	h := remote.Local("db")
 	box.e, box.log = runEnv(h)
 	box.e.Hosts = remote.Hosts{"db": h}
-	box.e.Secret = mysqlSecrets(map[string]string{"a": a.Password, "b": b.Password})
+	box.e.Secret = mysqlSecrets(passwords)
 	return box
 }
 

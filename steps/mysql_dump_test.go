@@ -50,14 +50,13 @@ func mysqlAll(t *testing.T, box *mysqlBox, m *remotetest.MySQL, password string,
 // equal; nothing of the login stays behind.
 func TestMySQLDumpRestore(t *testing.T) {
 	remotetest.Need(t, "mariadb-dump", "mariadb", "zstd", "setsid")
-	for name, start := range mysqlFlavours {
-		t.Run(name, func(t *testing.T) {
-			dumpAndRestore(t, newMySQLBoxOf(t, start, remotetest.MySQLOptions{Password: `o"n\e'`}, remotetest.MySQLOptions{Password: "two"}))
-		})
-	}
+	eachMySQL(t, func(t *testing.T, start mysqlStart) {
+		dumpAndRestore(t, newMySQLBoxOf(t, start, remotetest.MySQLOptions{Password: `o"n\e'`}, remotetest.MySQLOptions{Password: "two"}))
+	})
 }
 
 func dumpAndRestore(t *testing.T, box *mysqlBox) {
+	box.a.UsePrograms()
 	file := "mysql/testdata/nasty.sql"
 	if box.a.Programs != "" {
 		file = "mysql/testdata/nasty_mysql.sql"

@@ -17,11 +17,9 @@ import (
 // TestMySQLFreeze: nobody writes to a frozen server, an open transaction is
 // not lost silently but ended, and undo lets them again.
 func TestMySQLFreeze(t *testing.T) {
-	for name, start := range mysqlFlavours {
-		t.Run(name, func(t *testing.T) {
-			freezes(t, newMySQLBoxOf(t, start, remotetest.MySQLOptions{Settings: []string{"--log-bin=bin", "--server-id=1"}}, remotetest.MySQLOptions{}))
-		})
-	}
+	eachMySQL(t, func(t *testing.T, start mysqlStart) {
+		freezes(t, newMySQLBoxOf(t, start, remotetest.MySQLOptions{Settings: []string{"--log-bin=bin", "--server-id=1"}}))
+	})
 }
 
 func freezes(t *testing.T, box *mysqlBox) {
@@ -85,8 +83,13 @@ func freezes(t *testing.T, box *mysqlBox) {
 }
 
 func TestMySQLThaw(t *testing.T) {
-	box := newMySQLBox(t, remotetest.MariaDBOptions{}, remotetest.MariaDBOptions{Settings: []string{"--read-only"}})
-	f := &mysqlThaw{mysqlStore: mysqlStoreOf(box.b, "b"), Grace: remote.Duration(time.Second)}
+	eachMySQL(t, func(t *testing.T, start mysqlStart) {
+		thaws(t, newMySQLBoxOf(t, start, remotetest.MySQLOptions{Settings: []string{"--read-only"}}))
+	})
+}
+
+func thaws(t *testing.T, box *mysqlBox) {
+	f := &mysqlThaw{mysqlStore: mysqlStoreOf(box.a, "a"), Grace: remote.Duration(time.Second)}
 	if todo, err := f.Pending(t.Context(), box.e); err != nil || len(todo) != 1 {
 		t.Fatalf("pending: %v, %v", todo, err)
 	}
@@ -103,7 +106,7 @@ func TestMySQLThaw(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := box.b.Ask("", "SELECT @@global.read_only + 0"); got[0] != want {
+		if got := box.a.Ask("", "SELECT @@global.read_only + 0"); got[0] != want {
 			t.Errorf("read_only is %s", got[0])
 		}
 	}

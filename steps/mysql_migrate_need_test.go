@@ -9,8 +9,10 @@ import (
 
 // TestMySQLMigrateOnPath: a version that the path does not know blocks before
 // anything has changed; a database that is not there yet does not.
-func TestMySQLMigrateOnPath(t *testing.T) {
-	box, m := newMySQLMigrate(t)
+func TestMySQLMigrateOnPath(t *testing.T) { eachMySQL(t, judgesVersions) }
+
+func judgesVersions(t *testing.T, start mysqlStart) {
+	box, m := newMySQLMigrate(t, start)
 	judge := func(want checks.Level) {
 		t.Helper()
 		n := &mysqlOnPath{m, "db"}

@@ -14,10 +14,11 @@ import (
 
 // newMySQLMigrate is the path of a chat server from 1.6 to 2.0, on a database
 // at 1.7.
-func newMySQLMigrate(t *testing.T) (*mysqlBox, *mysqlMigrate) {
+func newMySQLMigrate(t *testing.T, start mysqlStart) (*mysqlBox, *mysqlMigrate) {
 	t.Helper()
 	remotetest.Need(t, "mariadb-dump", "mariadb", "setsid")
-	a := remotetest.StartMariaDB(t, remotetest.MariaDBOptions{Password: "one'"})
+	a := start(t, remotetest.MySQLOptions{Password: "one'"})
+	a.UsePrograms()
 	run := &runBox{home: t.TempDir(), over: remote.Local("db")}
 	t.Cleanup(func() { endJobs(t, run.home) })
 	h := run.host()
@@ -51,8 +52,10 @@ func (b *mysqlBox) versions(t *testing.T) string {
 
 // TestMySQLMigrate: from where the tracking table is to the end, a dump before
 // every hop, and back to the beginning.
-func TestMySQLMigrate(t *testing.T) {
-	box, m := newMySQLMigrate(t)
+func TestMySQLMigrate(t *testing.T) { eachMySQL(t, migrates) }
+
+func migrates(t *testing.T, start mysqlStart) {
+	box, m := newMySQLMigrate(t, start)
 	todo, err := m.Pending(t.Context(), box.e)
 	if err != nil || len(todo) != 3 || !strings.Contains(todo[0].Text, "1.7.0 → 1.8.0") {
 		t.Fatalf("pending: %v, %v", todo, err)
@@ -93,8 +96,10 @@ func TestMySQLMigrate(t *testing.T) {
 
 // TestMySQLMigrateHalfWay: a hop that fails is told with its statement; again,
 // the dump is restored first, and nothing is done twice.
-func TestMySQLMigrateHalfWay(t *testing.T) {
-	box, m := newMySQLMigrate(t)
+func TestMySQLMigrateHalfWay(t *testing.T) { eachMySQL(t, migratesHalfWay) }
+
+func migratesHalfWay(t *testing.T, start mysqlStart) {
+	box, m := newMySQLMigrate(t, start)
 	box.a.Exec("chat", "ALTER TABLE users ADD COLUMN role int") // in the way of the third statement of 1.9
 	err := m.Apply(t.Context(), box.e)
 	if err == nil || !strings.Contains(err.Error(), "hop 1.8.0 → 1.9.0: statement 3 of 4") || !strings.Contains(err.Error(), m.Backups) {
@@ -130,8 +135,10 @@ func TestMySQLMigrateHalfWay(t *testing.T) {
 
 // TestMySQLMigrateUnexpected: versions that are not on the path stop it before
 // anything is changed.
-func TestMySQLMigrateUnexpected(t *testing.T) {
-	box, m := newMySQLMigrate(t)
+func TestMySQLMigrateUnexpected(t *testing.T) { eachMySQL(t, refusesVersions) }
+
+func refusesVersions(t *testing.T, start mysqlStart) {
+	box, m := newMySQLMigrate(t, start)
 	box.a.Exec("chat", "INSERT INTO schema_migrations (version, applied_at) VALUES ('1.7.5-custom', '2024-06-01')")
 	if err := m.Apply(t.Context(), box.e); err == nil || !strings.Contains(err.Error(), "1.7.5-custom") || !strings.Contains(err.Error(), "nothing was changed") {
 		t.Errorf("apply: %v", err)

@@ -13,7 +13,12 @@ import (
 // TestMySQLSQL: it says which statement failed and what stands, goes on there,
 // proves and undoes.
 func TestMySQLSQL(t *testing.T) {
-	box := newMySQLBox(t, remotetest.MariaDBOptions{Password: "one"}, remotetest.MariaDBOptions{})
+	eachMySQL(t, func(t *testing.T, start mysqlStart) {
+		runsSQL(t, newMySQLBoxOf(t, start, remotetest.MySQLOptions{Password: "one"}))
+	})
+}
+
+func runsSQL(t *testing.T, box *mysqlBox) {
 	box.a.Exec("", "CREATE DATABASE `sh'op`")
 	s := &mysqlSQL{mysqlStore: mysqlStoreOf(box.a, "a"), Database: "sh'op",
 		SQL: "CREATE TABLE a (n int PRIMARY KEY);\nSET @x = 2; -- kept over the break\nINSERT INTO a VALUES (1);\nINSERT INTO a SELECT @x FROM late;\n" +
@@ -99,7 +104,12 @@ func (c *mysqlDeafConn) Read(p []byte) (int, error) {
 // TestMySQLSQLUnknown: a statement whose answer was lost is not sent again
 // without a word.
 func TestMySQLSQLUnknown(t *testing.T) {
-	box := newMySQLBox(t, remotetest.MariaDBOptions{}, remotetest.MariaDBOptions{})
+	eachMySQL(t, func(t *testing.T, start mysqlStart) {
+		sendsOnce(t, newMySQLBoxOf(t, start, remotetest.MySQLOptions{}))
+	})
+}
+
+func sendsOnce(t *testing.T, box *mysqlBox) {
 	box.a.Exec("", "CREATE DATABASE shop; CREATE TABLE shop.a (n int)")
 	deaf := &mysqlDeaf{remote.Local("db").Dialer, "VALUES (2)"}
 	h := remote.Local("db")

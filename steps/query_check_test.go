@@ -72,9 +72,10 @@ func TestPostgresQuery(t *testing.T) {
 // TestMySQLQuery asks a real server as a probe does, and compares what it
 // answers.
 func TestMySQLQuery(t *testing.T) {
-	m := remotetest.StartMariaDB(t, remotetest.MariaDBOptions{Password: "it's"})
-	h := remote.Local("db")
-	probeMySQL(t, h, mysqlStoreOf(m, "a"), mysqlSecrets(map[string]string{"a": "it's"}), m.Exec, m.Kill)
+	eachMySQL(t, func(t *testing.T, start mysqlStart) {
+		m := start(t, remotetest.MySQLOptions{Password: "it's"})
+		probeMySQL(t, remote.Local("db"), mysqlStoreOf(m, "a"), mysqlSecrets(map[string]string{"a": "it's"}), m.Exec, m.Kill)
+	})
 }
 
 // probeMySQL is TestMySQLQuery on any server of that kind, which it ends by stop.
