@@ -4,6 +4,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -83,7 +84,7 @@ func (f *Facts) linkDatabases() {
 			continue
 		}
 		d := f.databaseOn(p, args[p.PID])
-		if d.Kind == "" {
+		if d.Kind == "" || p.PID > 0 && (d.Process == "mysqld" || d.Process == "mariadbd") && p.Number != f.mysqlPort(p.PID, args[p.PID]) {
 			continue
 		}
 		if v, ok := versions[d.Process]; ok {
@@ -96,6 +97,32 @@ func (f *Facts) linkDatabases() {
 			f.Databases = append(f.Databases, d)
 		}
 	}
+}
+
+var mysqlPortSet = regexp.MustCompile(`\s--port[= ](\d+)`)
+
+// mysqlPort is where a server of MySQL or MariaDB that listens on several ports
+// takes clients. MySQL listens for its X protocol, too, unless told not to
+// (33060), for members of a group (33061), and for who administers it (33062);
+// MariaDB may have an extra_port. None of these is another database.
+func (f *Facts) mysqlPort(pid int, args string) int {
+	var all []int
+	for _, p := range f.Ports {
+		if p.PID == pid && strings.HasPrefix(p.Proto, "tcp") && !slices.Contains(all, p.Number) {
+			all = append(all, p.Number)
+		}
+	}
+	set := 3306
+	if m := mysqlPortSet.FindStringSubmatch(args); m != nil {
+		set, _ = strconv.Atoi(m[1])
+	}
+	if slices.Contains(all, set) {
+		return set
+	}
+	if own := slices.DeleteFunc(slices.Clone(all), func(n int) bool { return n >= 33060 && n <= 33062 }); len(own) > 0 {
+		all = own
+	}
+	return slices.Min(all)
 }
 
 func (f *Facts) databaseOn(p Port, args string) Database {

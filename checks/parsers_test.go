@@ -324,6 +324,28 @@ func TestParseDatabasesAndLink(t *testing.T) {
 	}, f.Databases)
 }
 
+// A server of MySQL or MariaDB is one database, whatever else it listens for.
+func TestMySQLPorts(t *testing.T) {
+	for _, c := range []struct {
+		args  string
+		ports []int
+		want  int
+	}{
+		{"/usr/sbin/mysqld", []int{33060, 3306}, 3306},
+		{"/usr/sbin/mysqld --port=40000", []int{33060, 3306, 40000}, 40000},
+		{"/usr/sbin/mysqld --mysqlx-port=3307 --port 3308", []int{3307, 3308}, 3308},
+		{"/usr/sbin/mysqld --defaults-file=/etc/b.cnf", []int{33061, 33062, 40000}, 40000},
+		{"/usr/sbin/mysqld", []int{33060}, 33060},
+	} {
+		f := &Facts{Processes: []Process{{PID: 8, Args: c.args}}}
+		for _, n := range c.ports {
+			f.Ports = append(f.Ports, Port{"tcp", "0.0.0.0", n, 8, "mysqld"}, Port{"tcp6", "::", n, 8, "mysqld"})
+		}
+		f.linkDatabases()
+		diff(t, []Database{{"mysql", c.want, "mysqld", ""}}, f.Databases)
+	}
+}
+
 func TestParseToolsAndVersions(t *testing.T) {
 	f := parsed(t, "tools", `
 =git

@@ -91,6 +91,9 @@ func (m *mysqlMigrate) Validate() error {
 				errs = append(errs, Field(field+".to", "the path comes back to %s", h.To))
 			}
 		}
+		if _, err := mysqlScript(h.SQL); err != nil {
+			errs = append(errs, Field(field+".sql", "%w", err))
+		}
 		errs = append(errs, validNames(nil, h.Secrets), validScript(field+".run", h.Run))
 	}
 	if len(m.Hops) > 0 && m.Target != "" && m.at(m.Target) < 0 {

@@ -1,7 +1,10 @@
 package steps
 
 import (
+	"bytes"
+	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -77,6 +80,12 @@ func migrates(t *testing.T, start mysqlStart) {
 	dumps, _ := filepath.Glob(m.Backups + "/*.sql.gz")
 	if len(dumps) != 3 {
 		t.Errorf("dumps: %s", dumps)
+	}
+	for _, d := range dumps { // MySQL's own program dumps MySQL
+		text, err := exec.Command("gzip", "-dc", d).Output()
+		if err != nil || bytes.Contains(text, []byte("MariaDB dump")) == (box.a.Programs != "") || !bytes.Contains(text, []byte("INSERT INTO `users`")) {
+			t.Errorf("%s: %v: %.200s", d, err, text)
+		}
 	}
 	for range 2 {
 		if err := m.Undo(t.Context(), box.e); err != nil {
@@ -160,10 +169,42 @@ func refusesVersions(t *testing.T, start mysqlStart) {
 	}
 }
 
+// TestMySQLMigrateDirty: a tracking table in golang-migrate's way; what another
+// tool left half way is not touched.
+func TestMySQLMigrateDirty(t *testing.T) { eachMySQL(t, refusesDirty) }
+
+func refusesDirty(t *testing.T, start mysqlStart) {
+	box, m := newMySQLMigrate(t, start)
+	box.a.Exec("chat", "DROP TABLE schema_migrations; CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL); INSERT INTO schema_migrations VALUES (7, 1)")
+	m.Hops = []mysqlHop{{From: "6", To: "7", SQL: "SELECT 1"}, {From: "7", To: "8", SQL: "ALTER TABLE users ADD COLUMN mail varchar(50)"}}
+	for name, do := range map[string]func(context.Context, Env) error{"apply": m.Apply, "pending": func(ctx context.Context, e Env) error { _, err := m.Pending(ctx, e); return err }} {
+		if err := do(t.Context(), box.e); err == nil || !strings.Contains(err.Error(), "chat.schema_migrations says that version 7 is dirty") || !strings.Contains(err.Error(), "nothing was changed") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	box.a.Exec("chat", "UPDATE schema_migrations SET dirty = 0")
+	if err := m.Apply(t.Context(), box.e); err != nil {
+		t.Fatalf("%v\n%s", err, box.log)
+	}
+	if err := m.Verify(t.Context(), box.e); err != nil {
+		t.Error(err)
+	}
+	if d := cmp.Diff([]string{"8 0"}, box.a.Ask("chat", "SELECT CONCAT(version, ' ', dirty) FROM schema_migrations")); d != "" {
+		t.Errorf("the tracking table:\n%s", d)
+	}
+	if err := m.Undo(t.Context(), box.e); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{"7 0"}, box.a.Ask("chat", "SELECT CONCAT(version, ' ', dirty) FROM schema_migrations")); d != "" {
+		t.Errorf("the tracking table after undo:\n%s", d)
+	}
+}
+
 func TestMySQLMigrateValidate(t *testing.T) {
 	hops := []mysqlHop{{From: "1", To: "2", SQL: "SELECT 1"}, {From: "2", To: "3", SQL: "SELECT 1"}}
 	for want, m := range map[string]mysqlMigrate{
 		"hops.1.from: ": {Database: "a", Backups: "/b", Hops: []mysqlHop{hops[0], {From: "5", To: "6", Run: "x"}}},
+		"hops.0.sql: ":  {Database: "a", Backups: "/b", Hops: []mysqlHop{{From: "1", To: "2", SQL: "BEGIN; SELECT 1"}}},
 		"hops.0: ":      {Database: "a", Backups: "/b", Hops: []mysqlHop{{From: "1", To: "2"}}},
 		"hops.1.to: ":   {Database: "a", Backups: "/b", Hops: []mysqlHop{hops[0], {From: "2", To: "1", Run: "x"}}},
 		"to: ":          {Database: "a", Backups: "/b", Hops: hops, Target: "4"},

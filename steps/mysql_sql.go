@@ -2,7 +2,6 @@ package steps
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -37,7 +36,7 @@ func init() {
 type mysqlSQL struct {
 	mysqlStore `yaml:",inline"`
 	Database   string `yaml:"database" doc:"database to begin in"`
-	SQL        string `yaml:"sql" scalar:"" doc:"the statements; DELIMITER is understood. Definitions (CREATE, ALTER, DROP) are committed at once, so each statement stands by itself, unless the script says START TRANSACTION"`
+	SQL        string `yaml:"sql" scalar:"" doc:"the statements; DELIMITER is understood. Definitions (CREATE, ALTER, DROP) are committed at once, so each statement stands by itself, unless the script says START TRANSACTION: what stands between that and COMMIT is done whole or not at all"`
 	File       string `yaml:"file" doc:"file with the statements on the machine that belay runs on, instead of sql"`
 	PendingBy  string `yaml:"pending" doc:"query that returns a row for each thing still to do, and none when all is done"`
 	VerifyBy   string `yaml:"verify" doc:"query that proves the outcome: it returns a row at least, and the first column of none is 0 or NULL"`
@@ -64,7 +63,7 @@ func (s *mysqlSQL) Validate() error {
 		errs = append(errs, Field("sql", "say which statements: sql or file"))
 	}
 	for field, text := range map[string]string{"sql": s.SQL, "undo": s.UndoBy} {
-		if _, err := mysql.Split(text); err != nil {
+		if _, err := mysqlScript(text); err != nil {
 			errs = append(errs, Field(field, "%w", err))
 		}
 	}
@@ -84,16 +83,6 @@ func (s *mysqlSQL) Needs(on string) []checks.Check {
 	return []checks.Check{&mysqlLogin{s.mysqlStore, on, "sql"}}
 }
 
-// mysqlTrace is how far a script has come. It is on the disk before and after
-// each statement.
-type mysqlTrace struct {
-	Next  int  `json:"next"`           // the statement to go on with, from 0
-	Sent  bool `json:"sent,omitempty"` // it was sent, and nobody knows how it ended
-	Told  bool `json:"told,omitempty"` // that was said
-	Done  bool `json:"done,omitempty"`
-	Begun bool `json:"begun,omitempty"`
-}
-
 // Pending asks the query; without one, the statements are to be run unless
 // they were.
 func (s *mysqlSQL) Pending(ctx context.Context, e Env) ([]Change, error) {
@@ -101,7 +90,7 @@ func (s *mysqlSQL) Pending(ctx context.Context, e Env) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	statements, err := mysql.Split(text)
+	statements, err := mysqlScript(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.File, err)
 	}
@@ -118,7 +107,7 @@ func (s *mysqlSQL) Pending(ctx context.Context, e Env) ([]Change, error) {
 		return nil, err
 	}
 	if t.Begun {
-		whole.Text = fmt.Sprintf("go on with statement %d of %d", t.Next+1, len(statements))
+		whole.Text = fmt.Sprintf("go on with statement %d of %d", t.from(mysql.Back(statements))+1, len(statements))
 	}
 	return []Change{whole}, nil
 }
@@ -137,85 +126,6 @@ func (s *mysqlSQL) Underway(e Env) (bool, error) {
 	var t mysqlTrace
 	_, err := e.Memory.Get("sql", &t)
 	return !t.Sent, err
-}
-
-// mysqlRunScript runs a script once, keeping a trace under key.
-func mysqlRunScript(ctx context.Context, e Env, s mysqlStore, database, key, text string) error {
-	all, err := mysql.Split(text)
-	if err != nil {
-		return err
-	}
-	var t mysqlTrace
-	if _, err := e.Memory.Get(key, &t); err != nil || t.Done {
-		return err
-	}
-	if t.Sent && !t.Told {
-		t.Told = true
-		if err := e.Memory.Put(key, t); err != nil {
-			return err
-		}
-		return fmt.Errorf("statement %d of %d (line %d: %s) was sent when belay or the link was lost, and may or may not have been carried out; those before it were, those after it not. Look at the server: if it was, undo it by hand or skip the step; trying again runs it once more",
-			t.Next+1, len(all), all[min(t.Next, len(all)-1)].Line, all[min(t.Next, len(all)-1)])
-	}
-	srv, err := s.server(ctx, e)
-	if err != nil {
-		return err
-	}
-	db, err := srv.OpenPlain(ctx, database)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	for i, st := range all {
-		if i < t.Next {
-			if st.Session() { // said again: it is another session
-				if _, err := conn.ExecContext(ctx, st.Text); err != nil {
-					return fmt.Errorf("line %d: %s: %w; nothing more was changed", st.Line, st, err)
-				}
-			}
-			continue
-		}
-		if err := mysqlRunOne(ctx, e, conn, key, &t, i, all); err != nil {
-			return err
-		}
-	}
-	t.Done = true
-	return e.Memory.Put(key, t)
-}
-
-func mysqlRunOne(ctx context.Context, e Env, conn *sql.Conn, key string, t *mysqlTrace, i int, all []mysql.Statement) error {
-	st := all[i]
-	*t = mysqlTrace{Next: i, Sent: true, Begun: true}
-	if err := e.Memory.Put(key, t); err != nil {
-		return err
-	}
-	e.Say(Progress{Done: int64(i), Total: int64(len(all)), Unit: "statements", Text: st.String()})
-	res, err := conn.ExecContext(ctx, st.Text)
-	if err != nil {
-		if mysql.Number(err) == 0 { // the link, not the server
-			t.Told = true
-			return errors.Join(fmt.Errorf("statement %d of %d (line %d: %s): %w; it may or may not have been carried out, those before it were; look before you try again", i+1, len(all), st.Line, st, err),
-				e.Memory.Put(key, t))
-		}
-		t.Sent = false
-		return errors.Join(fmt.Errorf("statement %d of %d (line %d: %s): %w; %s", i+1, len(all), st.Line, st, err, mysqlSoFar(i)), e.Memory.Put(key, t))
-	}
-	n, _ := res.RowsAffected()
-	fmt.Fprintf(e.Log, "line %d: %s: %d rows\n", st.Line, st, n)
-	*t = mysqlTrace{Next: i + 1, Begun: true}
-	return e.Memory.Put(key, t)
-}
-
-func mysqlSoFar(i int) string {
-	if i == 0 {
-		return "nothing was changed"
-	}
-	return fmt.Sprintf("statements 1 to %d were carried out, and what they define is committed; trying again goes on with this one", i)
 }
 
 // Verify asks the query; without one, that every statement ended well was the proof.

@@ -135,3 +135,98 @@ func sendsOnce(t *testing.T, box *mysqlBox) {
 		t.Errorf("rows %s", got)
 	}
 }
+
+// TestMySQLSQLRefused: what the server refuses is told in its words, with what
+// stands.
+func TestMySQLSQLRefused(t *testing.T) { eachMySQL(t, refusesSQL) }
+
+func refusesSQL(t *testing.T, start mysqlStart) {
+	box := newMySQLBoxOf(t, start, remotetest.MySQLOptions{Password: "one"})
+	box.a.Exec("", "CREATE DATABASE shop; CREATE TABLE shop.a (n int PRIMARY KEY); CREATE USER app@'%' IDENTIFIED BY 'one'; GRANT ALL ON shop.* TO app@'%'")
+	at := mysqlStoreOf(box.a, "a")
+	at.User = "app"
+	for _, c := range []struct {
+		set, sql string
+		only     bool // MySQL's
+		says     []string
+	}{
+		{"", "INSERT INTO a VALUES (1);\nSELEC 2", false, []string{"statement 2 of 2 (line 2: SELEC 2)", "1064", "statements 1 to 1 were carried out"}},
+		{"", "INSERT INTO shop.b VALUES (1)", false, []string{"1146", "shop.b", "nothing was changed"}},
+		{"", "SET GLOBAL max_connections = 9", false, []string{"1227", "nothing was changed"}},
+		{"SET GLOBAL sql_require_primary_key = ON", "CREATE TABLE keyless (n int)", true, []string{"3750", "without a primary key", "sql_require_primary_key", "nothing was changed"}},
+		{"SET GLOBAL read_only = ON", "INSERT INTO a VALUES (2)", false, []string{"1290", "read-only", "nothing was changed"}},
+		{"SET GLOBAL super_read_only = ON", "DROP TABLE a", true, []string{"1290", "read-only", "nothing was changed"}},
+	} {
+		if c.only && box.a.Programs == "" {
+			continue
+		}
+		if c.set != "" {
+			box.a.Exec("", c.set)
+		}
+		s := &mysqlSQL{mysqlStore: at, Database: "shop", SQL: c.sql}
+		err := s.Apply(t.Context(), box.mine("refused"))
+		for _, word := range c.says {
+			if err == nil || !strings.Contains(err.Error(), word) {
+				t.Errorf("%s: %v; wanted %q", c.sql, err, word)
+			}
+		}
+	}
+	if got := strings.Join(box.a.Ask("shop", "SELECT n FROM a"), " "); got != "1" {
+		t.Errorf("rows %s", got)
+	}
+}
+
+// TestMySQLSQLTransaction: of a transaction that was cut, nothing is there, and
+// all of it is run again; what a definition committed is not.
+func TestMySQLSQLTransaction(t *testing.T) { eachMySQL(t, runsTransactions) }
+
+func runsTransactions(t *testing.T, start mysqlStart) {
+	box := newMySQLBoxOf(t, start, remotetest.MySQLOptions{})
+	box.a.Exec("", "CREATE DATABASE shop; CREATE TABLE shop.a (n int)")
+	s := &mysqlSQL{mysqlStore: mysqlStoreOf(box.a, "a"), Database: "shop",
+		SQL: "INSERT INTO a VALUES (1); START TRANSACTION; INSERT INTO a VALUES (2); INSERT INTO a VALUES (3); INSERT INTO late VALUES (4); COMMIT; INSERT INTO a VALUES (5)"}
+	rows := func(want string) {
+		t.Helper()
+		if got := strings.Join(box.a.Ask("shop", "SELECT n FROM a ORDER BY n"), " "); got != want {
+			t.Errorf("rows %s, want %s", got, want)
+		}
+	}
+	deaf := &mysqlDeaf{remote.Local("db").Dialer, "VALUES (3)"}
+	h := remote.Local("db")
+	h.Dialer = deaf
+	e := box.mine("cut")
+	e.Hosts = remote.Hosts{"db": h}
+	if err := s.Apply(t.Context(), e); err == nil || !strings.Contains(err.Error(), "statements 1 to 1 were carried out, the transaction that begins with statement 2 was rolled back") {
+		t.Errorf("cut: %v", err)
+	}
+	if open, err := s.Underway(e); err != nil || !open {
+		t.Errorf("it asks, though nothing is unknown: %v", err)
+	}
+	if err := s.Apply(t.Context(), e); err == nil || !strings.Contains(err.Error(), "statement 5 of 7") || !strings.Contains(err.Error(), "begins with statement 2 was rolled back") {
+		t.Errorf("refused: %v", err)
+	}
+	rows("1")
+	if todo, err := s.Pending(t.Context(), e); err != nil || len(todo) != 1 || todo[0].Text != "go on with statement 2 of 7" {
+		t.Errorf("pending: %v, %v", todo, err)
+	}
+	box.a.Exec("shop", "CREATE TABLE late (n int)")
+	if err := s.Apply(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	rows("1 2 3 5")
+	// A definition commits what was open, also when it is refused.
+	s.SQL = "BEGIN; INSERT INTO a VALUES (6); CREATE TABLE late (n int); INSERT INTO a VALUES (7)"
+	e = box.mine("defined")
+	if err := s.Apply(t.Context(), e); err == nil || !strings.Contains(err.Error(), "statements 1 to 2 were carried out") {
+		t.Errorf("defined: %v", err)
+	}
+	box.a.Exec("shop", "DROP TABLE late")
+	if err := s.Apply(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	rows("1 2 3 5 6 7")
+	s.SQL = "INSERT INTO a VALUES (8);\nBEGIN; INSERT INTO a VALUES (9)"
+	if err := s.Validate(); err == nil || !strings.Contains(err.Error(), "line 2: BEGIN begins a transaction that nothing ends") {
+		t.Errorf("without COMMIT: %v", err)
+	}
+}

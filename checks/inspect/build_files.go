@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"belay/checks"
 )
 
 // describe gives every program its files, environment and unit.
@@ -135,7 +137,8 @@ func (b *builder) addStores() {
 		}
 		d := Database{Kind: s.kind, Version: s.version, Port: s.port, Dir: tidy(s.dir, 500), Names: s.names, Note: s.denied}
 		for _, port := range b.f.Ports {
-			if port.PID == pid && d.Port == 0 && strings.HasPrefix(port.Proto, "tcp") {
+			known := slices.ContainsFunc(b.f.Databases, func(o checks.Database) bool { return o.Port == port.Number })
+			if port.PID == pid && strings.HasPrefix(port.Proto, "tcp") && (s.port == 0 && known || d.Port == 0) {
 				d.Port = port.Number
 			}
 		}

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"belay/remote"
 	"belay/remote/remotetest"
 	"belay/remote/ssh"
@@ -180,6 +182,37 @@ func TestARealHost(t *testing.T) {
 		if i := strings.Index(string(b)+text.String(), never); i >= 0 {
 			t.Errorf("%q came through: %.200s", never, (string(b) + text.String())[max(0, i-100):])
 		}
+	}
+}
+
+// A MySQL of the test's own, which listens for its X protocol, too, is one
+// server with the databases that its directory holds.
+func TestARealMySQL(t *testing.T) {
+	remotetest.Need(t, "ss")
+	for kind, start := range map[string]func(testing.TB, remotetest.MySQLOptions) *remotetest.MySQL{"mysql": remotetest.StartMySQL, "mariadb": remotetest.StartMariaDB} {
+		t.Run(kind, func(t *testing.T) {
+			var o remotetest.MySQLOptions
+			if kind == "mysql" {
+				o.Settings = []string{"--mysqlx=ON", "--mysqlx-bind-address=127.0.0.1", "--mysqlx-port=" + strconv.Itoa(remotetest.FreePort(t)), "--mysqlx-socket=x"}
+			}
+			m := start(t, o)
+			m.Exec("", "CREATE DATABASE `my-shop`; CREATE DATABASE void; CREATE TABLE `my-shop`.a (n int)")
+			found, err := Look(t.Context(), remote.Hosts{"here": remote.Local("here")}, []string{"here"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := programFor(t, found.Hosts[0], m.Port)
+			want := Database{Kind: kind, Port: m.Port, Dir: filepath.Join(m.Dir, "data"), Names: []Size{{Name: "my-shop", Bytes: -1}, {Name: "void", Bytes: -1}}}
+			for i := range p.Databases {
+				p.Databases[i].Version = "" // as installed
+			}
+			if d := cmp.Diff([]Database{want}, p.Databases); d != "" {
+				t.Errorf("-want +got:\n%s", d)
+			}
+			if !slices.Contains(p.Sockets, m.Socket) {
+				t.Errorf("sockets %q", p.Sockets)
+			}
+		})
 	}
 }
 

@@ -42,3 +42,28 @@ func FuzzSplit(f *testing.F) {
 		}
 	})
 }
+
+// TestBack: a script begins again where its transaction began, and where that
+// was committed by a definition, after it.
+func TestBack(t *testing.T) {
+	for text, want := range map[string][]int{
+		"A; B": {0, 1, 2},
+		"A; START TRANSACTION; B; SET @x = 1; COMMIT; C":                             {0, 1, 1, 1, 1, 5, 6},
+		"begin work; A; savepoint s; rollback to s; ROLLBACK AND NO CHAIN; B":        {0, 0, 0, 0, 0, 5, 6},
+		"BEGIN; A; CREATE TABLE t (n int); B":                                        {0, 0, 0, 3, 4},
+		"BEGIN; CREATE TEMPORARY TABLE t (n int); B; /*!40000 ALTER TABLE t x */; C": {0, 0, 0, 0, 4, 5},
+		"BEGIN; A; COMMIT AND CHAIN; B; COMMIT":                                      {0, 0, 0, 2, 2, 5},
+		"SET AUTOCOMMIT = 0; A; B; COMMIT; USE x; C; SET @@session.autocommit=ON; D": {0, 1, 1, 1, 4, 5, 5, 7, 8},
+		"BEGIN; A":                     {0, 0, 0},
+		"SET autocommit=off; A; BEGIN": {0, 1, 1, 2},
+		"DELIMITER //\nBEGIN NOT ATOMIC INSERT INTO a VALUES (1); END//\nB//": {0, 1, 2},
+	} {
+		all, err := Split(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, Back(all)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", text, d)
+		}
+	}
+}
