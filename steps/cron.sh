@@ -40,17 +40,21 @@ put() {
 mode() { if [ -e "$1" ]; then stat -c %a "$1" 2>/dev/null || echo 644; fi; }
 sum() { s=$(sha256sum) && echo "${s%% *}"; }
 case $verb in
-state) # prints live SUM or live -, kept SUM or kept -, mode M
+state) # prints live SUM or live -, kept SUM or kept -, mode M, run R: which took what is kept
 	if live >/dev/null; then echo "live $(live | sum)"; else echo 'live -'; fi
 	if [ -f "$aside" ]; then echo "kept $(sum <"$aside")"; else echo 'kept -'; fi
 	m=
 	[ "$what" = user ] || m=$(mode "$name") && [ -n "$m" ] || m=$(mode "$aside")
 	echo "mode ${m:--}"
+	r=
+	[ ! -f "$aside.run" ] || read -r r <"$aside.run"
+	echo "run ${r:--}"
 	;;
-take)
+take) # $5: the run
 	mkdir -p "${aside%/*}" || exit 1
 	live >"$aside.new" || { rm -f "$aside.new"; say "$called is not there any more"; }
 	[ "$what" = user ] || chmod "$(mode "$name")" "$aside.new"
+	echo "$5" >"$aside.run" || exit 1 # before what it speaks of: nobody is given that while this one is live
 	if [ -e "$aside" ] && ! cmp -s "$aside" "$aside.new"; then
 		mv "$aside" "$aside.$(date +%Y%m%d-%H%M%S)" || exit 1
 	fi
@@ -67,7 +71,7 @@ untake)
 		[ -e "$aside" ] || say "$called cannot be put back: it was kept in $aside, and somebody has removed that. Restore that file from a backup and retry, or write $called by hand"
 		put "$aside" "$(mode "$aside")"
 	fi
-	rm -f "$aside"
+	rm -f "$aside" "$aside.run"
 	;;
 give) # $5: mode; stdin: the text
 	mkdir -p "${aside%/*}" || exit 1

@@ -59,8 +59,22 @@ func (c *cronGive) states(ctx context.Context, e Env) (there, here cronState, er
 	return there, here, err
 }
 
+// ofThisRun refuses what an earlier migration has kept: where cron.take was
+// passed over, that is not what ran on the other host just now.
+func (c *cronGive) ofThisRun(e Env, there cronState) error {
+	if there.live != "" || there.kept == "" || there.run == runOf(e) {
+		return nil
+	}
+	x := c.entry()
+	return fmt.Errorf("%s: this run has not taken it away on %s, and %s there is of an earlier one (%s); nothing was changed. If it is what %s shall have, put it back on %s and do the step of kind cron.take again; else skip this step too",
+		x.called(), c.From, x.aside(), cmp.Or(there.run, "not known which"), e.Host.Name, c.From)
+}
+
 func (c *cronGive) Pending(ctx context.Context, e Env) ([]Change, error) {
 	there, err := c.entry().state(ctx, remote.ReadOnly(e.Hosts[c.From]))
+	if err == nil {
+		err = c.ofThisRun(e, there)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +107,9 @@ func (c *cronGive) Apply(ctx context.Context, e Env) error {
 		return fmt.Errorf("%s is still on %s, and would run on both; nothing was changed. A step of kind cron.take comes before this one", x.called(), c.From)
 	case there.kept == "":
 		return fmt.Errorf("%s: %s is not on %s; nothing was changed. A step of kind cron.take comes before this one", x.called(), x.aside(), c.From)
+	}
+	if err := c.ofThisRun(e, there); err != nil {
+		return err
 	}
 	text, err := remote.ReadFile(ctx, e.Hosts[c.From], x.aside())
 	if err != nil {

@@ -71,6 +71,12 @@ func (c *cronTake) Pending(ctx context.Context, e Env) ([]Change, error) {
 	return []Change{{Text: "wait for " + strings.Join(running, ", ")}}, nil
 }
 
+// runOf is the run in Env.ID, or as much of it as no other run has.
+func runOf(e Env) string {
+	run, _, _ := strings.Cut(e.ID, ".")
+	return run
+}
+
 func cronBegun(e Env) (begun bool, err error) {
 	if e.Memory == nil {
 		return false, nil
@@ -89,7 +95,7 @@ func (c *cronTake) Apply(ctx context.Context, e Env) error {
 		if err := e.Memory.Put(cronBegunKey, true); err != nil {
 			return err
 		}
-		if err := e.Host.Run(ctx, x.cmd("take", false)); err != nil {
+		if err := e.Host.Run(ctx, x.cmdAt(x.aside(), "take", false, runOf(e))); err != nil {
 			return fmt.Errorf("%s: %w", x.called(), err)
 		}
 		fmt.Fprintf(e.Log, "%s is taken away; it is kept as %s\n", x.called(), x.aside())
@@ -193,8 +199,8 @@ func (x cronEntry) cmdAt(aside, verb string, pure bool, args ...string) remote.C
 }
 
 // cronState is what a host has of an entry: SHA-256 of what cron goes by and of
-// what is kept aside, "" for none.
-type cronState struct{ live, kept, mode string }
+// what is kept aside, "" for none, and the run that took it.
+type cronState struct{ live, kept, mode, run string }
 
 func (x cronEntry) state(ctx context.Context, h remote.Host) (s cronState, err error) {
 	out, err := remote.Output(ctx, h, x.cmd("state", true))
@@ -203,7 +209,7 @@ func (x cronEntry) state(ctx context.Context, h remote.Host) (s cronState, err e
 	}
 	for line := range strings.Lines(string(out)) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if p := map[string]*string{"live": &s.live, "kept": &s.kept, "mode": &s.mode}[key]; p != nil && value != "-" {
+		if p := map[string]*string{"live": &s.live, "kept": &s.kept, "mode": &s.mode, "run": &s.run}[key]; p != nil && value != "-" {
 			*p = value
 		}
 	}

@@ -135,6 +135,30 @@ func TestCronWayBackIsGone(t *testing.T) {
 	}
 }
 
+// What an earlier migration has left behind is not given, where this one has
+// taken nothing.
+func TestCronGiveIsOfThisRun(t *testing.T) {
+	old, new, take, give, at, to, _ := cronPair(t, "")
+	mustApply(t, take, at) // another run, which closed
+	at.ID, to.ID = "run2.take.old", "run2.give.new"
+	at.Memory, to.Memory = MapMemory{}, MapMemory{}
+	if _, err := take.Pending(t.Context(), at); err == nil || !strings.Contains(err.Error(), "there is none on old") {
+		t.Errorf("take: %v", err)
+	}
+	_, pending := give.Pending(t.Context(), to)
+	for _, err := range []error{pending, give.Apply(t.Context(), to)} {
+		if err == nil || !strings.Contains(err.Error(), "is of an earlier one (run)") || new.tab() != "" {
+			t.Errorf("give: %v, %q", err, new.tab())
+		}
+	}
+	old.set(t, "tab", "@daily two\n")
+	mustApply(t, take, at)
+	mustApply(t, give, to)
+	if new.tab() != "@daily two\n" {
+		t.Errorf("given: %q", new.tab())
+	}
+}
+
 // TestCronCrash kills belay at each act of both steps and of their ways back:
 // the crontab is on one host, or kept on the old one, and never on both.
 func TestCronCrash(t *testing.T) {
@@ -172,7 +196,7 @@ func TestCronFileMoves(t *testing.T) {
 	root := t.TempDir()
 	x := cronEntry{file: root + "/cron.d/shop"}
 	fileWrite(t, x.file, "* * * * * app job\n", 0o640)
-	if err := at.Host.Run(t.Context(), x.cmd("take", false)); err != nil {
+	if err := at.Host.Run(t.Context(), x.cmdAt(x.aside(), "take", false, "run")); err != nil {
 		t.Fatal(err)
 	}
 	if s, err := x.state(t.Context(), at.Host); err != nil || s.live != "" || s.kept == "" || s.mode != "640" {

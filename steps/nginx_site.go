@@ -44,7 +44,8 @@ var nginxSiteScript string
 type nginxSite struct {
 	Name    string          `yaml:"name" required:"" doc:"name of the site's file, such as chat.example.org; in conf.d without its .conf"`
 	Text    *string         `yaml:"text" doc:"what the file shall say; with neither text nor from, the file that is there is enabled or disabled"`
-	From    string          `yaml:"from" doc:"path of the file on the machine that belay runs on, instead of text"`
+	From    string          `yaml:"from" doc:"path of the file on the machine that belay runs on, or on that of host, instead of text"`
+	Host    string          `yaml:"host" host:"" doc:"host that has from; no difference is shown, as it may hold secrets"`
 	Enabled bool            `yaml:"enabled" default:"true" doc:"false takes the site out of service: its link in sites-enabled, or its file in conf.d, goes"`
 	Dir     string          `yaml:"dir" default:"/etc/nginx" doc:"directory of nginx's configuration"`
 	Layout  string          `yaml:"layout" default:"auto" enum:"auto|sites|conf.d" doc:"sites: a file in sites-available and a link in sites-enabled; conf.d: a file there; auto: sites where there is a sites-enabled"`
@@ -63,6 +64,12 @@ func (c *nginxSite) Validate() error {
 	}
 	if c.Text != nil && c.From != "" {
 		errs = append(errs, Field("from", "text and from exclude each other"))
+	}
+	if c.Host != "" && c.From == "" {
+		errs = append(errs, Field("host", "host goes with from, the path of the file there"))
+	}
+	if c.Host != "" && c.From != "" {
+		errs = append(errs, fileCheckPath("from", c.From))
 	}
 	if len(strings.Fields(c.Nginx)) == 0 {
 		errs = append(errs, Field("nginx", "it is empty"))
@@ -113,20 +120,20 @@ type nginxSiteSeen struct {
 	file, link             string // paths; link "" in conf.d
 	fileIs, linkIs         string
 	keptFile, keptLink     string
-	want, text             string // what the file shall be ("file SUM", absent, or "" for as it is); its text
+	want, text, mode       string // what the file shall be ("file SUM", absent, or "" for as it is); its text and mode
 	rec                    nginxSiteRec
 	begun, filePut, linked bool
 }
 
-func (c *nginxSite) command(e Env, pure bool, verb, file, link, filedo, linkdo, sum string) remote.Cmd {
-	args := append([]string{verb, file, link, e.ID, filedo, linkdo, sum, c.Reload}, strings.Fields(c.Nginx)...)
+func (c *nginxSite) command(e Env, pure bool, verb, file, link, filedo, linkdo, sum, mode string) remote.Cmd {
+	args := append([]string{verb, file, link, e.ID, filedo, linkdo, sum, mode, c.Reload}, strings.Fields(c.Nginx)...)
 	cmd := remote.Sh(nginxSiteScript, args...)
 	cmd.Pure = pure
 	return cmd
 }
 
 func (c *nginxSite) ask(ctx context.Context, e Env, file, link string) (map[string]string, error) {
-	out, err := remote.Output(ctx, e.Host, c.command(e, true, "look", file, link, "", "", ""))
+	out, err := remote.Output(ctx, e.Host, c.command(e, true, "look", file, link, "", "", "", ""))
 	if err != nil {
 		return nil, fmt.Errorf("site %s: %w", c.Name, err)
 	}
@@ -160,21 +167,42 @@ func (c *nginxSite) look(ctx context.Context, e Env) (s nginxSiteSeen, err error
 	if s.fileIs == "" || s.fileIs == "other" || s.linkIs == "other" {
 		return s, fmt.Errorf("site %s: %s or its link on %s is no plain file; nothing was changed", c.Name, s.file, e.Host.Name)
 	}
-	return s, c.wanted(&s)
+	return s, c.wanted(ctx, e, &s)
 }
 
-func (c *nginxSite) wanted(s *nginxSiteSeen) error {
+// read is what the file shall say, and its mode.
+func (c *nginxSite) read(ctx context.Context, e Env) (text, mode string, err error) {
+	switch {
+	case c.Text != nil:
+		return *c.Text, "0644", nil
+	case c.Host == "":
+		b, err := os.ReadFile(c.From)
+		if err != nil {
+			return "", "", fmt.Errorf("on this machine: %w", err)
+		}
+		return string(b), "0644", nil
+	}
+	e.Host = remote.ReadOnly(e.Hosts[c.Host])
+	s, err := fileLook(ctx, e, c.From)
+	if err != nil {
+		return "", "", fmt.Errorf("on %s: %w", c.Host, err)
+	}
+	if s.Kind != "file" || s.Size > 1<<20 {
+		return "", "", fmt.Errorf("on %s: %s is no file of at most 1 MiB (%s); nothing was changed", c.Host, c.From, s.Kind)
+	}
+	b, err := remote.ReadFile(ctx, e.Host, s.Path)
+	if err != nil {
+		return "", "", fmt.Errorf("on %s: %w", c.Host, err)
+	}
+	return string(b), "0" + s.Mode, nil
+}
+
+func (c *nginxSite) wanted(ctx context.Context, e Env, s *nginxSiteSeen) (err error) {
 	given := c.Text != nil || c.From != ""
 	switch {
 	case given && (s.link != "" || c.Enabled):
-		if c.Text != nil {
-			s.text = *c.Text
-		} else {
-			b, err := os.ReadFile(c.From)
-			if err != nil {
-				return fmt.Errorf("on this machine: %w", err)
-			}
-			s.text = string(b)
+		if s.text, s.mode, err = c.read(ctx, e); err != nil {
+			return err
 		}
 		sum := sha256.Sum256([]byte(s.text))
 		s.want = "file " + hex.EncodeToString(sum[:])
@@ -248,7 +276,7 @@ func (c *nginxSite) fileChange(ctx context.Context, e Env, s nginxSiteSeen) (Cha
 		}
 		old, ch.Text = string(b), "replace "+s.file
 	}
-	if fileIsText([]byte(old)) && fileIsText([]byte(s.text)) {
+	if c.Host == "" && fileIsText([]byte(old)) && fileIsText([]byte(s.text)) {
 		ch.Diff = fileDiff(s.file, old, s.text)
 	}
 	return ch, nil
@@ -273,7 +301,7 @@ func (c *nginxSite) Verify(ctx context.Context, e Env) error {
 	if !s.filePut || !s.linked {
 		return fmt.Errorf("site %s: %s is %s, its link is %s", c.Name, s.file, s.fileIs, s.linkIs)
 	}
-	out, err := remote.Output(ctx, e.Host, c.command(e, true, "dump", s.file, s.link, "", "", ""))
+	out, err := remote.Output(ctx, e.Host, c.command(e, true, "dump", s.file, s.link, "", "", "", ""))
 	if err != nil {
 		return fmt.Errorf("site %s: nginx does not take its configuration: %w%s", c.Name, err, nginxSaid(out))
 	}

@@ -7,15 +7,16 @@
 # STATE: absent, other, file SHA256, or link TARGET.
 # $2 file, $3 link (empty: none), $4 id of the step, $5 what the file shall be
 # (file: stdin; keep; absent) or was (absent, there, untouched), $6 the same of
-# the link (link, absent, keep), $7 SHA-256 of stdin, $8 command that reloads
-# (empty: nginx's own). Then the command of nginx, a word each.
+# the link (link, absent, keep), $7 SHA-256 of stdin, $8 the mode that the file
+# gets, $9 command that reloads (empty: nginx's own). Then the command of nginx,
+# a word each.
 # It ends with 45 when nginx's test fails, with 46 when the reload does, having
 # told nginx's own words; 43: the file was changed by somebody else.
 set -u
 LC_ALL=C PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 export LC_ALL PATH
-verb=$1 file=$2 link=$3 id=$4 filedo=$5 linkdo=$6 sum=$7 reload=$8
-shift 8
+verb=$1 file=$2 link=$3 id=$4 filedo=$5 linkdo=$6 sum=$7 mode=$8 reload=$9
+shift 9
 say() { echo "$*" >&2; exit 1; }
 there() { [ -e "$1" ] || [ -L "$1" ]; }
 kept() { echo "${1%/*}/.${1##*/}.belay-$id"; }
@@ -133,10 +134,10 @@ put)
 	case $linkdo in *-made) linkwas=absent linkdo=${linkdo%-made} ;; esac
 	part=$(kept "$file").part
 	if [ "$filedo" = file ]; then
-		mkdir -p "${file%/*}" && cat >"$part" || exit 1
+		mkdir -p "${file%/*}" && (umask 077 && cat >"$part") || exit 1
 		s=$(sha256sum <"$part")
 		[ "${s%% *}" = "$sum" ] || { rm -f "$part"; say "what arrived is not what was sent; nothing was changed"; }
-		chmod 0644 "$part" || exit 1
+		chmod "$mode" "$part" || exit 1
 	fi
 	[ "$filewas" != there ] || keep "$file"
 	[ "$linkwas" != there ] || keep "$link"

@@ -51,7 +51,7 @@ func (c *nginxSite) Apply(ctx context.Context, e Env) error {
 	default:
 		linkdo = "absent"
 	}
-	cmd := c.command(e, false, "put", s.file, s.link, nginxMade(filedo, s.rec.FileWas), nginxMade(linkdo, s.rec.LinkWas), sum)
+	cmd := c.command(e, false, "put", s.file, s.link, nginxMade(filedo, s.rec.FileWas), nginxMade(linkdo, s.rec.LinkWas), sum, s.mode)
 	cmd.Stdin = strings.NewReader(s.text)
 	out, err := remote.Output(ctx, e.Host, cmd)
 	if err != nil {
@@ -134,7 +134,7 @@ func (c *nginxSite) Undo(ctx context.Context, e Env) error {
 			return err
 		}
 	}
-	out, err := remote.Output(ctx, e.Host, c.command(e, false, "back", rec.File, rec.Link, filedo, linkdo, ""))
+	out, err := remote.Output(ctx, e.Host, c.command(e, false, "back", rec.File, rec.Link, filedo, linkdo, "", ""))
 	if exit, ok := errors.AsType[*remote.ExitError](err); ok && (exit.Status == nginxRefuses || exit.Status == nginxNoReload) {
 		return fmt.Errorf("site %s: what was there before is back, and nginx was not reloaded%s", c.Name, nginxSaid(out))
 	}
@@ -184,7 +184,7 @@ func (c *nginxSiteCheck) Assess(ctx context.Context, w checks.World) ([]checks.F
 		return nil, fmt.Errorf("host %q was not reached", c.on)
 	}
 	f := checks.Finding{Key: c.site.Name, Host: c.on, Level: checks.Pass, Text: "nginx takes its configuration as it is"}
-	out, err := remote.Output(ctx, h, c.site.command(Env{ID: "assessment"}, true, "dump", "/", "", "", "", ""))
+	out, err := remote.Output(ctx, h, c.site.command(Env{ID: "assessment"}, true, "dump", "/", "", "", "", "", ""))
 	exit, ok := errors.AsType[*remote.ExitError](err)
 	switch {
 	case ok && exit.Status == nginxRefuses:

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -203,6 +204,28 @@ func nginxRefused(t *testing.T, l *nginxLab, want map[string]string) {
 			t.Errorf("%s: undo: -before +after:\n%s", word, d)
 		}
 	}
+}
+
+// A site comes from another host with its mode, and is nowhere shown.
+func TestNginxSiteOfAnotherHost(t *testing.T) {
+	l := newNginxLab(t, true)
+	l.start(t)
+	s := l.site("moved")
+	s.From, s.Host, s.Text = filepath.Join(t.TempDir(), "chat"), "old", nil
+	if err := os.WriteFile(s.From, []byte(*l.text("moved")), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	e, _ := nginxEnv("run1.move.web")
+	e.Hosts["old"] = remote.Local("old")
+	if c := e.pending(t, s); len(c) < 2 || c[0].Diff != "" {
+		t.Errorf("pending: %+v", c)
+	}
+	e.apply(t, s)
+	e.verify(t, s)
+	if st, err := os.Stat(l.dir + "/sites-available/chat.test"); err != nil || st.Mode().Perm() != 0o640 {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+	e.undo(t, s)
 }
 
 // TestNginxSiteCut cuts the link at every command: what follows is the same.
