@@ -31,6 +31,7 @@ func Build(f *checks.Facts, sections map[string][]byte, missing []string) *Host 
 	b.addSites()
 	b.addConnects()
 	b.addJobs()
+	b.addIdle()
 	b.addRest()
 	b.sort()
 	b.addGaps()

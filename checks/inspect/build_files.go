@@ -25,6 +25,7 @@ func (b *builder) describe() {
 			p.Dirs = append(p.Dirs, tidy(d, 300))
 		}
 		p.Exec = command(strings.Join(u.exec, " ; "))
+		p.Starters = b.startersOf(u)
 		for _, f := range u.envFiles {
 			b.envFile(p, f)
 		}

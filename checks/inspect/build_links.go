@@ -23,6 +23,7 @@ func (b *builder) addSites() {
 			p.file(tidy(f.path, 500), "config")
 		}
 	}
+	p.NginxFiles = b.nginx.confs()
 	for _, s := range b.nginx.sites {
 		for i := range s.Routes {
 			for _, to := range b.nginx.targets(s.Routes[i].To) {

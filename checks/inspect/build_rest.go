@@ -34,7 +34,7 @@ func (b *builder) addTimers() {
 		units[u.id] = u
 	}
 	for _, u := range b.r.units {
-		if !strings.HasSuffix(u.id, ".timer") || u.load == "masked" {
+		if !strings.HasSuffix(u.id, ".timer") || u.load == "masked" || u.asleep() {
 			continue
 		}
 		starts := cmp.Or(u.starts, strings.TrimSuffix(u.id, ".timer")+".service")
@@ -47,6 +47,11 @@ func (b *builder) addTimers() {
 				text += ": " + strings.Join(s.exec, " ; ")
 			}
 			j.User = tidy(s.user, 64)
+			for _, dir := range append(slices.Clone(s.dirs), s.dir) {
+				if path.IsAbs(dir) {
+					j.Dirs = append(j.Dirs, tidy(path.Clean(dir), 300))
+				}
+			}
 			own, more = append(own, s.fragment), append(slices.Clone(more), s.dropIns...)
 			for _, f := range s.envFiles {
 				j.EnvFiles = append(j.EnvFiles, tidy(f, 300))

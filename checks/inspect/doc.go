@@ -39,17 +39,21 @@
 //	    "env": ["NAME"], "env_files": ["/path"],
 //	    "databases": [{"kind": "postgresql", "version": "15.5", "port": 5432, "data_dir": "…", "databases": [{"name": "shop", "bytes": …}], "note": "…"}],
 //	    "sites": [{"file": "…", "names": ["…"], "listen": ["443 ssl"], "routes": [{"path": "/", "to": "http://…", "program": "tmux x"}], "certificates": ["…"]}],
+//	    "nginx_files": [{"file": "…", "target": "…", "names": ["/path"], "log_dirs": ["…"], "dirs": ["…"], "shares": true}],
+//	    "starters": [{"name": "x.socket", "enabled": "enabled", "files": ["…"]}],
 //	    "connects": [{"to": "10.0.0.9:5432", "what": "postgresql", "program": "unit …", "count": 3}],
 //	    "jobs": [0], "certificates": ["/path"]
 //	  }],
 //	  "jobs": [{"kind": "cron" | "timer", "user": "…", "where": "…", "when": "…", "command": "…", "program": "…", "why": "…",
-//	    "package": "cron" | "-", "enabled": "enabled", "starts": "x.service", "persistent": true, "unit_files": ["…"], "env_files": ["…"]}],
+//	    "package": "cron" | "-", "enabled": "enabled", "starts": "x.service", "persistent": true, "unit_files": ["…"], "env_files": ["…"],
+//	    "directories": ["…"]}],
 //	  "users": [{"name": "…", "uid": 0, "home": "…", "shell": "…", "gid": 0, "group": "…", "groups": ["…"]}],
 //	  "accounts": [as users],
 //	  "mounts": [{"at": "/", "device": "…", "type": "ext4", "read_only": true, "total_bytes": …, "free_bytes": …}],
 //	  "certificates": [{"path": "…", "names": ["…"], "issuer": "…", "not_after": "…", "program": "…", "problem": "…"}],
 //	  "env_files": [{"path": "…", "keys": ["NAME"], "program": "…", "problem": "…"}],
 //	  "units": [{"name": "…", "state": "active (running)", "enabled": "enabled"}],
+//	  "idle": [{"name": "…", "unit_file": "…", "user": "…"}],
 //	  "packages": {"nginx": "1.22.1-9"},
 //	  "not_whole": ["job"], "not_understood": [{"what": "…", "do": "…"}]
 //	}]}

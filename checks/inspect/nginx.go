@@ -8,7 +8,7 @@ import (
 )
 
 // nginxFile is one file of a configuration, in the order of reading.
-type nginxFile struct{ path, text string }
+type nginxFile struct{ path, text, target string } // target: of a link
 
 // directive is one of nginx's: "listen 443 ssl;" or "server { … }".
 type directive struct {
@@ -21,10 +21,14 @@ type directive struct {
 type nginxConf struct {
 	sites     []Site
 	upstreams map[string][]string // name → "host:port" or "unix:/path"
+
+	names, roots []string // files; those that no other one includes
+	parsed       map[string][]directive
+	targetOf     map[string]string // of files that are links
 }
 
-// readNginx expects "=FILE" and its lines, each after a tab; "x FILE" is one
-// that may not be read.
+// readNginx expects "=FILE", "l TARGET" where that is a link, and its lines,
+// each after a tab; "x FILE" is one that may not be read.
 func readNginx(section []byte) (files []nginxFile, denied []string) {
 	var text strings.Builder
 	done := func() {
@@ -40,6 +44,8 @@ func readNginx(section []byte) (files []nginxFile, denied []string) {
 			files = append(files, nginxFile{path: line[1:]})
 		case strings.HasPrefix(line, "x "):
 			denied = append(denied, line[2:])
+		case strings.HasPrefix(line, "l ") && len(files) > 0:
+			files[len(files)-1].target = line[2:]
 		case line[0] == '\t':
 			text.WriteString(line[1:] + "\n")
 		}
@@ -51,7 +57,7 @@ func readNginx(section []byte) (files []nginxFile, denied []string) {
 // parseNginx follows includes among the files; the first file, and each that
 // no other one included, is a beginning.
 func parseNginx(files []nginxFile) nginxConf {
-	parsed, included := map[string][]directive{}, map[string]bool{}
+	parsed, included, targetOf := map[string][]directive{}, map[string]bool{}, map[string]string{}
 	var names []string
 	for _, f := range files {
 		if parsed[f.path] != nil {
@@ -59,9 +65,9 @@ func parseNginx(files []nginxFile) nginxConf {
 		}
 		words := nginxWords(f.text)
 		parsed[f.path] = parseBlock(&words, f.path, 0)
-		names = append(names, f.path)
+		names, targetOf[f.path] = append(names, f.path), f.target
 	}
-	c := nginxConf{upstreams: map[string][]string{}}
+	c := nginxConf{upstreams: map[string][]string{}, names: names, parsed: parsed, targetOf: targetOf}
 	left := 20000
 	var walk func(all []directive, root string, depth int)
 	walk = func(all []directive, root string, depth int) {
@@ -99,6 +105,7 @@ func parseNginx(files []nginxFile) nginxConf {
 	for _, name := range names {
 		if !included[name] {
 			included[name] = true
+			c.roots = append(c.roots, name)
 			walk(parsed[name], name, 0)
 		}
 	}

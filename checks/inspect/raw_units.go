@@ -15,7 +15,7 @@ type rawUnit struct {
 	pid                                     int
 	exec, envFiles, triggeredBy, gone       []string
 	dropIns, dirs                           []string
-	load, enabled                           string
+	load, active, enabled                   string
 	starts, when                            string // of a timer
 	persistent                              bool   // of a timer
 }
@@ -32,6 +32,9 @@ func (r *raw) readUnits(section []byte) {
 				continue
 			}
 			name, value, _ := strings.Cut(line, "=")
+			if name == "UserUnit" && len(r.userUnits) < 100 {
+				r.userUnits = append(r.userUnits, value)
+			}
 			u.set(name, strings.TrimSpace(value))
 		}
 		same := func(o *rawUnit) bool { return o.id == u.id }
@@ -65,6 +68,8 @@ func (u *rawUnit) set(name, value string) {
 		}
 	case "LoadState":
 		u.load = value
+	case "ActiveState":
+		u.active = value
 	case "UnitFileState":
 		u.enabled = value
 	case "Persistent":

@@ -62,6 +62,7 @@ ngx() {
 	[ -r "$2" ] || { [ "$1" != files ] || printf 'x %s\n' "$2"; return 0; }
 	if [ "$1" = files ]; then
 		printf '=%s\n' "$2"
+		[ ! -L "$2" ] || ! has readlink || printf 'l %s\n' "$(readlink -f "$2")"
 		keep 262144 <"$2" | while IFS= read -r l || [ -n "$l" ]; do printf '\t%s\n' "$l"; done
 	fi
 	while IFS= read -r l || [ -n "$l" ]; do
@@ -180,6 +181,18 @@ true
 
 #: units
 set -- @UNITS@
+# What somebody wrote for this host is shown, running or not; a link is a unit
+# of elsewhere, or masks one.
+for f in /etc/systemd/system/*.service /etc/systemd/system/*.timer /etc/systemd/system/*.socket /etc/systemd/system/*.path; do
+	[ -f "$f" ] && [ ! -L "$f" ] && [ $# -lt 700 ] || continue
+	case ${f##*/} in -* | *@.* | *"$nl"*) ;; *) set -- "$@" "${f##*/}" ;; esac
+done
+n=0
+for f in /home/*/.config/systemd/user/*.* /root/.config/systemd/user/*.* /etc/systemd/user/*.*; do
+	[ -f "$f" ] && [ ! -L "$f" ] && [ $n -lt 50 ] || continue
+	case $f in *"$nl"*) ;; *.service | *.timer | *.socket | *.path) n=$((n + 1)); printf 'UserUnit=%s\n' "$f" ;; esac
+done
+printf '\n'
 [ $# -gt 0 ] || return 0
 # What a timer starts is mostly not running now, and not enabled.
 started=$(
@@ -189,7 +202,7 @@ started=$(
 units_ifs=$IFS; IFS=$nl
 for u in $started; do case $u in [!-]*.service) set -- "$@" "$u" ;; esac; done
 IFS=$units_ifs
-{ lim 20 systemctl show --no-pager -p Id,MainPID,ExecStart,User,WorkingDirectory,StateDirectory,ConfigurationDirectory,EnvironmentFiles,FragmentPath,DropInPaths,LoadState,UnitFileState,ControlGroup,TriggeredBy,Unit,TimersCalendar,TimersMonotonic,Persistent,Result -- "$@" || note units "systemctl does not answer"; } | while IFS= read -r l; do
+{ lim 20 systemctl show --no-pager -p Id,MainPID,ExecStart,User,WorkingDirectory,StateDirectory,ConfigurationDirectory,EnvironmentFiles,FragmentPath,DropInPaths,LoadState,ActiveState,UnitFileState,ControlGroup,TriggeredBy,Unit,TimersCalendar,TimersMonotonic,Persistent,Result -- "$@" || note units "systemctl does not answer"; } | while IFS= read -r l; do
 	printf '%s\n' "$l"
 	case $l in
 	EnvironmentFiles=/*) l=${l#*=}; l=${l%% \(ignore_errors=*}; envkeys "$l" "$l" ;;

@@ -38,6 +38,7 @@ type Host struct {
 	Certificates []Certificate     `json:"certificates,omitempty"` // all; Program says whose
 	EnvFiles     []EnvFile         `json:"env_files,omitempty"`    // all; Program says whose
 	Units        []Unit            `json:"units,omitempty"`        // enabled or running ones
+	Idle         []Idle            `json:"idle,omitempty"`         // own units that are no Program and no Job
 	Packages     map[string]string `json:"packages,omitempty"`     // name → version
 	NotWhole     []string          `json:"not_whole,omitempty"`    // areas of Diff in which an absence proves nothing
 	Gaps         []Gap             `json:"not_understood,omitempty"`
@@ -75,14 +76,24 @@ type Program struct {
 	EnvFiles  []string   `json:"env_files,omitempty"`
 	Databases []Database `json:"databases,omitempty"`
 	Sites     []Site     `json:"sites,omitempty"`
-	Connects  []Connect  `json:"connects,omitempty"`
-	Jobs      []int      `json:"jobs,omitempty"`         // indices into Host.Jobs
-	Certs     []string   `json:"certificates,omitempty"` // paths in Host.Certificates
+	Starters  []Starter  `json:"starters,omitempty"` // of a unit: the host's own sockets and paths among Triggers
+
+	NginxFiles []NginxFile `json:"nginx_files,omitempty"` // of nginx: what it includes, a package's files apart
+	Connects   []Connect   `json:"connects,omitempty"`
+	Jobs       []int       `json:"jobs,omitempty"`         // indices into Host.Jobs
+	Certs      []string    `json:"certificates,omitempty"` // paths in Host.Certificates
 }
 
 // Key names a program the same on every look: "unit nginx.service". Two bare
 // processes of one executable share it.
 func (p *Program) Key() string { return p.Kind + " " + p.Name }
+
+// Starter is a unit that starts another one: a socket or a path.
+type Starter struct {
+	Name    string   `json:"name"`
+	Enabled string   `json:"enabled,omitempty"`
+	Files   []string `json:"files"` // its own, and what adds to it
+}
 
 // Listen is a port that a program listens on, or publishes from a container.
 type Listen struct {
@@ -162,6 +173,17 @@ type Site struct {
 	Certs  []string `json:"certificates,omitempty"`
 }
 
+// NginxFile is a file that nginx's main configuration includes, outside of a
+// server, and that no package brings. Its paths are absolute.
+type NginxFile struct {
+	File   string   `json:"file"`
+	Target string   `json:"target,omitempty"` // where it is a link
+	Names  []string `json:"names,omitempty"`  // files of its own that it names: includes, certificates, keys, passwords
+	Logs   []string `json:"log_dirs,omitempty"`
+	Dirs   []string `json:"dirs,omitempty"`   // that it shows: root, alias
+	Shares bool     `json:"shares,omitempty"` // other files may lean on it: it has an upstream, a map, a zone
+}
+
 // Route is where a location of a site passes requests to.
 type Route struct {
 	Path    string `json:"path"`
@@ -191,8 +213,9 @@ type Job struct {
 	Program string `json:"program,omitempty"`
 	Why     string `json:"why,omitempty"` // why it is taken for that program's
 
-	Units    []string `json:"unit_files,omitempty"` // of a timer: its own file, that of what it starts, and what adds to them
-	EnvFiles []string `json:"env_files,omitempty"`  // of a timer: of what it starts
+	Units    []string `json:"unit_files,omitempty"`  // of a timer: its own file, that of what it starts, and what adds to them
+	EnvFiles []string `json:"env_files,omitempty"`   // of a timer: of what it starts
+	Dirs     []string `json:"directories,omitempty"` // of a timer: those that what it starts works in, and that systemd makes for it and that last
 }
 
 // User is one account.
@@ -242,6 +265,14 @@ type Unit struct {
 	Name    string `json:"name"`
 	State   string `json:"state"`
 	Enabled string `json:"enabled,omitempty"`
+}
+
+// Idle is a unit of the host's own, or of a login's, that does nothing now or
+// that belay does not follow.
+type Idle struct {
+	Name string `json:"name"`
+	File string `json:"unit_file"`
+	User string `json:"user,omitempty"` // of systemd --user: whose
 }
 
 // Gap is something that the inspection does not know, and what to do about it.
