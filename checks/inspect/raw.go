@@ -22,7 +22,7 @@ type raw struct {
 	configs     map[string][]string // directory → names of files
 	envFiles    []EnvFile
 	units       []*rawUnit
-	userUnits   []string // files
+	userUnits   []string                 // files
 	containers  map[string]*rawContainer // by id
 	nginx       []nginxFile
 	nginxDenied []string
