@@ -13,6 +13,7 @@ type sequence struct {
 	schema, name string
 	last, step   int64
 	called       bool
+	kind         string // how it counts, in words
 }
 
 // next is what it gives out next; negated where it counts down.
@@ -32,12 +33,14 @@ func readSequences(ctx context.Context, h *Snapshot, o Scope) ([]sequence, error
 	var all []sequence
 	err := h.Query(ctx, func(rows pgx.Rows) error {
 		var s sequence
-		err := rows.Scan(&s.schema, &s.name, &s.step)
+		err := rows.Scan(&s.schema, &s.name, &s.step, &s.kind)
 		if err == nil && o.table(s.schema, s.name) {
 			all = append(all, s)
 		}
 		return err
-	}, `select n.nspname, c.relname, q.seqincrement from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+	}, `select n.nspname, c.relname, q.seqincrement, format('%s, begins at %s, steps of %s, from %s to %s, cache %s, %s', pg_catalog.format_type(q.seqtypid, null),
+				q.seqstart, q.seqincrement, q.seqmin, q.seqmax, q.seqcache, case when q.seqcycle then 'begins again at the end' else 'ends there' end)
+			from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 			join pg_catalog.pg_sequence q on q.seqrelid = c.oid
 		where c.relkind = 'S' and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and n.nspname <> '`+claimSchema+`'
 			and not exists (select from pg_catalog.pg_depend d where d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')

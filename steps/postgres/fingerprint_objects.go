@@ -175,7 +175,8 @@ func (s *Side) objectsBeside(ctx context.Context) ([]compare.Object, error) {
 	}
 	var all []compare.Object
 	for _, q := range sequences {
-		all = append(all, compare.Object{Kind: "sequence", Name: Named(q.schema, q.name), Print: fmt.Sprintf("at %d, %s", q.last, map[bool]string{true: "given out", false: "not given out yet"}[q.called]), Next: q.next()})
+		all = append(all, compare.Object{Kind: "sequence", Name: Named(q.schema, q.name), Print: fmt.Sprintf("at %d, %s", q.last, map[bool]string{true: "given out", false: "not given out yet"}[q.called]), Next: q.next()},
+			compare.Object{Kind: "definition of sequence", Name: Named(q.schema, q.name), Print: q.kind}) // where it stands may differ
 	}
 	plain := []struct{ kind, sql string }{
 		{"extension", `select extname, 'installed', 'version ' || extversion from pg_catalog.pg_extension`},

@@ -80,7 +80,7 @@ func TestSides(t *testing.T) {
 		names[o.Kind+" "+o.Name] = true
 	}
 	for _, k := range []string{"table", "view", "materialized view", "index", "constraint", "trigger", "rule", "policy", "function", "type",
-		"statistics", "owner and grants", "sequence", "extension", "publication", "setting", "role", "large objects"} {
+		"statistics", "owner and grants", "sequence", "definition of sequence", "extension", "publication", "setting", "role", "large objects"} {
 		if kinds[k] == 0 {
 			t.Errorf("no %s is listed: %v", k, kinds)
 		}
@@ -92,7 +92,33 @@ func TestSides(t *testing.T) {
 	if p := pa["public.nokey"]; p.Rows != 4 {
 		t.Errorf("nokey: %v", p)
 	}
+	b.Close() // it holds on to what is altered now
+	testSequences(t, from, to)
 	testChanges(t, to, pa)
+}
+
+// testSequences: one that counts in another way is a difference, also where it
+// is ahead, which a sequence may be; and that of an identity column.
+func testSequences(t *testing.T, from, to *remotetest.Postgres) {
+	t.Helper()
+	for _, sql := range []string{
+		"alter sequence lone cache 20", "alter sequence untouched as integer maxvalue 99 cycle; select nextval('untouched')",
+		"alter table users alter column id set increment by 7 set start with 5; select nextval(pg_get_serial_sequence('users', 'id'))",
+	} {
+		to.Exec("shop", sql)
+	}
+	r := compare.Run(t.Context(), []compare.Pair{{Name: "shop", What: "postgres", Old: sideOf(t, from, SideOptions{}), New: sideOf(t, to, SideOptions{})}}, compare.Options{})
+	const big, end = "bigint, begins at ", ", ends there"
+	want := []compare.Differs{
+		{How: compare.Different, Kind: "definition of sequence", Object: "public.lone", Old: big + "-1, steps of -3, from -1000 to -1, cache 1" + end, New: big + "-1, steps of -3, from -1000 to -1, cache 20" + end},
+		{How: compare.Different, Kind: "definition of sequence", Object: "public.untouched",
+			Old: big + "42, steps of 1, from 1 to 9223372036854775807, cache 1" + end, New: "integer, begins at 42, steps of 1, from 1 to 99, cache 1, begins again at the end"},
+		{How: compare.Different, Kind: "definition of sequence", Object: "public.users_id_seq",
+			Old: big + "1, steps of 1, from 1 to 9223372036854775807, cache 1" + end, New: big + "5, steps of 7, from 1 to 9223372036854775807, cache 1" + end},
+	}
+	if diff := cmp.Diff(want, r.Pairs[0].Differs); diff != "" || len(r.Pairs[0].Errs) > 0 {
+		t.Errorf("%q -want +got:\n%s", r.Pairs[0].Errs, diff)
+	}
 }
 
 func cmpObject(a, b compare.Object) int {
