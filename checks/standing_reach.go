@@ -1,6 +1,7 @@
 package checks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,10 +34,7 @@ func (reachable) Assess(_ context.Context, w World) ([]Finding, error) {
 
 func judgeReach(w World, name string) Finding {
 	f, err := w.Facts[name], w.Unreached[name]
-	at := w.Hosts[name].Addr
-	if at == "" {
-		at = name
-	}
+	at, typed := cmp.Or(w.Hosts[name].Addr, name), cmp.Or(w.Hosts[name].Typed, "ssh "+name)
 	switch {
 	case f != nil:
 		return pass("reached as %s; the clock was read within %s", at, (2 * f.SkewErr).Round(time.Millisecond))
@@ -47,11 +45,11 @@ func judgeReach(w World, name string) Finding {
 	if u, ok := errors.AsType[*remote.UnreachableError](err); ok {
 		why = u.Err
 	} else if _, broken := errors.AsType[*remote.LostError](err); !broken && !errors.Is(err, context.DeadlineExceeded) {
-		return block(fmt.Sprintf("see what the login prints: ssh %s sh -c true", name), "host not reached: %v", why)
+		return block(fmt.Sprintf("see what the login prints: %s sh -c true", typed), "host not reached: %v", why)
 	}
 	if a, ok := errors.AsType[advised](why); ok { // shown apart, so that neither is cut
 		return block(a.Advice()+", then re-check", "host not reached (%s): %s", at, a.What())
 	}
-	return block(fmt.Sprintf("try `ssh %s true` from here; look at address, port, firewall, key and known_hosts, then re-check", name),
+	return block(fmt.Sprintf("try `%s true` from here; look at address, port, firewall, key and known_hosts, then re-check", typed),
 		"host not reached (%s): %v", at, why)
 }

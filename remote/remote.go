@@ -50,6 +50,9 @@ func Sh(script string, args ...string) Cmd {
 type Host struct {
 	Name string // as the plan says it
 	Addr string // for people: user@address:port, or "this machine"
+	// Typed is how a person reaches it from a shell, such as "ssh old"; empty
+	// where no ssh is in between.
+	Typed string
 	Runner
 	Dialer
 }

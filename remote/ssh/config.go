@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -37,6 +38,7 @@ type configReader struct {
 	home    string
 	system  bool // /etc/ssh: relative includes lie there
 	vals    values
+	named   bool // a Host names alias itself, not by a pattern
 	notices []string
 }
 
@@ -59,6 +61,7 @@ func (r *configReader) file(path string, active bool, depth int) error {
 		case "":
 		case "host":
 			on = active && matchList(args, r.alias)
+			r.named = r.named || on && slices.Contains(args, r.alias)
 		case "match":
 			on = active && r.match(args, place)
 		case "include":

@@ -163,6 +163,39 @@ func TestSpecGoesBeforeConfiguration(t *testing.T) {
 	}
 }
 
+// What ssh_config says of an address by its very name is of that machine: a
+// rehearsal that says `old: {address: staging}` must reach what ssh staging
+// does, and not by the port and the keys of old.
+func TestAddressThatConfigurationKnows(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "config")
+	write(t, config, "Host old\n HostName 10.0.0.1\n Port 2201\n User ada\n ProxyJump gate\nHost staging stag*\n HostName 10.0.0.2\n Port 2202\nHost 10.0.9.9\n Port 2299\n")
+	for _, c := range []struct {
+		spec  Spec
+		host  string
+		port  int
+		jumps int
+		typed string
+	}{
+		{Spec{}, "10.0.0.1", 2201, 1, "ssh old"},
+		{Spec{Address: "staging"}, "10.0.0.2", 2202, 0, "ssh staging"},
+		{Spec{Address: "staging", User: "grace"}, "10.0.0.2", 2202, 0, "ssh -p 2202 grace@staging"},
+		{Spec{Address: "stage"}, "stage", 2201, 1, "ssh -J gate -p 2201 ada@stage"}, // a pattern names no machine
+		{Spec{Address: "10.0.9.9"}, "10.0.9.9", 2299, 0, "ssh 10.0.9.9"},
+		{Spec{Address: "10.0.0.3", Port: 22, Jump: "none", Identity: "key"}, "10.0.0.3", 22, 0, "ssh -i key ada@10.0.0.3"},
+	} {
+		o := Options{Config: config, Home: dir, Agent: "none"}
+		set, _, err := resolve("old", c.spec, o)
+		must(t, err)
+		if set.HostName != c.host || set.Port != c.port || len(set.Jumps) != c.jumps {
+			t.Errorf("%+v: %s port %d by %q", c.spec, set.HostName, set.Port, set.Jumps)
+		}
+		if got := typed("old", c.spec, o); got != c.typed {
+			t.Errorf("%+v: %s, want %s", c.spec, got, c.typed)
+		}
+	}
+}
+
 func TestConfigurationThatIsWrong(t *testing.T) {
 	for text, want := range map[string]string{
 		"Host \"a":               "config:1: a quote is not closed",

@@ -68,7 +68,7 @@ func (n *Network) Open(name string, spec Spec) (remote.Host, error) {
 	}
 	addr := fmt.Sprintf("%s@%s", l.set.User, l.set.address())
 	m := &machine{name: name, link: l}
-	return remote.Host{Name: name, Addr: addr, Runner: m, Dialer: m}, nil
+	return remote.Host{Name: name, Addr: addr, Typed: typed(name, spec, n.o), Runner: m, Dialer: m}, nil
 }
 
 // link finds or makes the link for name. via is the hop before it when name is

@@ -10,9 +10,10 @@ import (
 )
 
 // Spec is what a plan says about a host. Every field is optional: what is not
-// said comes from ssh_config under the host's name, then from ssh's defaults.
+// said comes from ssh_config, under Address where it has a Host of that very
+// name, else under the host's name; then from ssh's defaults.
 type Spec struct {
-	Address        string // name or IP address, without port
+	Address        string // name or IP address, without port, or a Host of ssh_config
 	User           string
 	Port           int
 	Jump           string // [user@]host[:port], several with commas, in order; "none"

@@ -1,6 +1,7 @@
 package ssh
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -48,14 +49,63 @@ func (s settings) knownName() string {
 
 // resolve works out the settings for name. Only local files are read.
 func resolve(name string, spec Spec, o Options) (settings, []string, error) {
+	name, spec, err := asKnown(name, spec, o)
+	if err != nil {
+		return settings{}, nil, err
+	}
+	r, err := readConfig(name, o)
+	if err != nil {
+		return settings{}, nil, err
+	}
+	s, err := fill(name, spec, o, r.vals, r.home)
+	return s, r.notices, err
+}
+
+// asKnown is under which name ssh_config is to be read: an address that has a
+// Host of its own there goes before name, for what is said there is of that
+// machine.
+func asKnown(name string, spec Spec, o Options) (string, Spec, error) {
+	if spec.Address == "" {
+		return name, spec, nil
+	}
+	r, err := readConfig(spec.Address, o)
+	if err == nil && r.named {
+		name, spec.Address = spec.Address, ""
+	}
+	return name, spec, err
+}
+
+// typed is what a person says to ssh to reach what spec means by name.
+func typed(name string, spec Spec, o Options) string {
+	s, _, err := resolve(name, spec, o)
+	name, spec, err2 := asKnown(name, spec, o)
+	if err != nil || err2 != nil || spec == (Spec{}) {
+		return "ssh " + name
+	}
+	words := []string{"ssh"}
+	if len(s.Jumps) > 0 {
+		words = append(words, "-J", strings.Join(s.Jumps, ","))
+	}
+	if s.Port != 22 {
+		words = append(words, "-p", strconv.Itoa(s.Port))
+	}
+	if spec.Identity != "" {
+		words = append(words, "-i", spec.Identity)
+	}
+	where := cmp.Or(spec.Address, name)
+	return strings.Join(append(words, s.User+"@"+where), " ")
+}
+
+// readConfig reads what ssh_config says about alias.
+func readConfig(alias string, o Options) (*configReader, error) {
 	home := o.Home
 	if home == "" {
 		var err error
 		if home, err = os.UserHomeDir(); err != nil {
-			return settings{}, nil, err
+			return nil, err
 		}
 	}
-	r := &configReader{alias: name, home: home, vals: values{}}
+	r := &configReader{alias: alias, home: home, vals: values{}}
 	files := []string{filepath.Join(home, ".ssh", "config"), "/etc/ssh/ssh_config"}
 	if o.Config != "" {
 		files = []string{o.Config}
@@ -66,11 +116,10 @@ func resolve(name string, spec Spec, o Options) (settings, []string, error) {
 			continue
 		}
 		if err := r.file(f, true, 0); err != nil {
-			return settings{}, nil, err
+			return nil, err
 		}
 	}
-	s, err := fill(name, spec, o, r.vals, home)
-	return s, r.notices, err
+	return r, nil
 }
 
 func fill(name string, spec Spec, o Options, v values, home string) (settings, error) {

@@ -58,7 +58,7 @@ func (m *moment) UnmarshalText(b []byte) error {
 
 type hostFields struct {
 	Local    bool   `yaml:"local" doc:"this very machine, without SSH"`
-	Address  string `yaml:"address" scalar:"" doc:"name or IP address; the host's name, as ~/.ssh/config knows it, when left out"`
+	Address  string `yaml:"address" scalar:"" doc:"name or IP address, or a Host of ~/.ssh/config; the host's name when left out"`
 	User     string `yaml:"user" doc:"login; else what ~/.ssh/config says"`
 	Port     int    `yaml:"port" doc:"of SSH; else what ~/.ssh/config says"`
 	Jump     string `yaml:"jump" doc:"host that the connection goes through: one of the plan's, or one that ~/.ssh/config knows"`
