@@ -13,6 +13,7 @@ var (
 	optRecheck  = journal.Option{Choice: "recheck", Label: "I fixed it: check again"}
 	optSkip     = journal.Option{Choice: "skip", Label: "skip it", Needs: "reason", Danger: true}
 	optRollback = journal.Option{Choice: "rollback", Label: "roll back", Danger: true}
+	optDebt     = journal.Option{Choice: "skip", Label: "leave it as a debt and go on", Needs: "reason", Danger: true}
 	optStop     = journal.Option{Choice: "stop", Label: "stop here; resume later"}
 )
 

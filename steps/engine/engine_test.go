@@ -103,7 +103,11 @@ type ask struct {
 }
 
 func (a *ask) Instruction() (string, string) { return a.Text, "the ticket's number" }
-func (a *ask) Pending(context.Context, steps.Env) ([]steps.Change, error) {
+func (a *ask) Pending(_ context.Context, e steps.Env) ([]steps.Change, error) {
+	var said string
+	if done, err := e.Memory.Get("said", &said); done || err != nil {
+		return nil, err
+	}
 	return []steps.Change{{Text: a.Text}}, nil
 }
 func (a *ask) Apply(_ context.Context, e steps.Env) error { return e.Memory.Put("said", e.Answer) }

@@ -293,18 +293,24 @@ func (e *Engine) askUnknown(ctx context.Context, s *plan.Step, st journal.StepSt
 
 // askManual has a person carry a step out.
 func (e *Engine) askManual(ctx context.Context, s *plan.Step, asker steps.Asker) (journal.Answer, error) {
-	text, evidence := asker.Instruction()
-	doneOption := journal.Option{Choice: "done", Label: "done", Needs: "name"}
-	if evidence != "" {
-		doneOption.Needs = "name text"
-		text += "\n\nType as evidence: " + evidence
-	}
+	text, done := instruction(asker)
 	a, err := e.decide(ctx, journal.Question{
 		Kind: journal.AskManual, Step: s.ID, Title: s.Title, Text: text,
-		Options: append([]journal.Option{doneOption, optSkip}, e.turns(s)...),
+		Options: append([]journal.Option{done, optSkip}, e.turns(s)...),
 	})
 	if err == nil && a.Choice != "done" {
 		err = e.append(journal.Event{Type: journal.StepSkipped, Step: s.ID}, a)
 	}
 	return a, err
+}
+
+// instruction is what a person is asked to do, and the answer that it is done.
+func instruction(asker steps.Asker) (text string, done journal.Option) {
+	text, evidence := asker.Instruction()
+	done = journal.Option{Choice: "done", Label: "done", Needs: "name"}
+	if evidence != "" {
+		done.Needs = "name text"
+		text += "\n\nType as evidence: " + evidence
+	}
+	return text, done
 }

@@ -209,7 +209,11 @@ func (e *Engine) undo(ctx context.Context, s *plan.Step) error {
 			return err
 		}
 		begun := time.Now()
-		debts, err := e.undoHosts(ctx, s)
+		answer, left, err := e.undoByHand(ctx, s)
+		if left || err != nil {
+			return err
+		}
+		debts, err := e.undoHosts(ctx, s, answer)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -243,7 +247,7 @@ func (e *Engine) noteOnce(text string) error {
 
 // undoHosts undoes the step on each of its hosts. What a host could not do
 // because it was not reached is a debt; anything else is an error.
-func (e *Engine) undoHosts(ctx context.Context, s *plan.Step) (debts []journal.Debt, err error) {
+func (e *Engine) undoHosts(ctx context.Context, s *plan.Step, answer string) (debts []journal.Debt, err error) {
 	run, stop := e.running.begin(ctx)
 	defer stop()
 	var unreached = make(chan journal.Debt, len(hostsOf(s)))
@@ -251,7 +255,7 @@ func (e *Engine) undoHosts(ctx context.Context, s *plan.Step) (debts []journal.D
 		if st := e.Log.State().Step(s.ID); st.Hosts[h] == journal.Undone {
 			return nil
 		}
-		err := cause(run, e.undoOn(run, s, h))
+		err := cause(run, e.undoOn(run, s, h, answer))
 		var gone *remote.UnreachableError
 		var lost *remote.LostError
 		if errors.As(err, &gone) || errors.As(err, &lost) {
@@ -270,15 +274,16 @@ func (e *Engine) undoHosts(ctx context.Context, s *plan.Step) (debts []journal.D
 	return debts, err
 }
 
-// undoOn takes the plan's own way back when it has one, else the kind's.
-func (e *Engine) undoOn(ctx context.Context, s *plan.Step, host string) error {
+// undoOn takes the plan's own way back when it has one, else the kind's. answer
+// is what the person typed who carried it out.
+func (e *Engine) undoOn(ctx context.Context, s *plan.Step, host, answer string) error {
 	env := e.env(s, host, false)
 	logf(env.Log, "undo")
 	if s.Undo == nil {
 		return s.Do.(steps.Undoer).Undo(ctx, env)
 	}
 	looking, acting := e.env(s.Undo, host, true), e.env(s.Undo, host, false)
-	looking.Log, acting.Log = env.Log, env.Log
+	looking.Log, acting.Log, acting.Answer = env.Log, env.Log, answer
 	todo, err := s.Undo.Do.Pending(ctx, looking)
 	if err != nil {
 		return err
@@ -289,6 +294,53 @@ func (e *Engine) undoOn(ctx context.Context, s *plan.Step, host string) error {
 		}
 	}
 	return s.Undo.Do.Verify(ctx, looking)
+}
+
+// undoByHand has a person carry out a way back that belay cannot: a rollback
+// that went on without would call undone what nobody did. left tells that it
+// stays as a debt. answer is the proof, if one was asked for.
+func (e *Engine) undoByHand(ctx context.Context, s *plan.Step) (answer string, left bool, err error) {
+	if s.Undo == nil {
+		return "", false, nil
+	}
+	asker, ok := s.Undo.Do.(steps.Asker)
+	if !ok {
+		return "", false, nil
+	}
+	said := true
+	for _, h := range hostsOf(s) {
+		todo, err := s.Undo.Do.Pending(ctx, e.env(s.Undo, h, true))
+		if err != nil {
+			return "", false, err
+		}
+		said = said && len(todo) == 0
+	}
+	if said {
+		return "", false, nil
+	}
+	text, done := instruction(asker)
+	a, err := e.ask(ctx, journal.Question{
+		Kind: journal.AskManual, Step: s.ID, Title: fmt.Sprintf("Undo %q by hand", s.Title), Text: text,
+		Options: []journal.Option{done, optDebt, optStop},
+	})
+	if err == nil {
+		err = e.closeQuestion(journal.Question{ID: a.Question, Step: s.ID}, a)
+	}
+	switch {
+	case err != nil:
+		return "", false, err
+	case a.Choice == "stop":
+		return "", false, errStop
+	case a.Choice == "skip":
+		return "", true, e.leave(s, "nobody has carried out its way back: "+text, a)
+	}
+	return a.Text, false, nil
+}
+
+// leave makes a step that is not undone a debt, because a person chose so.
+func (e *Engine) leave(s *plan.Step, why string, a journal.Answer) error {
+	return e.append(journal.Event{Type: journal.UndoFailed, Step: s.ID, Err: "left as a debt: " + a.Reason},
+		journal.Debt{Step: s.ID, Why: why, Time: e.Now().UTC()})
 }
 
 // askUndoFailed puts a failed undo to the operator; again means try once more.
@@ -303,7 +355,7 @@ func (e *Engine) askUndoFailed(ctx context.Context, s *plan.Step, failed error) 
 		Kind: journal.AskFailed, Step: s.ID,
 		Title:   fmt.Sprintf("Undoing %q failed", s.Title),
 		Text:    fmt.Sprintf("%v\nThe steps before it are not undone yet; those after it are.", failed),
-		Options: []journal.Option{optRetry, {Choice: "skip", Label: "leave it as a debt and go on", Needs: "reason", Danger: true}, optStop},
+		Options: []journal.Option{optRetry, optDebt, optStop},
 	})
 	if err != nil {
 		return false, err
@@ -317,6 +369,5 @@ func (e *Engine) askUndoFailed(ctx context.Context, s *plan.Step, failed error) 
 	case "stop":
 		return false, errStop
 	}
-	ev.Err = "left as a debt: " + a.Reason
-	return false, e.append(ev, journal.Debt{Step: s.ID, Why: failed.Error(), Time: e.Now().UTC()})
+	return false, e.leave(s, failed.Error(), a)
 }
