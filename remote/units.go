@@ -63,6 +63,14 @@ func (z *Size) UnmarshalText(b []byte) error {
 
 func (z Size) String() string { return FormatBytes(int64(z)) }
 
+// Plural counts for people: "1 step", "3 steps".
+func Plural[N int | int64](n N, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // FormatBytes writes a number of bytes for people: "5.0 GiB".
 func FormatBytes(n int64) string {
 	if n < 1024 {

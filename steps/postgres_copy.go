@@ -190,12 +190,12 @@ func (c *postgresCopy) changes(ctx context.Context, cp postgres.Copy, look postg
 		all = append(all, Change{Text: "create role " + r.Name})
 	}
 	if c.SchemaOnly {
-		return append(all, Change{Text: fmt.Sprintf("make the schema of %s in %s: %d tables, without their rows", cp.From, cp.To, len(look.Tables))}), nil
+		return append(all, Change{Text: fmt.Sprintf("make the schema of %s in %s: %s, without rows", cp.From, cp.To, remote.Plural(len(look.Tables), "table"))}), nil
 	}
-	all = append(all, Change{Bytes: look.Bytes, Rows: look.Rows, Text: fmt.Sprintf("copy %s to %s: %d tables, about %d rows, %s without indexes, %d at a time",
-		cp.From, cp.To, len(look.Tables), look.Rows, remote.FormatBytes(look.Bytes), cp.Jobs)})
+	all = append(all, Change{Bytes: look.Bytes, Rows: look.Rows, Text: fmt.Sprintf("copy %s to %s: %s, about %s, %s without indexes, %d at a time",
+		cp.From, cp.To, remote.Plural(len(look.Tables), "table"), remote.Plural(look.Rows, "row"), remote.FormatBytes(look.Bytes), cp.Jobs)})
 	for _, t := range look.Tables[:min(5, len(look.Tables))] {
-		all = append(all, Change{Text: fmt.Sprintf("table %s, %s", postgres.Named(t.Schema, t.Name), remote.FormatBytes(t.Bytes))})
+		all = append(all, Change{Text: fmt.Sprintf("copy table %s, %s", postgres.Named(t.Schema, t.Name), remote.FormatBytes(t.Bytes))})
 	}
 	for i := range all {
 		all[i].Text = checks.OneLine(all[i].Text, 300)

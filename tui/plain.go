@@ -161,9 +161,9 @@ func (p *plainView) step(s *plan.Step) {
 		return
 	}
 	st := sc.st.Step(s.ID)
-	line := fmt.Sprintf("%s: %s on %s", word, oneLine(s.Title), where(s))
+	line := fmt.Sprintf("%s: %s%s", word, oneLine(s.Title), onWhere(s))
 	if word == journal.Undone {
-		line = fmt.Sprintf("%s: %s on %s", sc.ended(s.ID), oneLine(s.Title), where(s))
+		line = fmt.Sprintf("%s: %s%s", sc.ended(s.ID), oneLine(s.Title), onWhere(s))
 	}
 	switch word {
 	case journal.Running:

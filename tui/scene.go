@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"belay/remote"
+	"belay/steps"
 	"belay/steps/journal"
 	"belay/steps/plan"
 	"belay/steps/run"
@@ -143,6 +144,8 @@ func undo(s *plan.Step) (text string, back bool) {
 	switch {
 	case s.Stage == journal.GoingBack:
 		return "it belongs to a way back and is not undone", true
+	case s.Undo != nil && byHand(s.Undo) != "":
+		return "by hand: " + byHand(s.Undo), true
 	case s.Undo != nil && s.Undo.Title == "Undo: "+s.Title: // which plan gives it where the plan's author did not
 		return "by the plan's undo (" + s.Undo.Kind.Name + ")", true
 	case s.Undo != nil && s.Undo.Title != "" && s.Undo.Title != s.Title:
@@ -159,12 +162,25 @@ func undo(s *plan.Step) (text string, back bool) {
 	return "NO WAY BACK", false
 }
 
-// where names the hosts of a step.
-func where(s *plan.Step) string {
-	if all := s.Where(); len(all) > 0 {
-		return oneLine(strings.Join(all, ", "))
+// byHand is what a step asks of a person; empty where it asks nobody.
+func byHand(s *plan.Step) string {
+	asker, ok := s.Do.(steps.Asker)
+	if !ok {
+		return ""
 	}
-	return "no host"
+	text, _ := asker.Instruction()
+	return oneLine(text)
+}
+
+// where names the hosts of a step; empty when it has none.
+func where(s *plan.Step) string { return oneLine(strings.Join(s.Where(), ", ")) }
+
+// onWhere is where with the word before it.
+func onWhere(s *plan.Step) string {
+	if at := where(s); at != "" {
+		return " on " + at
+	}
+	return ""
 }
 
 // lightWord says how a host is, in the words that have marks.

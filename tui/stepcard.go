@@ -63,7 +63,7 @@ func (s *stepsScreen) card(sc *scene, w int) []string {
 
 // runs says what runs where: "compose.up on chat · attempt 2 · limit 5:00".
 func (sc *scene) runs(s *plan.Step, state journal.StepState) string {
-	parts := []string{s.Kind.Name + " on " + where(s)}
+	parts := []string{s.Kind.Name + onWhere(s)}
 	if state.Attempt > 1 {
 		parts = append(parts, fmt.Sprintf("attempt %d", state.Attempt))
 	}

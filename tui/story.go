@@ -117,7 +117,7 @@ func (a *ask) failure(sc *scene, w int) []string {
 	if !back {
 		role = widget.Loud
 	}
-	said := fmt.Sprintf("%s on %s, attempt %d", s.Kind.Name, where(s), max(st.Attempt, 1))
+	said := fmt.Sprintf("%s%s, attempt %d", s.Kind.Name, onWhere(s), max(st.Attempt, 1))
 	if d := sc.took(s.ID); d > 0 {
 		said += ", after " + widget.Span(d)
 	}
@@ -159,7 +159,13 @@ func (a *ask) manual(sc *scene, w int) []string {
 	if s == nil {
 		return nil
 	}
-	pairs := []widget.Pair{{Label: "where", Value: where(s)}}
+	if sc.st.Step(s.ID).Undoing { // all that is said of the step is of the way forward
+		return nil
+	}
+	var pairs []widget.Pair
+	if at := where(s); at != "" {
+		pairs = append(pairs, widget.Pair{Label: "where", Value: at})
+	}
 	if s.Why != "" {
 		pairs = append(pairs, widget.Pair{Label: "why", Value: clean(s.Why), Max: 3})
 	}
@@ -187,8 +193,15 @@ func (a *ask) about(sc *scene, w int) []string {
 	for _, it := range sc.plan.Signoff {
 		if it.ID == a.item {
 			c := sc.checkItem(it)
-			return []string{widget.Cut("  "+sc.th.Mark(c.State)+" "+sc.th.Paint(widget.Strong, c.Text), w),
-				widget.Cut("    "+sc.th.Paint(c.Role, c.Note), w)}
+			var out []string
+			for i, l := range widget.Wrap(c.Text, max(w-4, 1)) {
+				mark := "  " + sc.th.Mark(c.State) + " "
+				if i > 0 {
+					mark = "    "
+				}
+				out = append(out, mark+sc.th.Paint(widget.Strong, l))
+			}
+			return append(out, widget.Cut("    "+sc.th.Paint(c.Role, c.Note), w))
 		}
 	}
 	var out []string
@@ -243,7 +256,7 @@ func willRun(sc *scene, stage journal.Stage, w, room int) []string {
 			text, role = "NO WAY BACK", widget.Loud
 		}
 		out = append(out,
-			widget.Cut(fmt.Sprintf("  %2d  %s", n, sc.th.Paint(widget.Strong, oneLine(s.Title))+sc.th.Paint(widget.Dim, "  on "+where(s))), w),
+			widget.Cut(fmt.Sprintf("  %2d  %s", n, sc.th.Paint(widget.Strong, oneLine(s.Title))+sc.th.Paint(widget.Dim, " "+onWhere(s))), w),
 			widget.Cut("      "+sc.th.Paint(role, text), w))
 	}
 	if n == 0 {

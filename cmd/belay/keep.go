@@ -119,8 +119,12 @@ func meaning(s run.Spec, r *run.Run, f driveFlags) run.Spec {
 		return time.Time{} // nobody is held up for a guess before the window is over
 	}
 	s.GoingBack = func(st *journal.State) string { return goingBack(est, p, st) }
-	if s.Unrehearsed = f.unrehearsed; !s.Practice && len(r.State().Rehearsal) == 0 {
-		s.Rehearsed = rehearsed(r.Plan(), r.Dir())
+	s.Unrehearsed = f.unrehearsed
+	switch {
+	case s.Practice:
+		s.Rehearsed = strays(p, r.Dir())
+	case len(r.State().Rehearsal) == 0:
+		s.Rehearsed = rehearsed(p, r.Dir())
 	}
 	return s
 }

@@ -143,9 +143,6 @@ func (d *draft) moveDatabase(it Item) {
 	if w.follow {
 		d.address("old_address", d.Old, "as "+d.New.Name+" reaches it")
 	}
-	if w.reverse {
-		d.address("new_address", *d.New, "as "+d.Old.Name+" reaches it")
-	}
 	if w.why != "" {
 		d.cutover.note("  ", w.why)
 	}
@@ -168,9 +165,20 @@ func (d *draft) moveDatabase(it Item) {
 	d.soak.line("    - tcp: {on: %s, addr: %s, every: \"${{ look_every }}\"}", d.New.Name, p.now)
 }
 
+// reach is a port of the new host as the old one reaches it: by a variable, for
+// a rehearsal takes place on other hosts.
+func (d *draft) reach(port string) raw {
+	d.address("new_address", *d.New, "as "+d.Old.Name+" reaches it")
+	return raw(fmt.Sprintf(`"${{ new_address }}:%s"`, port))
+}
+
 // address names a variable for a host's address, once.
 func (d *draft) address(name string, e End, says string) {
-	line := fmt.Sprintf("  %s: %s   # %s\n", name, quote(e.at()), says)
+	at := e.at()
+	if strings.Contains(at, ":") { // a port comes behind it
+		at = "[" + at + "]"
+	}
+	line := fmt.Sprintf("  %s: %s   # %s\n", name, quote(at), says)
 	if !strings.Contains(d.vars.String(), line) {
 		d.vars.raw(line)
 	}
@@ -195,7 +203,7 @@ func (d *draft) movePostgres(it Item, p pair, n inspect.Size, w way) {
 	switch reverse := raw(""); {
 	case w.follow:
 		if w.reverse {
-			reverse = raw(fmt.Sprintf(`, reverse: {addr: "${{ new_address }}:%s"}`, p.port))
+			reverse = raw(fmt.Sprintf(`, reverse: {addr: %s}`, d.reach(p.port)))
 			d.closing.line("  - step: %s", "Let go of the old database "+what)
 			d.closing.line("    postgres.detach: {from: %s, to: %s}", from, to)
 		}
@@ -223,7 +231,7 @@ func (d *draft) moveMySQL(it Item, p pair, w way) {
 	switch reverse := raw(""); {
 	case w.follow:
 		if w.reverse {
-			reverse = raw(fmt.Sprintf(`, reverse: "${{ new_address }}:%s"`, p.port))
+			reverse = raw(fmt.Sprintf(`, reverse: %s`, d.reach(p.port)))
 			d.closing.line("  - step: %s", fmt.Sprintf("Part from the old MySQL on port %d", port))
 			d.closing.line("    mysql.part: {from: %s, to: %s}", from, to)
 		}
@@ -273,7 +281,7 @@ func (d *draft) handOn(it Item) {
 		d.gives.line("    undo: {manual: %s}", fmt.Sprintf("Start %s on %s again.", it.Name, d.Old.Name))
 	}
 	to := d.pairOf(it).port
-	d.assess.line("  - tcp: {on: %s, addr: %s}", d.Old.Name, d.New.at()+":"+to)
+	d.assess.line("  - tcp: {on: %s, addr: %s}", d.Old.Name, d.reach(to))
 	d.proxy(port, to)
 }
 
@@ -291,7 +299,7 @@ func (d *draft) proxy(port int, to string) {
 		}
 		d.gives.line("  - step: %s", fmt.Sprintf("Hand connections to %s on to %s", what, d.New.Name))
 		d.gives.line("    on: %s", d.Old.Name)
-		d.gives.line("    proxy: {listen: %s, to: %s}", net.JoinHostPort(addr, strconv.Itoa(port)), d.New.at()+":"+to)
+		d.gives.line("    proxy: {listen: %s, to: %s}", net.JoinHostPort(addr, strconv.Itoa(port)), d.reach(to))
 	}
 }
 

@@ -69,9 +69,10 @@ func (d *draft) text() string {
 	if d.New != nil {
 		p.raw(d.New.yaml("where it goes"))
 	}
-	p.raw(fmt.Sprintf("\nvars:\n  %-18s # how long the new side is watched\n  look_every: 5s\n", "soak: "+Length(cmp.Or(d.Soak, 15*time.Minute))))
+	soak := cmp.Or(d.Soak, 15*time.Minute)
+	p.raw(fmt.Sprintf("\nvars:\n  %-18s # how long the new side is watched\n  look_every: %s\n", "soak: "+Length(soak), often(soak, 5*time.Second)))
 	if d.New != nil {
-		p.raw("  compare_every: 1m\n")
+		p.raw("  compare_every: " + often(soak, time.Minute) + "\n")
 	}
 	p.raw(fmt.Sprintf("  %-18s # how long errors last before a rollback is proposed\n", "bad_for: "+Length(cmp.Or(d.BadFor, 2*time.Minute))))
 	p.raw(d.vars.String())
@@ -364,3 +365,9 @@ var keyDirs = regexp.MustCompile(`^(/root|/home/[^/]+)/\.(ssh|gnupg|aws|azure|ku
 
 // keeps tells a path in a login's keys.
 func keeps(p string) bool { return keyDirs.MatchString(path.Clean(p)) }
+
+// often is how often to look in a soak: every so long, and in a short one often
+// enough for a verdict.
+func often(soak, every time.Duration) string {
+	return Length(max(min(every, (soak/10).Truncate(time.Second)), time.Second))
+}

@@ -335,8 +335,8 @@ func TestPortsAreNotOpenedWider(t *testing.T) {
 			{Proto: "tcp", Address: "127.0.0.1", Port: 9000}, {Proto: "tcp", Address: "10.0.0.1", Port: 9001}, {Proto: "tcp", Address: "fd00::1", Port: 9001}, {Proto: "tcp", Address: "::", Port: 9002}}}),
 	}}
 	wants(t, move(old, &inspect.Host{Name: "new"}, "proxy"), []string{
-		`proxy: {listen: "10.0.0.1:3306", to: "10.0.0.2:3306"}`, "service: {name: mariadb.service, state: stopped, enabled: false}",
-		`proxy: {listen: "10.0.0.1:9001", to: "10.0.0.2:9001"}`, `proxy: {listen: "[fd00::1]:9001", to: "10.0.0.2:9001"}`, `proxy: {listen: "0.0.0.0:9002"`,
+		`proxy: {listen: "10.0.0.1:3306", to: "${{ new_address }}:3306"}`, "service: {name: mariadb.service, state: stopped, enabled: false}",
+		`proxy: {listen: "10.0.0.1:9001", to: "${{ new_address }}:9001"}`, `proxy: {listen: "[fd00::1]:9001", to: "${{ new_address }}:9001"}`, `proxy: {listen: "0.0.0.0:9002"`,
 		"Nothing that stays on old uses its port 9000",
 	}, []string{"0.0.0.0:3306", ":9000\", to:"})
 }

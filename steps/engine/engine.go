@@ -59,8 +59,9 @@ type Engine struct {
 	Way string
 	// Practice says that the run is a rehearsal: its close asks to try the way back.
 	Practice bool
-	// Rehearsed says, in every assessment, whether the plan was rehearsed; nil
-	// where nobody wants to know. With Unrehearsed, the reason to do without, a
+	// Rehearsed says, in every assessment, whether the plan was rehearsed or, in
+	// a rehearsal, whether it keeps away from the plan's own hosts; nil where
+	// nobody wants to know. With Unrehearsed, the reason to do without, a
 	// finding that would block is a warning that is accepted for that reason.
 	// It is given what Copies would move here.
 	Rehearsed   func(map[string]journal.Size) journal.Finding

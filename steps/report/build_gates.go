@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"belay/remote"
 	"belay/steps/journal"
 	"belay/steps/plan"
 )
@@ -179,9 +180,9 @@ func bound(b *journal.Bound) string {
 	if b == nil {
 		return ""
 	}
-	text := fmt.Sprintf("plan %.12s, %s", b.Plan, plural(len(b.Hosts), "host"))
+	text := fmt.Sprintf("plan %.12s, %s", b.Plan, remote.Plural(len(b.Hosts), "host"))
 	if b.Go {
-		text += ", " + plural(len(b.Findings), "finding") + " that did not pass"
+		text += ", " + remote.Plural(len(b.Findings), "finding") + " that did not pass"
 	}
 	return text
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"belay/remote"
 	"belay/steps/journal"
 )
 
@@ -48,11 +49,11 @@ func (e *Estimate) Words() string {
 	}
 	switch {
 	case e.Unknown > 0:
-		return fmt.Sprintf("~%s or more, a guess: %s never measured", text, plural(e.Unknown, "step"))
+		return fmt.Sprintf("~%s or more, a guess: %s never measured", text, remote.Plural(e.Unknown, "step"))
 	case e.Guess():
 		return "~" + text + ", a guess"
 	}
-	return text + " (" + plural(e.Runs, "run") + ")"
+	return text + " (" + remote.Plural(e.Runs, "run") + ")"
 }
 
 // over says in a word how a time compares with what was expected; "" where
@@ -262,7 +263,7 @@ func (r *Report) backWords() string {
 			parts = append(parts, "It took "+b.Span.took()+", of that "+duration(total)+" of undoing")
 		}
 		if n := r.owed(); n > 0 {
-			parts = append(parts, plural(n, "debt")+" left")
+			parts = append(parts, remote.Plural(n, "debt")+" left")
 		}
 	}
 	if r.BackPlanned.Known() {

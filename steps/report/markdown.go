@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"belay/remote"
 	"belay/steps/journal"
 	"belay/steps/plan"
 )
@@ -172,7 +173,7 @@ func (r *Report) record(p *page) {
 }
 
 func (rec Record) short() string {
-	switch n := plural(rec.Events, "event"); {
+	switch n := remote.Plural(rec.Events, "event"); {
 	case rec.Damage != "":
 		return n + ", then DAMAGED"
 	case rec.Verified:

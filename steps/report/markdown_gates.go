@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"belay/remote"
 	"belay/steps/journal"
 )
 
@@ -20,7 +21,7 @@ func (r *Report) findings(p *page) {
 		count[f.Level]++
 	}
 	p.line("Of the last assessment, %s, after %s: %d block, %d warn, %d unknown, %d pass.\n",
-		moment(a.Time), plural(a.Times, "look"), count["block"], count["warn"], count["unknown"], count["pass"])
+		moment(a.Time), remote.Plural(a.Times, "look"), count["block"], count["warn"], count["unknown"], count["pass"])
 	if len(a.Findings) == 0 {
 		return
 	}

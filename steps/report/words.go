@@ -84,13 +84,6 @@ func began(s Step) bool {
 	return false
 }
 
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // took says how long a span took: "1h 02m", "4m 05s", "12s", "0.3s".
 func (s Span) took() string {
 	switch {

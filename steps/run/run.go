@@ -131,7 +131,7 @@ type Spec struct {
 	Way       string       // back, named beforehand; "": the operator is asked
 
 	Practice    bool                                          // the run is a rehearsal
-	Rehearsed   func(map[string]journal.Size) journal.Finding // whether the plan was rehearsed; nil: nobody wants to know
+	Rehearsed   func(map[string]journal.Size) journal.Finding // see engine.Engine; nil: nobody wants to know
 	Unrehearsed string                                        // why it may run without a rehearsal
 
 	LastSafe func(*journal.State) time.Time // see engine.Engine

@@ -108,7 +108,10 @@ func (s *Series) End(watched time.Duration) (verdict, why string) {
 	if !judged && s.bad > 0 {
 		say(Degraded, "%d of %d looks failed", s.bad, n)
 	}
-	if s.good+s.bad < enough || s.unknown*5 > n {
+	switch {
+	case n < enough:
+		say(Inconclusive, "only %d of the %d looks that a verdict takes: watch for longer, or look more often", n, enough)
+	case s.good+s.bad < enough || s.unknown*5 > n:
 		say(Inconclusive, "only %d of %d looks gave an answer", s.good+s.bad, n)
 	}
 	return verdict, strings.Join(said, "; ")
