@@ -59,7 +59,11 @@ func TestPostgresSwitchLosses(t *testing.T) {
 
 func TestMySQLSwitchLosses(t *testing.T) {
 	t.Parallel()
-	box := newMySQLMove(t, nil, nil)
+	eachMySQL(t, countsSwitchLosses)
+}
+
+func countsSwitchLosses(t *testing.T, start mysqlStart) {
+	box := newMySQLMove(t, start, nil, nil)
 	r, f := box.replicate(), &mysqlFreeze{mysqlStore: mysqlStoreOf(box.a, "a"), Grace: remote.Duration(time.Second)}
 	s := &mysqlSwitch{mysqlPair: box.pair(), Wait: remote.Duration(time.Minute), Open: true, Reverse: box.b.Addr, Grace: remote.Duration(time.Second)}
 	es := box.mine("switch")
