@@ -251,6 +251,11 @@ func (r *mysqlReplicate) begin(ctx context.Context, e Env) (made mysqlReplicaMad
 	if made.Databases, made.Lock, err = r.scope(ctx, b); err != nil {
 		return made, err
 	}
+	if made.Lock {
+		if lacks, err := b.target.HoldRights(ctx); err != nil || len(lacks) > 0 {
+			return made, errors.Join(err, fmt.Errorf("belay's login on the target lacks %s: a target that is started anew forgets which databases it follows, and would apply what it had got of others, which both servers have: GRANT that, or set skip_replica_start = ON there; nothing was changed", strings.Join(lacks, ", ")))
+		}
+	}
 	if made.Was, err = b.target.ReadOnly(ctx); err != nil {
 		return made, err
 	}

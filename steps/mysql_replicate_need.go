@@ -132,6 +132,19 @@ func (n *mysqlReplicateNeed) tables(ctx context.Context, j *mysqlJudge, b *mysql
 	return nil
 }
 
+// restarts judges whether a target of MySQL that is started anew can be kept
+// from applying what it had got of databases that it must not follow.
+func (n *mysqlReplicateNeed) restarts(ctx context.Context, j *mysqlJudge, b *mysqlBoth) error {
+	_, others, err := n.step.scope(ctx, b)
+	if err != nil || !others {
+		return err
+	}
+	lacks, err := b.target.HoldRights(ctx)
+	j.say("restart", len(lacks) == 0, checks.Block, "both servers have other databases, too, of which a target that is started anew must not apply anything: skip_replica_start keeps it from that",
+		"GRANT "+strings.Join(lacks, ", ")+" ON *.* to belay's login on the target for the time of the move, or set skip_replica_start = ON there")
+	return err
+}
+
 func mysqlSome(all []string) string {
 	if len(all) > 5 {
 		return fmt.Sprintf("%s and %d more", strings.Join(all[:5], ", "), len(all)-5)
@@ -167,6 +180,9 @@ func (n *mysqlReplicateNeed) target(ctx context.Context, j *mysqlJudge, b *mysql
 		j.say("server_uuid", v["server_uuid"] != s["server_uuid"], checks.Block, "server_uuid is "+s["server_uuid"]+" at the source and "+v["server_uuid"]+" at the target",
 			"the machine of one was cloned from the other: remove auto.cnf from the target's data directory and start it anew, which makes another")
 		j.say("gtid_mode", v["gtid_mode"] == "ON", checks.Block, "gtid_mode of the target is "+v["gtid_mode"], "set gtid_mode and enforce_gtid_consistency to ON there")
+		if err := n.restarts(ctx, j, b); err != nil {
+			return err
+		}
 	}
 	if n.step.ReadOnly {
 		have, err := mysql.Databases(ctx, b.target)

@@ -171,6 +171,9 @@ func looksAtCertificates(t *testing.T, start mysqlStart) {
 		c.judge(t, dump(c))
 	}
 	mysqlFollowsByTLS(t, box, certs)
+	if box.a.Programs != "" {
+		return // it looks at certificates itself before it takes them
+	}
 	for _, bad := range tlsBad("verify", certs.CA) {
 		swap(t, certs.Good, bad.of(certs))
 		box.a.Exec("", "FLUSH SSL")

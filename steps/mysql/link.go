@@ -21,6 +21,16 @@ type link struct {
 	tls            string // as Server.TLS
 	ca             string // path for the replica's server; empty: its machine's own
 	databases      []string
+	held           bool // the replica's server was told by belay not to start it by itself
+}
+
+// retries is how often a replica of MySQL tries to connect. The last digit is
+// belay's mark of held: it is forgotten with the link.
+func (l link) retries() string {
+	if l.held {
+		return "86401"
+	}
+	return "86400"
 }
 
 // change says where the source is. It holds the password on MariaDB.
@@ -33,7 +43,7 @@ func (l link) change() string {
 			", MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 5, MASTER_SSL = " + yes[ssl] + ", MASTER_SSL_VERIFY_SERVER_CERT = " + yes[verify] + l.authority("MASTER")
 	}
 	return "CHANGE REPLICATION SOURCE TO SOURCE_HOST = " + String(l.host) + ", SOURCE_PORT = " + strconv.Itoa(l.port) +
-		", SOURCE_AUTO_POSITION = 1, SOURCE_CONNECT_RETRY = 5, SOURCE_RETRY_COUNT = 86400, SOURCE_SSL = " + yes[ssl] +
+		", SOURCE_AUTO_POSITION = 1, SOURCE_CONNECT_RETRY = 5, SOURCE_RETRY_COUNT = " + l.retries() + ", SOURCE_SSL = " + yes[ssl] +
 		", SOURCE_SSL_VERIFY_SERVER_CERT = " + yes[verify] + l.authority("SOURCE") + ", GET_SOURCE_PUBLIC_KEY = 1 FOR CHANNEL " + String(l.name)
 }
 
@@ -123,6 +133,7 @@ type linkStatus struct {
 	seconds  int64  // -1: not known
 	received string // GTIDs that arrived
 	filtered bool   // by all of the patterns, and no other
+	held     bool
 }
 
 // status asks the replica.
@@ -155,6 +166,7 @@ func (l link) read(row map[string]string) linkStatus {
 	if st.received = row["gtid_io_pos"]; !l.v.MariaDB {
 		st.received = strings.ReplaceAll(row["retrieved_gtid_set"], "\n", "")
 	}
+	st.held = !l.v.MariaDB && row["source_retry_count"] == link{held: true}.retries()
 	if n, err := strconv.ParseInt(row["seconds_behind_source"], 10, 64); err == nil {
 		st.seconds = n
 	}

@@ -44,8 +44,9 @@ func quietly(ctx context.Context, db *DB, run []string) error {
 // the target's server, tells the target of it, and waits until they talk. It
 // is called again whenever the link is lost for good, and goes on where the
 // target is. Where lock is true the login is locked again as soon as it is
-// used: then a target that was started anew, and forgot which databases it may
-// follow, cannot go on by itself.
+// used, and MySQL is told not to start replicas by itself: then a target that
+// was started anew, and forgot which databases it may follow, cannot go on by
+// itself, nor apply what it had got of others.
 func (r Replica) Connect(ctx context.Context, source, target *DB, lock bool) error {
 	host, port, err := net.SplitHostPort(r.From)
 	if err != nil {
@@ -58,6 +59,11 @@ func (r Replica) Connect(ctx context.Context, source, target *DB, lock bool) err
 	}
 	l.password = rand.Text()[:24] + ".a1Z" // what rules for passwords ask for
 	st, err := l.status(ctx, target)
+	if err == nil {
+		if l.held = st.held; lock && !l.held {
+			l.held, err = target.startsReplicas(ctx)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
@@ -69,7 +75,11 @@ func (r Replica) Connect(ctx context.Context, source, target *DB, lock bool) err
 	if err := source.whileSuper(ctx, func() error { return quietly(ctx, source, l.account(source.Version)) }); err != nil {
 		return fmt.Errorf("login %s on the source: %w", r.Name, err)
 	}
-	run := append([]string{l.change()}, l.filter()...)
+	run := []string{l.change()}
+	if l.held {
+		run = append(run, "SET PERSIST_ONLY skip_replica_start = ON")
+	}
+	run = append(run, l.filter()...)
 	if err := quietly(ctx, target, append(run, l.start())); err != nil {
 		return fmt.Errorf("target: %w", err)
 	}
@@ -82,6 +92,38 @@ func (r Replica) Connect(ctx context.Context, source, target *DB, lock bool) err
 		})
 	}
 	return nil
+}
+
+// startsReplicas tells whether a server of MySQL, when it is started anew, goes
+// on by itself with what its replicas had got, and nobody has said that it
+// should not. (MariaDB throws away what it had got, and asks for it again.
+// MySQL before 8.0.26 has another word for it, and is left alone.)
+func (d *DB) startsReplicas(ctx context.Context) (bool, error) {
+	if d.Version.MariaDB {
+		return false, nil
+	}
+	off, err := strs(ctx, d, "SELECT @@global.skip_replica_start OR EXISTS (SELECT 1 FROM performance_schema.persisted_variables WHERE variable_name = 'skip_replica_start')")
+	if Number(err) == errUnknownVariable {
+		return false, nil
+	}
+	return err == nil && off[0] == "0", err
+}
+
+// HoldRights are the rights that belay's login lacks to keep a target of MySQL
+// from going on by itself; none where it does not.
+func (d *DB) HoldRights(ctx context.Context) ([]string, error) {
+	if starts, err := d.startsReplicas(ctx); err != nil || !starts {
+		return nil, err
+	}
+	lacks, err := d.Lacks(ctx, "SYSTEM_VARIABLES_ADMIN")
+	if err != nil {
+		return nil, err
+	}
+	has, err := privileged(ctx, d, "PERSIST_RO_VARIABLES_ADMIN") // for which SUPER does not stand
+	if !has {
+		lacks = append(lacks, "PERSIST_RO_VARIABLES_ADMIN")
+	}
+	return lacks, err
 }
 
 func stopLink(ctx context.Context, target *DB, l link) error {

@@ -18,8 +18,14 @@ func (r Replica) StopTarget(ctx context.Context, target *DB) (was bool, err erro
 	if err := stopLink(ctx, target, l); err != nil {
 		return true, err
 	}
-	if _, err := target.ExecContext(ctx, l.forget()); err != nil {
-		return true, fmt.Errorf("target: %s: %w", l.forget(), err)
+	end := []string{l.forget()}
+	if st.held {
+		end = []string{"RESET PERSIST IF EXISTS skip_replica_start", l.forget()}
+	}
+	for _, q := range end {
+		if _, err := target.ExecContext(ctx, q); err != nil {
+			return true, fmt.Errorf("target: %s: %w", q, err)
+		}
 	}
 	return true, nil
 }
