@@ -41,4 +41,6 @@ type Loss struct {
 	Detail string // where in the store: "orders 800 added, 12 changed"
 	Synced string // what follows the store live, as a sync back does; "": nothing
 	Kept   string // what a rollback does with it: "set aside, not dropped"; "": it is gone
+
+	AtLeast bool // the store has forgotten a part of what was written: it may be more than Count
 }

@@ -2,6 +2,7 @@ package steps
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,11 +62,34 @@ func TestPostgresCopyLosses(t *testing.T) {
 	if got != want {
 		t.Errorf("%q\nwant %q", got, want)
 	}
-	l.to.Exec("postgres", "select 1")
-	l.to.Exec(postgresLabName, "select pg_stat_reset()")
-	if got := lost(t, l.step, l.looking()); !strings.Contains(got, " written since it was copied (") || !strings.Contains(got, "its counts were reset") {
-		t.Errorf("the server has forgotten its counts: %q", got)
+	// The counts are lost: after a mark of them, and soon higher again; in a crash.
+	forgets := func(what, least string) {
+		t.Helper()
+		if got := lost(t, l.step, l.looking()); !strings.HasPrefix(got, store+least) || !strings.Contains(got, "its counts were reset") || !strings.Contains(got, "set aside, not dropped") {
+			t.Errorf("%s: %q", what, got)
+		}
 	}
+	const rows9 = "at least 9 rows written since it was copied (public.fresh 5 added; s.t 4 added; counted since it was copied"
+	l.to.Exec(postgresLabName, "select pg_stat_reset()")
+	forgets("below the mark", rows9)
+	if err := l.step.Mark(t.Context(), l.looking(), "since the cutover began"); err != nil {
+		t.Fatal(err)
+	}
+	if got := lost(t, l.step, l.looking()); got != store+"nothing was written since the cutover began" && !strings.Contains(got, "at least 9 rows since it was copied)") {
+		t.Errorf("marked anew: %q", got)
+	}
+	l.to.Exec(postgresLabName, "select pg_stat_reset()")
+	l.to.Exec(postgresLabName, "update s.t set x = 'd'")
+	for end := time.Now().Add(20 * time.Second); !slices.Equal(l.to.Ask(postgresLabName, "select (n_tup_upd >= 3000)::text from pg_stat_user_tables where relname = 't'"), []string{"true"}) && time.Now().Before(end); {
+		time.Sleep(100 * time.Millisecond)
+	}
+	forgets("above the mark", "at least 3,")
+	if err := l.step.Mark(t.Context(), l.looking(), "since the cutover began"); err != nil {
+		t.Fatal(err)
+	}
+	l.to.Kill()
+	l.to.Start()
+	forgets("after a crash", rows9)
 	l.to.Stop()
 	if all, err := l.step.Losses(t.Context(), l.looking()); err == nil {
 		t.Errorf("of a server that is gone: %+v", all)

@@ -22,11 +22,11 @@ func (c *postgresCopy) Losses(ctx context.Context, e Env) ([]Loss, error) {
 	if err != nil {
 		return nil, err
 	}
-	writes, err := postgres.Since(ctx, to, rec.Copied.Tables)
+	writes, forgot, err := postgres.Since(ctx, to, *rec.Copied)
 	if err != nil {
 		return nil, fmt.Errorf("what was written to %s: %w", to, err)
 	}
-	l := Loss{Store: "database " + to.String(), Unit: "rows", Since: sinceCopied}
+	l := Loss{Store: "database " + to.String(), Unit: "rows", Since: sinceCopied, AtLeast: forgot}
 	total, detail := postgresWritten(&l, writes), ""
 	var mark postgresMark
 	marked, err := e.Memory.Get(lossMarkKey, &mark)
@@ -34,23 +34,29 @@ func (c *postgresCopy) Losses(ctx context.Context, e Env) ([]Loss, error) {
 		return nil, err
 	}
 	if marked {
-		later, known, err := postgres.SinceMark(ctx, to, mark.Tables)
+		later, known, err := postgres.SinceMark(ctx, to, mark.Counts)
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("what was written to %s: %w", to, err)
 		case known:
-			l.Count, l.About, l.Since = 0, false, mark.Since
+			l.Count, l.About, l.AtLeast, l.Since = 0, false, false, mark.Since
 			if postgresWritten(&l, later) != total && total > 0 {
 				detail = fmt.Sprintf("%s since it was copied", journal.Amount(total, "rows"))
+				if forgot {
+					detail = "at least " + detail
+				}
 			}
 		default:
-			detail = "counted since it was copied, for the server was started again after a crash, or its counts were reset"
+			l.AtLeast = true
 		}
+	}
+	if l.AtLeast {
+		detail = "counted since it was copied; what was changed and deleted is not known, for the server was started again after a crash, or its counts were reset"
 	}
 	if detail != "" {
 		l.Detail = strings.TrimPrefix(l.Detail+"; "+detail, "; ")
 	}
-	if l.Count > 0 || l.About {
+	if l.Count > 0 || l.About || l.AtLeast {
 		l.Kept = map[bool]string{true: "the database is set aside, not dropped", false: "nothing in it is dropped: the undo stops and asks"}[rec.Made != nil]
 		l.Synced = postgresFollowed(ctx, to)
 	}
@@ -61,8 +67,8 @@ const sinceCopied = "since it was copied"
 
 // postgresMark is the moment that Losses counts from, instead of the copy's.
 type postgresMark struct {
-	Since  string            `json:"since"`
-	Tables []postgres.Tuples `json:"tables"`
+	Since string `json:"since"`
+	postgres.Counts
 }
 
 // Mark implements Marker: it reads the server's own counts.
@@ -71,11 +77,11 @@ func (c *postgresCopy) Mark(ctx context.Context, e Env, since string) error {
 	if err != nil {
 		return err
 	}
-	tables, err := postgres.Marked(ctx, to)
+	counts, err := postgres.Marked(ctx, to)
 	if err != nil {
 		return err
 	}
-	return e.Memory.Put(lossMarkKey, postgresMark{since, tables})
+	return e.Memory.Put(lossMarkKey, postgresMark{since, counts})
 }
 
 // postgresWritten puts the writes into l, and returns their sum.

@@ -32,7 +32,7 @@ func (sc *scene) lost(d journal.Losses, title string) []widget.Pair {
 	var out []widget.Pair
 	for _, l := range d.Of {
 		role := widget.Warn
-		if l.Count == 0 && !l.About {
+		if l.Nothing() {
 			role = widget.Dim
 		}
 		out = append(out, widget.Pair{Label: "written", Value: age + oneLine(l.Store+": "+l.Words()), Role: role, Max: 3})

@@ -23,19 +23,29 @@ type Loss struct {
 	Detail string `json:"detail,omitempty"`
 	Synced string `json:"synced,omitempty"`
 	Kept   string `json:"kept,omitempty"`
+
+	AtLeast bool `json:"at_least,omitempty"`
 }
+
+// Nothing tells whether it is known that nothing would be lost.
+func (l Loss) Nothing() bool { return l.Count == 0 && !l.About && !l.AtLeast }
 
 // Words say what was written, and what becomes of it on the way back.
 func (l Loss) Words() string {
 	var b strings.Builder
 	switch {
-	case l.Count == 0 && !l.About:
+	case l.Nothing():
 		return strings.TrimSpace("nothing was written " + l.Since)
+	case l.Count == 0 && l.AtLeast:
+		b.WriteString("whether something was written is not known: nothing was seen to be")
 	case l.Count == 0:
 		b.WriteString("nothing was seen to be written")
 	case l.Count < 0:
 		b.WriteString("something was written, nobody knows how much")
 	default:
+		if l.AtLeast {
+			b.WriteString("at least ")
+		}
 		if l.About {
 			b.WriteString("about ")
 		}

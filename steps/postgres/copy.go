@@ -45,6 +45,8 @@ type Copied struct {
 	Bytes  int64   `json:"bytes"` // that went over the line
 	Large  int64   `json:"large,omitempty"`
 	At     string  `json:"at"` // of the snapshot
+
+	Counting string `json:"counting,omitempty"` // since when the target counts what is written; see Since
 }
 
 // Count is a table and how many rows it got.
@@ -98,6 +100,9 @@ func (c Copy) Run(ctx context.Context) (Copied, error) {
 		return Copied{}, err
 	}
 	done := r.copied()
+	if done.Counting, err = countingSince(ctx, cl.conn); err != nil {
+		return Copied{}, err
+	}
 	if err := cl.whole(ctx, done); err != nil {
 		return Copied{}, fmt.Errorf("note in %s that the copy is whole: %w", c.To, err)
 	}

@@ -44,25 +44,29 @@ const (
 )
 
 // Since tells what was written to each table of s since it was copied, the most
-// first; tables to which nothing was written are left out. The server's counts
-// of updates and deletes, which no copy makes, are taken at their word: it
-// forgets them in a crash. Dropped tables are not told of. s is not changed.
-func Since(ctx context.Context, s Server, copied []Count) ([]Writes, error) {
+// first; tables to which nothing was written are left out. What was changed and
+// deleted, which no copy does, is known by the server's counts alone; forgot says
+// that it has lost those since, so that it may be more. Dropped tables are not told of. s
+// is not changed.
+func Since(ctx context.Context, s Server, copied Copied) (all []Writes, forgot bool, err error) {
 	conn, err := s.Connect(ctx)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	for _, sql := range []string{"set default_transaction_read_only = on", "set statement_timeout = '" + countTime + "'", "set lock_timeout = '1s'"} {
 		if _, err := conn.Exec(ctx, sql); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
+	counting, err := countingSince(ctx, conn)
+	if err != nil {
+		return nil, false, err
+	}
 	had := map[[2]string]int64{}
-	for _, c := range copied {
+	for _, c := range copied.Tables {
 		had[[2]string{c.Schema, c.Name}] = c.Rows
 	}
-	var all []Writes
 	live := map[[2]string]int64{}
 	err = query(ctx, conn, func(rows pgx.Rows) error {
 		var w Writes
@@ -73,14 +77,14 @@ func Since(ctx context.Context, s Server, copied []Count) ([]Writes, error) {
 	}, `select schemaname, relname, n_tup_upd, n_tup_del, n_live_tup from pg_catalog.pg_stat_user_tables t
 		where (select relkind from pg_catalog.pg_class where oid = t.relid) = 'r' order by 1, 2`)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	for i := range all {
 		w := &all[i]
 		id := [2]string{w.Schema, w.Name}
 		n, exact, err := rowsNow(ctx, conn, id, max(live[id], had[id]))
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if !exact {
 			n, w.About = live[id], true
@@ -89,7 +93,31 @@ func Since(ctx context.Context, s Server, copied []Count) ([]Writes, error) {
 	}
 	all = slices.DeleteFunc(all, func(w Writes) bool { return w.Sum() == 0 && !w.About })
 	slices.SortStableFunc(all, func(a, b Writes) int { return cmp.Compare(b.Sum(), a.Sum()) })
-	return all, nil
+	return all, forgotten(copied.Counting, counting), nil
+}
+
+// countingSince tells since when the counts of the database are kept, and since
+// when those of the whole server, which begins anew after a crash. Either is ""
+// where that is not told.
+//
+// https://www.postgresql.org/docs/current/monitoring-stats.html: "when starting
+// from an unclean shutdown, all statistics counters are reset"; stats_reset of
+// pg_stat_database moves with pg_stat_reset(), also for one table. Before 15 a
+// database has none until the first is counted, which is then the moment.
+func countingSince(ctx context.Context, conn *pgx.Conn) (at string, err error) {
+	const when = `to_char(%s.stats_reset at time zone 'utc', 'YYYYMMDDHH24MISSUS')`
+	err = conn.QueryRow(ctx, `select coalesce(`+fmt.Sprintf(when, "d")+`, case when current_setting('server_version_num')::int >= 150000 then 'never' else '' end)
+			|| ' ' || coalesce(`+fmt.Sprintf(when, "b")+`, '')
+		from pg_catalog.pg_stat_database d, pg_catalog.pg_stat_bgwriter b where d.datname = pg_catalog.current_database()`).Scan(&at)
+	return at, err
+}
+
+// forgotten tells whether a server has begun to count anew.
+func forgotten(was, is string) bool {
+	db, server, _ := strings.Cut(was, " ")
+	dbNow, serverNow, _ := strings.Cut(is, " ")
+	differ := func(a, b string) bool { return a != "" && b != "" && a != b }
+	return differ(db, dbNow) || differ(server, serverNow)
 }
 
 // Tuples are a table's counts of rows that were ever written, as its server
@@ -99,41 +127,50 @@ type Tuples struct {
 	Inserted, Updated, Deleted int64
 }
 
+// Counts are those of all tables, and since when they are kept.
+type Counts struct {
+	Tables   []Tuples `json:"tables"`
+	Counting string   `json:"counting,omitempty"`
+}
+
 // Marked reads the counts of all tables of s, by which SinceMark can tell later
 // what was written from now on. s is not changed, and no table is read.
-func Marked(ctx context.Context, s Server) ([]Tuples, error) {
+func Marked(ctx context.Context, s Server) (Counts, error) {
 	conn, err := s.Connect(ctx)
 	if err != nil {
-		return nil, err
+		return Counts{}, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	if _, err := conn.Exec(ctx, "set default_transaction_read_only = on"); err != nil {
-		return nil, err
+		return Counts{}, err
 	}
-	all := []Tuples{}
+	c := Counts{Tables: []Tuples{}}
+	if c.Counting, err = countingSince(ctx, conn); err != nil {
+		return Counts{}, err
+	}
 	err = query(ctx, conn, func(rows pgx.Rows) error {
 		var t Tuples
 		err := rows.Scan(&t.Schema, &t.Name, &t.Inserted, &t.Updated, &t.Deleted)
-		all = append(all, t)
+		c.Tables = append(c.Tables, t)
 		return err
 	}, `select schemaname, relname, n_tup_ins, n_tup_upd, n_tup_del from pg_catalog.pg_stat_user_tables t
 		where (select relkind from pg_catalog.pg_class where oid = t.relid) = 'r' order by 1, 2`)
-	return all, err
+	return c, err
 }
 
 // SinceMark tells what was written to each table of s since the mark, the most
 // first; known is false where the server has forgotten its counts meanwhile.
 // Rows that a transaction wrote and gave up count, too.
-func SinceMark(ctx context.Context, s Server, mark []Tuples) (all []Writes, known bool, err error) {
+func SinceMark(ctx context.Context, s Server, mark Counts) (all []Writes, known bool, err error) {
 	now, err := Marked(ctx, s)
-	if err != nil {
+	if err != nil || forgotten(mark.Counting, now.Counting) {
 		return nil, false, err
 	}
 	had := map[[2]string]Tuples{}
-	for _, t := range mark {
+	for _, t := range mark.Tables {
 		had[[2]string{t.Schema, t.Name}] = t
 	}
-	for _, t := range now {
+	for _, t := range now.Tables {
 		was := had[[2]string{t.Schema, t.Name}]
 		w := Writes{Schema: t.Schema, Name: t.Name, Added: t.Inserted - was.Inserted, Changed: t.Updated - was.Updated, Deleted: t.Deleted - was.Deleted}
 		if w.Added < 0 || w.Changed < 0 || w.Deleted < 0 {
