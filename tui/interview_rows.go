@@ -12,14 +12,14 @@ import (
 
 // groupOf is the title under which a kind of item stands.
 var groupOf = map[string]string{
-	draft.Compose: "programs", draft.Unit: "programs", draft.Database: "databases", draft.Files: "files", draft.Cron: "cron and timers", draft.Timer: "cron and timers",
+	draft.Compose: "programs", draft.Unit: "programs", draft.Database: "databases", draft.Files: "files", draft.Site: "sites of nginx", draft.Cron: "cron and timers", draft.Timer: "cron and timers",
 	draft.ByHand: "only people know how these start: the plan asks them",
 }
 
 // itemRows are the rows of what can be chosen, in groups. What is looked for is
 // among them, even where there is no room for everything.
 func itemRows(items []draft.Item, want string) (rows []foundRow) {
-	for _, group := range []string{"programs", "databases", "files", "cron and timers", groupOf[draft.ByHand]} {
+	for _, group := range []string{"programs", "databases", "sites of nginx", "files", "cron and timers", groupOf[draft.ByHand]} {
 		head := false
 		for i, it := range items {
 			if groupOf[it.Kind] != group {

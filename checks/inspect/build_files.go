@@ -136,7 +136,7 @@ func (b *builder) addStores() {
 		if p == nil || p.Kind == KindContainer {
 			continue
 		}
-		d := Database{Kind: s.kind, Version: s.version, Port: s.port, Dir: tidy(s.dir, 500), Names: s.names, Note: s.denied}
+		d := Database{Kind: s.kind, Version: s.version, Port: s.port, Dir: tidy(s.dir, 500), Names: s.names, Own: s.own, Note: s.denied}
 		for _, port := range b.f.Ports {
 			known := slices.ContainsFunc(b.f.Databases, func(o checks.Database) bool { return o.Port == port.Number })
 			if port.PID == pid && strings.HasPrefix(port.Proto, "tcp") && (s.port == 0 && known || d.Port == 0) {

@@ -37,7 +37,7 @@
 //	    "files": [{"path": "…", "use": "config" | "open" | "written"}],
 //	    "volumes": [{"type": "volume" | "bind" | "tmpfs", "source": "…", "target": "…", "read_only": true}],
 //	    "env": ["NAME"], "env_files": ["/path"],
-//	    "databases": [{"kind": "postgresql", "version": "15.5", "port": 5432, "data_dir": "…", "databases": [{"name": "shop", "bytes": …}], "note": "…"}],
+//	    "databases": [{"kind": "postgresql", "version": "15.5", "port": 5432, "data_dir": "…", "databases": [{"name": "shop", "bytes": …}], "tables_of_postgres": ["public.x"], "note": "…"}],
 //	    "sites": [{"file": "…", "names": ["…"], "listen": ["443 ssl"], "routes": [{"path": "/", "to": "http://…", "program": "tmux x"}], "certificates": ["…"]}],
 //	    "nginx_files": [{"file": "…", "target": "…", "names": ["/path"], "log_dirs": ["…"], "dirs": ["…"], "shares": true}],
 //	    "starters": [{"name": "x.socket", "enabled": "enabled", "files": ["…"]}],

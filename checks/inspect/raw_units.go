@@ -202,10 +202,11 @@ type rawStore struct {
 	config                     string
 	port                       int
 	names                      []Size
+	own                        []string
 }
 
 // readStores expects "=KIND PID", then lines "dir D", "version V", "port N",
-// "db BYTES NAME", "denied WHY", and of Redis "i NAME:VALUE" as INFO has them.
+// "db BYTES NAME", "own TABLE", "denied WHY", and of Redis "i NAME:VALUE" as INFO has them.
 func readStores(section []byte) map[int]*rawStore {
 	all := map[int]*rawStore{}
 	s := &rawStore{}
@@ -241,6 +242,10 @@ func (s *rawStore) add(word, rest string) {
 		n, err := strconv.ParseInt(bytes, 10, 64)
 		if ok && err == nil && len(s.names) < 1000 {
 			s.names = append(s.names, Size{Name: mysqlName(s.kind, tidy(name, 200)), Bytes: n})
+		}
+	case "own":
+		if len(s.own) < 200 {
+			s.own = append(s.own, tidy(rest, 200))
 		}
 	case "i":
 		s.redisInfo(rest)

@@ -269,7 +269,11 @@ for p in @POSTGRES@; do
 	printf 'port %s\n' "$port"
 	has psql || { printf 'denied %s\n' "there is no psql there"; continue; }
 	[ -n "$sock" ] || sock=127.0.0.1
-	q="select 'db ' || coalesce(case when has_database_privilege(datname, 'CONNECT') then pg_database_size(oid) end, -1) || ' ' || replace(datname, chr(10), ' ') from pg_database where not datistemplate order by datname"
+	# Every server has a database postgres; what people have put into it is told, too.
+	q="select line from (select 0 as part, datname::text as name, 'db ' || coalesce(case when has_database_privilege(datname, 'CONNECT') then pg_database_size(oid) end, -1) || ' ' || replace(datname, chr(10), ' ') as line
+	from pg_database where not datistemplate
+	union all (select 1, '', 'own ' || replace(n.nspname || '.' || c.relname, chr(10), ' ') from pg_class c join pg_namespace n on n.oid = c.relnamespace
+	where c.relkind in ('r', 'p', 'm') and n.nspname <> 'information_schema' and n.nspname not like 'pg\\_%' and not exists (select 1 from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e') order by 3 limit 100)) x order by part, name, line"
 	r=
 	for u in '' '-Upostgres'; do
 		r=$(as $p psql -X -w -At -h "$sock" -p "$port" ${u:+"$u"} -d postgres -c "$q" 2>/dev/null) && [ -n "$r" ] && break

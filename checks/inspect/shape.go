@@ -148,12 +148,13 @@ type Volume struct {
 
 // Database is a database server that a program is.
 type Database struct {
-	Kind    string `json:"kind"` // as checks.Database
-	Version string `json:"version,omitempty"`
-	Port    int    `json:"port,omitempty"`
-	Dir     string `json:"data_dir,omitempty"`
-	Names   []Size `json:"databases,omitempty"`
-	Note    string `json:"note,omitempty"` // why Names is empty
+	Kind    string   `json:"kind"` // as checks.Database
+	Version string   `json:"version,omitempty"`
+	Port    int      `json:"port,omitempty"`
+	Dir     string   `json:"data_dir,omitempty"`
+	Names   []Size   `json:"databases,omitempty"`
+	Own     []string `json:"tables_of_postgres,omitempty"` // people's own tables in the database postgres, which every server has
+	Note    string   `json:"note,omitempty"`               // why Names is empty
 }
 
 // Size is one database: bytes, or of Redis keys; -1 when not known.

@@ -3,8 +3,6 @@ package draft
 import (
 	"cmp"
 	"fmt"
-	"net"
-	"net/netip"
 	"path"
 	"slices"
 	"strconv"
@@ -149,6 +147,9 @@ func (d *draft) moveDatabase(it Item) {
 	switch it.Name {
 	case "postgresql":
 		for _, n := range it.names() {
+			if n.Name == "postgres" {
+				d.cutover.note("  ", fmt.Sprintf("%s has tables of people's own in the database postgres, which every server has: %s. It is copied into the one on %s, which must have none.", d.Old.Name, strings.Join(it.Database.Own, ", "), d.New.Name))
+			}
 			d.movePostgres(it, p, n, w)
 		}
 		if len(it.Database.Names) == 0 { // a server always has some: they could not be read
@@ -257,70 +258,6 @@ func (d *draft) moveRedis(it Item, p pair) {
 	d.pairs.line("        - name: %s", fmt.Sprintf("redis %d", it.Database.Port))
 	d.pairs.line("          redis: {old: %s, new: %s}", from, to)
 	d.pairs.line("          ignore: [{kind: user, why: %s}]", "the new server keeps its own logins")
-}
-
-// handOn keeps a database's old port alive: its old server makes room first.
-func (d *draft) handOn(it Item) {
-	port := it.Database.Port
-	if !reachable(it) {
-		if len(d.left) > 0 {
-			d.signoff.line("  - %s", fmt.Sprintf("Nothing that stays on %s uses %s, which listens there on 127.0.0.1 only", d.Old.Name, it.Title()))
-		}
-		return
-	}
-	d.gives.line("  - step: %s", fmt.Sprintf("Stop %s on %s", it.Title(), d.Old.Name))
-	if p := it.Programs[0]; p.Kind == inspect.KindUnit {
-		d.gives.line("    on: %s", d.Old.Name)
-		boot := raw("") // a reboot that brought it back would let clients write to it
-		if p.Enabled == "enabled" {
-			boot = ", enabled: false"
-		}
-		d.gives.line("    service: {name: %s, state: stopped%s}", p.Name, boot)
-	} else {
-		d.gives.line("    manual: %s", fmt.Sprintf("Stop %s on %s, so that its port %d is free.", it.Name, d.Old.Name, port))
-		d.gives.line("    undo: {manual: %s}", fmt.Sprintf("Start %s on %s again.", it.Name, d.Old.Name))
-	}
-	to := d.pairOf(it).port
-	d.assess.line("  - tcp: {on: %s, addr: %s}", d.Old.Name, d.reach(to))
-	d.proxy(port, to)
-}
-
-// proxy hands connections to a port of the old host on to the new one: at the
-// addresses where it listened, for nobody else shall reach it now.
-func (d *draft) proxy(port int, to string) {
-	at := d.fronts(port)
-	if len(at) == 0 {
-		d.signoff.line("  - %s", fmt.Sprintf("Nothing that stays on %s uses its port %d, which listens there on 127.0.0.1 only and is not handed on", d.Old.Name, port))
-	}
-	for _, addr := range at {
-		what := fmt.Sprintf("port %d of %s", port, d.Old.Name)
-		if len(at) > 1 {
-			what += " at " + addr
-		}
-		d.gives.line("  - step: %s", fmt.Sprintf("Hand connections to %s on to %s", what, d.New.Name))
-		d.gives.line("    on: %s", d.Old.Name)
-		d.gives.line("    proxy: {listen: %s, to: %s}", net.JoinHostPort(addr, strconv.Itoa(port)), d.reach(to))
-	}
-}
-
-// fronts are the addresses at which others reach a port of what moves: every
-// one, or each by itself.
-func (d *draft) fronts(port int) (all []string) {
-	for _, it := range d.items {
-		for _, p := range it.Programs {
-			for _, l := range p.Listens {
-				addr, err := netip.ParseAddr(l.Address)
-				switch {
-				case l.Proto != "tcp" || l.Port != port || l.Loopback():
-				case err != nil || addr.IsUnspecified():
-					return []string{"0.0.0.0"}
-				case addr.Zone() == "":
-					all = append(all, addr.Unmap().String())
-				}
-			}
-		}
-	}
-	return once(all)
 }
 
 // toMove is what the databases' ways are chosen by, for people.

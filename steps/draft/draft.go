@@ -6,7 +6,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +20,7 @@ type draft struct {
 	left     []Item // what stays on the old host
 
 	vars, secrets, assess, prepare, signoff, stops, cutover, soak, closing page
+	shuts                                                                  page // the doors: before all that stops
 	takes, gives                                                           page // of jobs: before all that stops, after all that starts
 	pairs                                                                  page // of compare
 	ports                                                                  []int
@@ -28,6 +28,9 @@ type draft struct {
 	named                                                                  []string // files that jobs name
 	jobs                                                                   []string // files of cron and timers that move
 	units                                                                  []string // that systemd shall read
+	synced                                                                 []string // directories that are copied
+	lineages                                                               []string // certificates that certbot keeps
+	renewed                                                                []string // sites whose certificates some program renews
 }
 
 // Plan writes the plan. new is nil when everything stays on one host.
@@ -64,7 +67,7 @@ func (d *draft) text() string {
 	p.raw("belay: 1\n")
 	p.line("name: %s", d.Called())
 	p.line("about: %s", d.about())
-	p.raw("environment: production\n" + d.window() + "# rehearsal: required     # then try it first: belay rehearse PLAN --with staging.yaml\n" + d.approvers() + "\nhosts:\n")
+	p.raw("environment: production\n" + d.window() + "# rehearsal: required   # try it first: belay rehearse PLAN --with STAGING\n" + d.approvers() + "\nhosts:\n")
 	p.raw(d.Old.yaml("as it is"))
 	if d.New != nil {
 		p.raw(d.New.yaml("where it goes"))
@@ -80,7 +83,7 @@ func (d *draft) text() string {
 	p.section("assess", &d.assess)
 	p.section("prepare", &d.prepare)
 	p.section("signoff", &d.signoff)
-	d.takes.raw(d.stops.String() + d.cutover.String() + d.gives.String())
+	d.takes.raw(d.shuts.String() + d.stops.String() + d.cutover.String() + d.gives.String())
 	p.section("cutover", &d.takes)
 	p.raw("\nsoak:\n  for: ${{ soak }}\n  watch:\n")
 	p.raw(d.soak.String())
@@ -107,7 +110,7 @@ func (d *draft) approvers() string {
 		return fmt.Sprintf("approvers: %d\n", n)
 	}
 	var p page
-	p.raw(fmt.Sprintf("approvers:   # each signs from a login of their own: belay attach, or belay sign RUN\n  count: %d\n", n))
+	p.raw(fmt.Sprintf("# Each signs from a login of their own: belay attach, or belay sign RUN.\napprovers:\n  count: %d\n", n))
 	if len(d.Roles) > 0 {
 		p.raw("  roles:\n")
 	}
@@ -119,7 +122,7 @@ func (d *draft) approvers() string {
 		p.line("    - {role: %s%s}", r.Name, raw(who))
 	}
 	if d.Second {
-		p.raw("  second_person: true   # who cuts over is another than who began, answered before, or signed\n")
+		p.raw("  # Who cuts over is another than who began, answered before, or signed.\n  second_person: true\n")
 	}
 	return p.String()
 }
@@ -160,10 +163,12 @@ func (d *draft) move() {
 			d.moveCron(it)
 		case Timer:
 			d.moveTimer(it)
+		case Site: // when all directories are there
 		default:
 			d.moveByHand(it)
 		}
 	}
+	d.moveSites()
 	d.reads()
 	d.masks()
 	d.asksNamed()
@@ -172,8 +177,10 @@ func (d *draft) move() {
 	d.starts()
 	d.clients()
 	d.unread()
+	d.idle()
 	d.signoff.raw("  - Everybody who uses this knows when it will be down, and for how long\n  - Somebody who may decide on a rollback can be reached until the end of the soak\n  - check: prepare\n")
-	d.soak.line("    - step: {id: nothing-is-forgotten, every: \"${{ compare_every }}\"}   # it looks at both servers, which takes seconds")
+	d.soak.note("    ", "It looks at both servers, which takes seconds.")
+	d.soak.line("    - step: {id: nothing-is-forgotten, every: \"${{ compare_every }}\"}")
 	d.closing.line("  - step: Decide what becomes of %s", from)
 	d.closing.line("    manual: %s", fmt.Sprintf("What was moved is stopped on %s, but still there. Keep it until nobody will want to go back from %s, then delete it and its backups.", from, to))
 }
@@ -194,7 +201,7 @@ func (d *draft) nothingForgotten() {
 	p.raw("  - step: Nothing is forgotten\n    why: What the old server has and the new one lacks is named now, and again while the soak lasts.\n    inspect.compare:\n")
 	p.line("      old: %s", d.Old.Name)
 	p.line("      new: %s", d.New.Name)
-	p.raw("      areas: [port, job, user]   # unit, environment, certificate, mount and package can be held against each other, too\n      moving: [port]\n")
+	p.raw("      # There are unit, environment, certificate, mount and package, too.\n      areas: [port, job, user]\n      moving: [port]\n")
 	var ignore, named []string
 	add := func(area, key, why string) {
 		if !slices.Contains(named, area+key) {
@@ -219,15 +226,14 @@ func (d *draft) nothingForgotten() {
 			}
 		}
 		for _, l := range it.ports() {
-			add("port", fmt.Sprintf("%s %d", l.Proto, l.Port), it.Name+" stays where it is")
+			if !slices.ContainsFunc(it.Programs, func(g *inspect.Program) bool { return d.moves(g, l) }) {
+				add("port", fmt.Sprintf("%s %d", l.Proto, l.Port), it.Title()+" stays where it is")
+			}
 		}
 	}
 	for _, g := range d.old.Programs {
-		if !d.moves(g) {
-			for _, l := range g.Listens {
-				if l.Passing() {
-					continue
-				}
+		for _, l := range g.Listens {
+			if !l.Passing() && !d.moves(g, l) {
 				add("port", fmt.Sprintf("%s %d", l.Proto, l.Port), g.Name+" is not moved by this plan")
 			}
 		}
@@ -237,8 +243,11 @@ func (d *draft) nothingForgotten() {
 	}
 }
 
-func (d *draft) moves(g *inspect.Program) bool {
-	return slices.ContainsFunc(d.items, func(it Item) bool { return slices.Contains(it.Programs, g) })
+// moves tells whether what a program serves at a port moves.
+func (d *draft) moves(g *inspect.Program, l inspect.Listen) bool {
+	return slices.ContainsFunc(d.items, func(it Item) bool {
+		return slices.Contains(it.Programs, g) && (it.Kind != Site || sitePorts(it.Sites)[l.Port])
+	})
 }
 
 // bring copies a directory while the old side lives, and what changed since
@@ -252,6 +261,7 @@ func (d *draft) bring(dir string) {
 		d.signoff.line("  - %s", fmt.Sprintf("%s, where %s keeps its data, is not copied as files; what else is in it will not be missed on %s", dir, server, d.New.Name))
 		return
 	}
+	d.synced = append(d.synced, dir)
 	from, to := d.Old.Name, d.New.Name
 	d.prepare.line("  - step: %s", "Copy "+dir)
 	d.prepare.line("    files.sync: {from: {host: %s, path: %s}, to: {host: %s, path: %s}, live: true}", from, dir, to, dir)
@@ -263,7 +273,7 @@ func (d *draft) bring(dir string) {
 
 // bringFile copies one file.
 func (d *draft) bringFile(p *page, file string) {
-	if slices.Contains(d.brought, file) {
+	if slices.Contains(d.brought, file) || slices.ContainsFunc(d.synced, func(dir string) bool { return strings.HasPrefix(file, dir+"/") }) {
 		return
 	}
 	d.brought = append(d.brought, file)
@@ -298,7 +308,7 @@ func (d *draft) compare() {
 // watchPorts waits for the ports of what was started, and watches them.
 func (d *draft) watchPorts(it Item) {
 	for _, l := range it.ports() {
-		if l.Proto != "tcp" || slices.Contains(d.ports, l.Port) {
+		if l.Proto != "tcp" || slices.Contains(d.ports, l.Port) || it.Kind == Site && !it.atLoopback(l.Port) {
 			continue
 		}
 		d.ports = append(d.ports, l.Port)
@@ -315,25 +325,6 @@ func (d *draft) freePorts(it Item) {
 		if l.Proto == "tcp" {
 			d.assess.line("  - port: {on: %s, port: %d, free: true}", d.New.Name, l.Port)
 		}
-	}
-}
-
-// clients sends people to the new host.
-func (d *draft) clients() {
-	switch d.Clients {
-	case "proxy":
-		for _, it := range d.items {
-			if it.Kind == Database {
-				d.handOn(it)
-			}
-		}
-		for _, port := range d.ports {
-			d.proxy(port, strconv.Itoa(port))
-		}
-	case "dns":
-		d.gives.raw("  - step: Send clients to the new server\n")
-		d.gives.line("    manual: {text: %s, evidence: the change number or the names that were changed}",
-			fmt.Sprintf("Change the DNS records (or the load balancer) that lead to %s so that they lead to %s. Lower their TTL a day before.", d.Old.Name, d.New.Name))
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 	Database = "database" // a database server that no Compose project has
 	Files    = "files"    // a directory that a web server shows, or that a program started by hand works in
 	Cron     = "cron"     // a user's crontab, or a file of /etc/cron.d
+	Site     = "site"     // a site of nginx, in a file of its own
 	Timer    = "timer"    // a systemd timer of the host's own, and what it starts
 	ByHand   = "by hand"  // whatever else serves: people have to say how it starts
 )
@@ -29,8 +30,10 @@ type Item struct {
 
 	Programs []*inspect.Program
 	Database *inspect.Database
-	Jobs     []inspect.Job // of Cron and Timer
-	Advised  bool          // moved unless people say otherwise
+	Jobs     []inspect.Job      // of Cron and Timer
+	Nginx    *inspect.NginxFile // of Site
+	Sites    []inspect.Site     // that stand in it
+	Advised  bool               // moved unless people say otherwise
 }
 
 // Key names an item the same on every look: "compose shop".
@@ -43,8 +46,11 @@ func (i Item) Key() string {
 
 // Title names the item for people; a host may have several servers of one engine.
 func (i Item) Title() string {
-	if i.Database != nil {
+	switch {
+	case i.Database != nil:
 		return fmt.Sprintf("%s on port %d", i.Name, i.Database.Port)
+	case i.Kind == Site:
+		return i.siteTitle()
 	}
 	return i.Name
 }
@@ -57,10 +63,11 @@ func (i Item) Among(keys []string) bool {
 
 // ports are those that the item serves.
 func (i Item) ports() (all []inspect.Listen) {
+	of := sitePorts(i.Sites)
 	for _, p := range i.Programs {
 		for _, l := range p.Listens {
 			same := func(o inspect.Listen) bool { return o.Proto == l.Proto && o.Port == l.Port }
-			if l.Port > 0 && !slices.ContainsFunc(all, same) {
+			if l.Port > 0 && (i.Kind != Site || of[l.Port]) && !slices.ContainsFunc(all, same) {
 				all = append(all, l)
 			}
 		}
@@ -70,7 +77,9 @@ func (i Item) ports() (all []inspect.Listen) {
 }
 
 // Stays tells what can be upgraded where it is; the rest can only move.
-func (i Item) Stays() bool { return i.Kind != Files && i.Kind != Cron && i.Kind != Timer }
+func (i Item) Stays() bool {
+	return i.Kind != Files && i.Kind != Cron && i.Kind != Timer && i.Kind != Site
+}
 
 // Items lists what could be moved from a host, the advised ones first.
 func Items(h *inspect.Host) []Item {
@@ -98,7 +107,7 @@ func Items(h *inspect.Host) []Item {
 			all = append(all, &Item{Kind: ByHand, Name: p.Kind + " " + p.Name, Programs: []*inspect.Program{p}})
 		}
 	}
-	all = append(all, fileItems(h)...)
+	all = append(append(all, fileItems(h)...), siteItems(h)...)
 	items := make([]Item, 0, len(all))
 	for _, it := range all {
 		it.Says = it.says()
@@ -169,6 +178,8 @@ func (i Item) says() string {
 		return "directory " + i.Name
 	case Cron, Timer:
 		return i.jobSays()
+	case Site:
+		return "nginx site " + i.siteTitle() + ", " + i.serverNames() + at
 	case Database:
 		var names []string
 		for _, n := range i.names() {
@@ -187,7 +198,11 @@ func (i Item) says() string {
 func (i Item) names() (all []inspect.Size) {
 	for _, n := range i.Database.Names {
 		switch n.Name {
-		case "postgres", "template0", "template1", "mysql", "sys", "information_schema", "performance_schema":
+		case "postgres":
+			if len(i.Database.Own) > 0 { // there is always one; people's own tables are not
+				all = append(all, n)
+			}
+		case "template0", "template1", "mysql", "sys", "information_schema", "performance_schema":
 		default:
 			all = append(all, n)
 		}

@@ -82,6 +82,11 @@ func fileItems(h *inspect.Host) (all []*Item) {
 		for _, s := range p.Sites {
 			add(s.Root, true)
 		}
+		for _, f := range p.NginxFiles {
+			for _, dir := range f.Dirs {
+				add(dir, true)
+			}
+		}
 		if p.Kind == inspect.KindTmux || p.Kind == inspect.KindProcess && serves(p) && !system(p) {
 			for _, pr := range p.Processes {
 				add(pr.Dir, false)
@@ -132,7 +137,7 @@ func (d *draft) moveJob(f string) {
 	d.brought, d.jobs = append(d.brought, f), append(d.jobs, f)
 	d.takes.line("  - step: %s", fmt.Sprintf("Take %s away on %s", f, d.Old.Name))
 	d.takes.line("    on: %s", d.Old.Name)
-	d.takes.line("    cron.take: {file: %s, wait: 10m}   # its jobs that run already may end", f)
+	d.takes.line("    cron.take: {file: %s, wait: 10m}   # jobs that run may end", f)
 	d.gives.line("  - step: %s", fmt.Sprintf("Give %s to %s", f, d.New.Name))
 	d.gives.line("    on: %s", d.New.Name)
 	d.gives.line("    cron.give: {file: %s, from: %s}", f, d.Old.Name)
@@ -149,7 +154,7 @@ func (d *draft) moveCrontab(user, where string) {
 	}
 	d.takes.line("  - step: %s", fmt.Sprintf("Take the crontab of %s away on %s", user, from))
 	d.takes.line("    on: %s", from)
-	d.takes.line("    cron.take: {user: %s, wait: 10m}   # its jobs that run already may end", user)
+	d.takes.line("    cron.take: {user: %s, wait: 10m}   # jobs that run may end", user)
 	d.gives.line("  - step: %s", fmt.Sprintf("Give the crontab of %s to %s", user, to))
 	d.gives.line("    on: %s", to)
 	d.gives.line("    cron.give: {user: %s, from: %s}", user, from)
@@ -167,8 +172,18 @@ func (d *draft) moveTimer(it Item) {
 	if _, command, ok := strings.Cut(j.Command, ": "); ok {
 		d.bringCalled(command)
 	}
+	for _, dir := range d.dirsOf(j.Dirs, it.Name) {
+		d.bring(dir)
+	}
 	for _, f := range append(slices.Clone(j.EnvFiles), ownUnits(j)...) {
-		d.bringFile(&d.prepare, f)
+		switch dir := under(f); {
+		case ofSystem(f):
+			d.leaveToSystem(f, it.Name)
+		case dir != "" && dir != path.Clean(f):
+			d.bring(dir)
+		default:
+			d.bringFile(&d.prepare, f)
+		}
 	}
 	d.units = append(d.units, it.Name)
 	d.gives.line("  - step: %s", fmt.Sprintf("Start %s on %s", it.Name, to))

@@ -3,6 +3,7 @@ package draft
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -113,6 +114,8 @@ func (d *draft) moveUnit(it Item) {
 	var dirs, files, jobs []string
 	take := func(file string) {
 		switch dir := under(file); {
+		case ofSystem(file):
+			d.leaveToSystem(file, it.Name)
 		case dir != "" && dir != path.Clean(file):
 			dirs = append(dirs, dir)
 		case dir != "" || strings.HasPrefix(file, "/etc/") || strings.HasPrefix(file, "/usr/local/"):
@@ -139,10 +142,16 @@ func (d *draft) moveUnit(it Item) {
 	for _, f := range append(append(slices.Clone(p.EnvFiles), p.Unit), p.DropIns...) {
 		take(f)
 	}
-	for _, dir := range append(slices.Clone(p.Dirs), d.homeOf(p.RunsAs)) {
-		if dir = under(dir); dir != "" {
-			dirs = append(dirs, dir)
-		}
+	for _, s := range p.Starters { // what starts it goes first
+		files = append(files, s.Files...)
+		d.units = append(d.units, s.Name)
+		d.stops.line("  - step: %s", fmt.Sprintf("Stop %s on %s", s.Name, from))
+		d.stops.line("    on: %s", from)
+		d.stops.line("    service: {name: %s, state: stopped, enabled: %s}", s.Name, raw("false"))
+	}
+	dirs = append(dirs, d.dirsOf(p.Dirs, it.Name)...)
+	if dir := under(d.homeOf(p.RunsAs)); dir != "" {
+		dirs = append(dirs, dir)
 	}
 	dirs, files = d.scripts(p.Exec, dirs, files)
 	for _, j := range p.Jobs {
@@ -163,6 +172,26 @@ func (d *draft) moveUnit(it Item) {
 		d.moveJob(f)
 	}
 	d.units = append(d.units, it.Name)
+}
+
+// ownConfig is a ConfigurationDirectory= of a unit's own.
+var ownConfig = regexp.MustCompile(`^/etc/[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// dirsOf are the directories that systemd makes for a unit, or has it work in,
+// and that come along; of others people are told.
+func (d *draft) dirsOf(all []string, of string) (dirs []string) {
+	for _, dir := range all {
+		dir = path.Clean(dir)
+		switch own := under(dir); {
+		case own != "":
+			dirs = append(dirs, own)
+		case ownConfig.MatchString(dir) && !ofSystem(dir) && !slices.Contains(sharedDirs, path.Base(dir)) && !slices.ContainsFunc(d.brought, func(f string) bool { return strings.HasPrefix(f, dir+"/") }):
+			dirs = append(dirs, dir)
+		case dir != "/" && !ofSystem(dir):
+			d.leave(dir, of)
+		}
+	}
+	return dirs
 }
 
 // scripts adds the programs that an interpreter is started with, as in
@@ -214,6 +243,11 @@ func (d *draft) starts() {
 			d.cutover.line("    on: %s", to)
 			d.cutover.line("    compose.up: {dir: %s, project: %s%s, wait: 5m}", c.Dir, it.Name, inline("file", configs(c)))
 		case Unit:
+			for _, s := range it.Programs[0].Starters {
+				d.cutover.line("  - step: %s", fmt.Sprintf("Start %s on %s", s.Name, to))
+				d.cutover.line("    on: %s", to)
+				d.cutover.line("    service: {name: %s, enabled: %s}", s.Name, atBoot(s.Enabled))
+			}
 			d.cutover.line("  - step: %s", fmt.Sprintf("Start %s on %s", it.Name, to))
 			d.cutover.line("    on: %s", to)
 			d.cutover.line("    service: {name: %s, enabled: %s}", it.Name, atBoot(it.Programs[0].Enabled))
@@ -222,7 +256,9 @@ func (d *draft) starts() {
 			d.cutover.line("    manual: %s", fmt.Sprintf("Start %s on %s.", it.Name, to))
 			d.cutover.line("    undo: {manual: %s}", fmt.Sprintf("Stop %s on %s.", it.Name, to))
 		default:
-			continue // the server runs already, or nothing is started
+			if it.Kind != Site { // the server runs already, or nothing is started
+				continue
+			}
 		}
 		d.watchPorts(it)
 	}

@@ -47,6 +47,12 @@ func (i Item) Whole() (all []string) {
 			}
 		}
 	}
+	if i.Kind == Site {
+		for _, f := range append([]string{i.Nginx.File}, i.Nginx.Names...) {
+			add("file %s", f)
+		}
+		return all
+	}
 	for _, p := range i.Programs {
 		i.programLines(p, add)
 	}
@@ -83,8 +89,8 @@ func (i Item) programLines(p *inspect.Program, add func(string, ...any)) {
 	}
 }
 
-// Rest are the programs that serve something and are none of the items: one
-// line each.
+// Rest are the programs that serve something and are none of the items, and the
+// units of the host's own that run nothing: one line each.
 func Rest(h *inspect.Host, items []Item) (all []string) {
 	for _, p := range h.Programs {
 		if !serves(p) || slices.ContainsFunc(items, func(it Item) bool { return slices.Contains(it.Programs, p) }) {
@@ -97,6 +103,13 @@ func Rest(h *inspect.Host, items []Item) (all []string) {
 			}
 		}
 		all = append(all, strings.TrimSuffix(p.Kind+" "+p.Name+", "+strings.Join(ports, ", "), ", "))
+	}
+	for _, u := range h.Idle {
+		if u.User != "" {
+			all = append(all, "systemd --user unit "+u.Name+" of "+u.User)
+		} else {
+			all = append(all, "unit "+u.Name+", which does nothing now")
+		}
 	}
 	return all
 }

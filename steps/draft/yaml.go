@@ -25,11 +25,14 @@ func (p *page) line(format string, values ...any) {
 // raw writes lines as they are.
 func (p *page) raw(text string) { p.WriteString(text) }
 
+// noteWidth is what a screen of 80 columns shows of a line.
+const noteWidth = 78
+
 // note writes a comment, wrapped. What came from a host stands on one line.
 func (p *page) note(indent, text string) {
 	line := ""
 	for _, word := range strings.Fields(text) {
-		if line != "" && len(indent)+len(line)+len(word) > 100 {
+		if line != "" && len(indent)+len("# ")+len(line)+len(" ")+len(word) > noteWidth {
 			fmt.Fprintf(p, "%s# %s\n", indent, line)
 			line = ""
 		}
