@@ -35,7 +35,7 @@ func TestIdleUnits(t *testing.T) {
 		"Id=never.timer\nUnit=never.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=disabled\nFragmentPath=/etc/systemd/system/never.timer\n\n" +
 		"Id=never.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=static\nFragmentPath=/etc/systemd/system/never.service\nTriggeredBy=never.timer\n\n" +
 		"Id=tick.timer\nUnit=tick.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\nFragmentPath=/etc/systemd/system/tick.timer\n\n" +
-		"Id=tick.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=static\nStateDirectory=tick\nWorkingDirectory=/srv/tick\nFragmentPath=/etc/systemd/system/tick.service\n\n" +
+		"Id=tick.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=static\nStateDirectory=tick later\nAbsent=/var/lib/later\nWorkingDirectory=/srv/tick\nFragmentPath=/etc/systemd/system/tick.service\n\n" +
 		"Id=rules.service\nLoadState=loaded\nActiveState=active\nUnitFileState=enabled\nFragmentPath=/etc/systemd/system/rules.service\n\n" +
 		"Id=of-a-package.timer\nUnit=x.service\nLoadState=loaded\nActiveState=inactive\nUnitFileState=disabled\nFragmentPath=/lib/systemd/system/x.timer\n")}, nil)
 	b := &builder{r: r, h: &Host{Programs: []*Program{{Kind: KindUnit, Name: "shop.service"}}}, byKey: map[string]*Program{}}

@@ -66,6 +66,11 @@ func (u *rawUnit) set(name, value string) {
 		for dir := range strings.FieldsSeq(value) {
 			u.dirs = append(u.dirs, path.Join(root, path.Join("/", dir)))
 		}
+	case "Absent": // what is to be made when it first starts
+		u.dirs = slices.DeleteFunc(u.dirs, func(dir string) bool { return dir == path.Clean(value) })
+		if u.dir == value {
+			u.dir = ""
+		}
 	case "LoadState":
 		u.load = value
 	case "ActiveState":

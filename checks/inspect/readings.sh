@@ -206,6 +206,9 @@ IFS=$units_ifs
 	printf '%s\n' "$l"
 	case $l in
 	EnvironmentFiles=/*) l=${l#*=}; l=${l%% \(ignore_errors=*}; envkeys "$l" "$l" ;;
+	StateDirectory=*) for d in ${l#*=}; do [ -d "/var/lib/$d" ] || printf 'Absent=/var/lib/%s\n' "$d"; done ;;
+	ConfigurationDirectory=*) for d in ${l#*=}; do [ -d "/etc/$d" ] || printf 'Absent=/etc/%s\n' "$d"; done ;;
+	WorkingDirectory=*/*) l=/${l#*/}; [ -d "$l" ] || printf 'Absent=%s\n' "$l" ;;
 	ExecStart=*path=/*) l=${l#*path=}; l=${l%% ;*}; [ -x "$l" ] || printf 'Gone=%s\n' "$l" ;;
 	esac
 done

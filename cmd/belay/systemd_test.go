@@ -8,16 +8,18 @@ import (
 	"testing"
 	"time"
 
+	"belay/remote"
 	"belay/remote/lab/dockerlab"
 )
 
 // systemdLook is what a server has of units, timers and jobs.
 const systemdLook = `
-for u in shop.service worker.service tick.timer yearly.timer slow.timer never.timer dpkg-db-backup.timer; do
+for u in shop.service worker.service echo.socket tick.timer yearly.timer slow.timer never.timer dpkg-db-backup.timer; do
 	echo "$u $(systemctl is-enabled $u 2>/dev/null) $(systemctl is-active $u)"
 done
 crontab -u app -l 2>/dev/null
 ls /etc/cron.d /etc/cron.daily
+ls -d /etc/nginx/sites-enabled/* /etc/nginx/conf.d/* /etc/nginx/snippets/shop* /etc/ssl/shop/* /etc/letsencrypt/*/* 2>/dev/null
 id app shop 2>/dev/null
 true`
 
@@ -48,6 +50,11 @@ secrets:
 	s.belay(0, "init", "--from", "old", "--to", "new", "--clients", "none", "--out", "plan.yaml")
 	s.belay(0, "check", "plan.yaml")
 	s.belay(0, "plan", "plan.yaml", "--with", "lab.yaml")
+	for _, want := range []string{"certbot renew --cert-name www.test --dry-run", "never.timer", "/etc/environment, which echo.service reads", "/etc/nginx/nginx.conf is not copied"} {
+		if plan, err := os.ReadFile(filepath.Join(dir, "plan.yaml")); err != nil || !strings.Contains(string(plan), want) {
+			t.Errorf("the plan says nothing of %s: %v", want, err)
+		}
+	}
 	was, fresh := l.Exec("old", systemdLook), l.Exec("new", systemdLook)
 
 	// The cutover waits for a job that runs.
@@ -130,7 +137,8 @@ func (s *systemdMove) moved() {
 	s.Helper()
 	got := s.l.Exec("new", systemdLook)
 	for _, want := range []string{
-		"shop.service enabled active", "worker.service disabled active", "tick.timer enabled active", "yearly.timer enabled active", "slow.timer enabled active",
+		"shop.service enabled active", "worker.service disabled active", "echo.socket enabled active",
+		"/etc/nginx/sites-enabled/shop\n", "/etc/nginx/conf.d/www.conf\n", "/etc/letsencrypt/renewal/www.test.conf\n", "tick.timer enabled active", "yearly.timer enabled active", "slow.timer enabled active",
 		`* * * * * job crontab "$GREETING" $(date +\%H)`, `MAILTO=""`, "PATH=/opt/shop/bin:/usr/bin:/bin",
 		"@daily cat >/var/log/jobs/stdin%first%second", "\nshop\n", "\nshop-clean\n", "uid=1500(app) gid=1500(app) groups=1500(app),985(shop)", "uid=986(shop) gid=985(shop)",
 	} {
@@ -139,14 +147,23 @@ func (s *systemdMove) moved() {
 		}
 	}
 	old := s.l.Exec("old", systemdLook)
-	for _, not := range []string{" active\n", "job crontab", "\nshop\n", "\nshop-clean\n", " enabled "} {
+	for _, not := range []string{" active\n", "job crontab", "\nshop\n", "\nshop-clean\n", " enabled ", "/sites-enabled/shop", "/conf.d/www.conf"} {
 		if strings.Contains(old, not) {
 			s.Errorf("the old server still has %q:\n%s", not, old)
 		}
 	}
-	const ask = `curl -s http://127.0.0.1:8090/; stat -c ' %a %U:%G' /etc/shop/shop.env; su postgres -c "psql -At shop -c 'select count(*) from orders'"; redis-cli --no-auth-warning -a pw-redis-new get cart:1`
-	if out := s.l.Exec("new", "cd /; "+ask); out != "secret of 18 letters, mode dropin, orders precious\n 640 root:shop\n500\napple\n" {
+	const ask = `curl -s http://127.0.0.1:8090/; stat -c ' %a %U:%G' /etc/shop/shop.env; su postgres -c "psql -At shop -c 'select count(*) from orders'"; redis-cli --no-auth-warning -a pw-redis-new get cart:1
+su postgres -c "psql -At -c 'select what from notes'"; cat <>/dev/tcp/127.0.0.1/8091`
+	if out := s.l.Exec("new", "cd /; bash -c "+remote.Quote(ask)); out != "secret of 18 letters, mode dropin, orders precious\n 640 root:shop\n500\napple\nin postgres itself\necho\n" {
 		s.Errorf("the program on the new server says %q", out)
+	}
+	const web = `for n in shop.test www.test; do curl -sk -D /dev/stderr --resolve $n:443:127.0.0.1 https://$n/ 2>/dev/null
+openssl s_client -connect 127.0.0.1:443 -servername $n </dev/null 2>/dev/null | openssl x509 -noout -subject; done
+curl -sk -o /dev/null -D - --resolve shop.test:443:127.0.0.1 https://shop.test/api | grep -i x-shop | tr -d '\r'
+stat -c '%A %U:%G %n' /etc/ssl/shop/key.pem /etc/letsencrypt/archive/www.test/privkey1.pem; readlink /etc/letsencrypt/live/www.test/privkey.pem`
+	if out := s.l.Exec("new", web); out != "<h1>shop</h1>\nsubject=CN = shop.test\nof www\nsubject=O = Let's Encrypt, CN = www.test\nX-Shop: of-the-map\n"+
+		"-rw------- root:root /etc/ssl/shop/key.pem\n-rw------- root:root /etc/letsencrypt/archive/www.test/privkey1.pem\n../../archive/www.test/privkey1.pem\n" {
+		s.Errorf("nginx on the new server says %q", out)
 	}
 }
 

@@ -162,6 +162,16 @@ func (d *draft) moveUnit(it Item) {
 	d.stops.line("  - step: %s", fmt.Sprintf("Stop %s on %s", it.Name, from))
 	d.stops.line("    on: %s", from)
 	d.stops.line("    service: {name: %s, state: stopped, enabled: %s}", it.Name, raw("false"))
+	if len(p.Starters) > 0 { // it cannot run without the socket, which is undone after it
+		back, names := "systemctl start --", []string{}
+		for _, s := range p.Starters {
+			names = append(names, s.Name)
+		}
+		if p.Enabled == "enabled" {
+			back = "systemctl enable -- " + remote.Quote(it.Name) + " && " + back
+		}
+		d.stops.line("    undo: {run: %s}", back+" "+remote.Quote(append(names, it.Name)...))
+	}
 	for _, dir := range once(dirs) {
 		d.bring(dir)
 	}

@@ -282,7 +282,7 @@ func (d *draft) brings(f inspect.NginxFile, of string) {
 		d.brought = append(d.brought, dir)
 		q := remote.Quote(dir)
 		d.prepare.line("  - step: %s", fmt.Sprintf("Make %s on %s", dir, d.New.Name))
-		d.prepare.line("    why: %s", "nginx makes the files of its logs, and not their directory.")
+		d.prepare.line("    why: %s", "nginx makes the files of its logs, and not their directory; what it has written there stays on the way back.")
 		d.prepare.line("    on: %s", d.New.Name)
 		d.prepare.line("    run: {script: %s, pending: %s, undo: %s}", "mkdir -p "+q, "[ -d "+q+" ] || echo make "+q, "rmdir "+q+" 2>/dev/null || :")
 	}

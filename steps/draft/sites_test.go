@@ -85,7 +85,7 @@ func TestWhatBelongsToAUnit(t *testing.T) {
 	text := move(old, &inspect.Host{Name: "new"}, "none")
 	wants(t, text, []string{
 		"- step: Copy /etc/systemd/system/shop.socket.d/x.conf", "/etc/environment, which shop.service reads, belongs to the server", "/etc/default/locale, which tick.timer reads",
-		"- step: Copy /etc/shop\n", "- step: Copy /etc/default/tick\n", "- step: Copy /var/lib/tick\n", "- step: Copy /srv/tick\n", "/home/app of tick.timer is not copied", "shop.service shop.socket",
+		"- step: Copy /etc/shop\n", "- step: Copy /etc/default/tick\n", "- step: Copy /var/lib/tick\n", "- step: Copy /srv/tick\n", "/home/app of tick.timer is not copied", "shop.service shop.socket", "undo: {run: systemctl start -- shop.socket shop.service}",
 	}, []string{"from: /etc/environment", "from: /etc/default/locale", "Copy /etc/shop/env"})
 	order := []string{"- step: Stop shop.socket on old", "- step: Stop shop.service on old", "- step: Start shop.socket on new", "- step: Start shop.service on new"}
 	for last := 0; len(order) > 0; order = order[1:] {

@@ -1,6 +1,6 @@
 # A small server as people make them by hand: a program under systemd with its
 # secrets in a file, two timers, a crontab, /etc/cron.d, /etc/cron.daily, a site
-# with a certificate, PostgreSQL and Redis.
+# with a certificate of its own and one of certbot's, PostgreSQL and Redis.
 set -eu
 groupadd --gid 985 shop
 useradd --uid 986 --gid shop --system --home-dir /var/lib/shop --shell /usr/sbin/nologin shop
@@ -21,6 +21,12 @@ while (my $c = $s->accept) {
   print $c "HTTP/1.0 200 OK\r\n\r\nsecret of ", length $ENV{SHOP_SECRET}, " letters, mode $ENV{MODE}, orders $orders";
   close $c;
 }
+P
+cat >/opt/shop/bin/echo <<'P'
+#!/usr/bin/perl
+use IO::Socket::INET;
+my $s = IO::Socket::INET->new_from_fd(3, "r+");
+while (my $c = $s->accept) { print $c "echo\n"; close $c }
 P
 # Every job tells where and when it ran.
 cat >/opt/shop/bin/job <<'J'
@@ -82,6 +88,7 @@ unit yearly.service <<'U'
 [Service]
 Type=oneshot
 User=app
+StateDirectory=yearly
 ExecStart=/opt/shop/bin/job yearly
 U
 unit yearly.timer <<'U'
@@ -90,6 +97,20 @@ OnCalendar=yearly
 Persistent=true
 [Install]
 WantedBy=timers.target
+U
+# Started by whoever connects, and kept by it.
+unit echo.socket <<'U'
+[Socket]
+ListenStream=127.0.0.1:8091
+Accept=no
+[Install]
+WantedBy=sockets.target
+U
+unit echo.service <<'U'
+[Service]
+User=app
+EnvironmentFile=-/etc/environment
+ExecStart=/opt/shop/bin/echo
 U
 # A timer whose work takes long, one that nobody enabled, and one that is masked.
 unit slow.service <<'U'
@@ -117,7 +138,8 @@ WantedBy=timers.target
 U
 systemctl daemon-reload
 systemctl mask --now dpkg-db-backup.timer 2>&1
-systemctl enable --now shop.service tick.timer yearly.timer slow.timer 2>&1
+systemctl enable --now shop.service tick.timer yearly.timer slow.timer echo.socket 2>&1
+systemctl start echo.service
 systemctl start worker.service
 systemctl stop yearly.timer
 touch -d '400 days ago' /var/lib/systemd/timers/stamp-yearly.timer
@@ -137,16 +159,37 @@ server {
   ssl_certificate /etc/ssl/shop/cert.pem;
   ssl_certificate_key /etc/ssl/shop/key.pem;
   root /srv/www/shop;
-  location /api { proxy_pass http://127.0.0.1:8090; }
+  include snippets/shop.conf;
+  location /api { proxy_pass http://127.0.0.1:8090; add_header X-Shop $shop_mark; }
 }
 N
 ln -s ../sites-available/shop /etc/nginx/sites-enabled/shop
+printf 'map $uri $shop_mark { default of-the-map; }\n' >/etc/nginx/conf.d/shop-map.conf
+mkdir /var/log/shopweb
+printf 'access_log /var/log/shopweb/access.log;\nauth_basic off;\n' >/etc/nginx/snippets/shop.conf
+# As certbot leaves them: links into the archive.
+cd /etc && mkdir -p letsencrypt/live/www.test letsencrypt/archive/www.test letsencrypt/renewal && cd letsencrypt
+openssl req -x509 -newkey rsa:2048 -nodes -days 60 -subj "/O=Let's Encrypt/CN=www.test" -keyout archive/www.test/privkey1.pem -out archive/www.test/fullchain1.pem 2>/dev/null
+chmod 600 archive/www.test/privkey1.pem; chmod 700 archive live
+for f in privkey fullchain; do ln -s ../../archive/www.test/${f}1.pem live/www.test/$f.pem; done
+printf '[renewalparams]\nauthenticator = webroot\n' >renewal/www.test.conf
+cat >/etc/nginx/conf.d/www.conf <<'N'
+server {
+  listen 443 ssl;
+  server_name www.test;
+  ssl_certificate /etc/letsencrypt/live/www.test/fullchain.pem;
+  ssl_certificate_key /etc/letsencrypt/live/www.test/privkey.pem;
+  return 200 "of www\n";
+}
+N
 systemctl reload-or-restart nginx
 
 cd /
 su postgres -c psql >/dev/null <<'Q'
 alter user postgres password 'pw-old';
 create role shop login password 'pw-shop';
+create table notes (what text);
+insert into notes values ('in postgres itself');
 create database shop owner shop;
 \c shop
 set role shop;
