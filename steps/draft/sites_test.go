@@ -50,7 +50,7 @@ func TestSites(t *testing.T) {
 		}
 	}
 	now := &inspect.Host{Name: "new", Packages: map[string]string{"nginx": "1.22"}, Certificates: []inspect.Certificate{{Path: "/etc/letsencrypt/live/shop.test/cert.pem"}}}
-	wants(t, move(old, now, "proxy"), []string{"lacks modules", `listen: "0.0.0.0:443", to: "10.0.0.2:443", by: systemd`, "of its own; it"},
+	wants(t, move(old, now, "proxy"), []string{"lacks modules", `listen: "0.0.0.0:443", to: "${{ new_address }}:443", by: systemd`, "of its own; it"},
 		[]string{"There is no nginx", "/etc/letsencrypt/archive", `- {area: port, key: tcp 443`})
 	wants(t, string(Plan(Wish{Old: End{Name: "old"}, New: &End{Name: "new"}, Move: []string{"site /etc/nginx/sites-enabled/api"}, Clients: "proxy"}, old, now)),
 		[]string{"- {area: port, key: tcp 443, why: shop stays where it is}"}, []string{"sites-available/shop", "letsencrypt", "key: tcp 8443"})
