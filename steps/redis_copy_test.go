@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -387,12 +388,48 @@ func testRedisScan(t *testing.T, l *redisLab, why string) {
 		t.Fatal(err)
 	}
 	l.old.Do("SET", "again", "1")
-	// Its clients may have written to it since the switch.
-	if err := c.Undo(t.Context(), l.e); err != nil {
+	l.undoAfterPass(t, c, m)
+}
+
+// undoAfterPass takes a copy back that a last pass has gone over: the target is
+// emptied where nothing but that pass was written to it, and the source has it.
+func (l *redisLab) undoAfterPass(t *testing.T, c *redisCopy, last MapMemory) {
+	t.Helper()
+	undo := func(e Env, c *redisCopy, keys, says string) {
+		t.Helper()
+		if err := c.Undo(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.now.Do("DBSIZE"); (got[0] == "0") != (keys == "none") || !strings.Contains(l.log.String(), says) {
+			t.Errorf("after undo: %q keys, log:\n%s", got, l.log)
+		}
+	}
+	e := l.e
+	undo(e, c, "all", "it was written to since it was filled (by its clients, or it was started again), so the data of ") // nobody recalls the pass
+	e.Recall = func(key string) []json.RawMessage { return []json.RawMessage{last[key]} }
+	if got := lost(t, c, e); !strings.HasSuffix(got, "nothing was written since it was filled") {
+		t.Error(got)
+	}
+	far := *c
+	far.From.Addr = "127.0.0.1:1"
+	undo(e, &far, "all", "the source does not answer (")
+	undo(e, c, "none", "-- emptied ")
+
+	e.Memory = MapMemory{}
+	redisDone(t, e, c)
+	s := l.change()
+	redisDone(t, l.with(last), s)
+	if err := s.Undo(t.Context(), l.with(last)); err != nil {
 		t.Fatal(err)
 	}
-	if got := l.now.Do("GET", "later"); got[0] != "1" || !strings.Contains(l.log.String(), "was written to since it was filled") {
-		t.Errorf("after undo: %q, log:\n%s", got, l.log)
+	l.old.Do("FLUSHALL")
+	undo(e, c, "all", "holds no keys, and held ")
+	l.old.Do("SET", "some", "1")
+	l.now.Do("SET", "users", "own")
+	e.Log = io.Discard
+	undo(e, c, "all", "")
+	if got := lost(t, c, e); !strings.Contains(got, "1 write command written since it was filled") {
+		t.Error(got)
 	}
 }
 

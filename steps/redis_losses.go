@@ -37,7 +37,7 @@ func (r *redisCopy) Losses(ctx context.Context, e Env) ([]Loss, error) {
 	if marked && mark.Mark != "" && mine.By == "scan" {
 		mine.Filled, since = mark.Mark, mark.Since
 	}
-	l, err := redisLoss(ctx, c, i, mine, since)
+	l, err := redisLoss(ctx, c, i, mine, since, redisPasses(e))
 	l.Store = to.String()
 	if err == nil && l.Count != 0 {
 		l.Detail = strings.Trim(l.Detail+"; it has "+i.Spaces()+" now", "; ")
@@ -71,7 +71,7 @@ func (r *redisCopy) Mark(ctx context.Context, e Env, since string) error {
 	return e.Memory.Put(lossMarkKey, redisMark{since, mark})
 }
 
-func redisLoss(ctx context.Context, c *redis.Client, i redis.Info, mine redisMine, since string) (Loss, error) {
+func redisLoss(ctx context.Context, c *redis.Client, i redis.Info, mine redisMine, since string, passes []redisPass) (Loss, error) {
 	switch {
 	case i.Role == "slave" && i.Master == mine.Source:
 		return Loss{Since: "there: it still follows the source"}, nil
@@ -97,9 +97,13 @@ func redisLoss(ctx context.Context, c *redis.Client, i redis.Info, mine redisMin
 	case !ok || !known || is != was || err1 != nil || err2 != nil || after < before: // not let to look, or started again
 		l.Count, l.Unit = -1, ""
 	default:
-		if l.Count = after - before; l.Count > 0 {
-			l.Detail = "those of a redis.switch's last pass among them, if that came later"
+		for _, p := range passes { // what was there before, a last pass wrote over
+			run, at, _ := strings.Cut(p.Mark, " ")
+			if n, err := strconv.ParseInt(at, 10, 64); err == nil && run == is && n <= after {
+				before = max(before, n)
+			}
 		}
+		l.Count = after - before
 	}
 	return l, nil
 }

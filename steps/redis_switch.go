@@ -2,6 +2,7 @@ package steps
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -246,11 +247,40 @@ func (r *redisSwitch) move(ctx context.Context, e Env, p *redisPair, m *redisSwi
 			if err := p.look(ctx); err != nil {
 				return err
 			}
-			_, err := redisScan(ctx, e, p, &redisMine{})
-			return err
+			if _, err := redisScan(ctx, e, p, &redisMine{}); err != nil {
+				return err
+			}
+			mark, err := p.to.WriteMark(ctx)
+			if err != nil {
+				return err
+			}
+			return e.Memory.Put(redisPassKey, redisPass{mark, p.a.Keys()})
 		}
 	}
 	return h.Run(ctx)
+}
+
+// redisPass is a last pass that came to its end: the target held then what the
+// source held, and nothing else. redis.copy, which filled it, recalls it.
+type redisPass struct {
+	Mark string `json:"mark"` // of the target, when the pass was over; it names the server, too
+	Keys int64  `json:"keys"` // of the source
+}
+
+const redisPassKey = "redis.pass"
+
+// redisPasses are those of the run.
+func redisPasses(e Env) (all []redisPass) {
+	if e.Recall == nil {
+		return nil
+	}
+	for _, b := range e.Recall(redisPassKey) {
+		var p redisPass
+		if json.Unmarshal(b, &p) == nil && p.Mark != "" {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 // redisBackLogin refuses to let the source log in to the target as somebody

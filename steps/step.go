@@ -100,7 +100,10 @@ type Env struct {
 	Host   remote.Host  // the host of `on`; zero for a step without one
 	Hosts  remote.Hosts // all the plan's hosts; read-only during Pending and Verify
 	Secret func(ctx context.Context, name string) (secret.Value, error)
-	Memory Memory         // what Undo will need; kept per step and host
+	Memory Memory // what Undo will need; kept per step and host
+	// Recall is what any step of the run, on any host, remembers under a key: a
+	// copy finds the last pass of its switch by that. nil: there are no others.
+	Recall func(key string) []json.RawMessage
 	Log    io.Writer      // the step's log; already redacted and cleaned behind it
 	Say    func(Progress) // for the screen only; may be lost; never nil
 	Link   func(string)   // what happens to the connection, in words; never nil

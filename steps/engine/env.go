@@ -41,6 +41,7 @@ func (e *Engine) env(s *plan.Step, host string, looking bool) steps.Env {
 		Hosts:  hosts,
 		Secret: e.Secret,
 		Memory: memory{e, s.ID, host},
+		Recall: e.recall,
 		Log:    out,
 		Say:    func(p steps.Progress) { e.Say(s.ID, host, p) },
 		Link:   func(text string) { fmt.Fprintf(out, "-- link: %s\n", text) },
@@ -84,6 +85,18 @@ func (m memory) Get(key string, v any) (bool, error) {
 		return false, nil
 	}
 	return true, json.Unmarshal(b, v)
+}
+
+// recall is what all steps remember under a key.
+func (e *Engine) recall(key string) (all []json.RawMessage) {
+	for _, st := range e.Log.State().Steps {
+		for _, of := range st.Memory {
+			if b, ok := of[key]; ok {
+				all = append(all, b)
+			}
+		}
+	}
+	return all
 }
 
 // each runs do for every host at the same time and joins the errors, each
