@@ -19,7 +19,7 @@ for u in shop.service worker.service echo.socket tick.timer yearly.timer slow.ti
 done
 crontab -u app -l 2>/dev/null
 ls /etc/cron.d /etc/cron.daily
-ls -d /etc/nginx/sites-enabled/* /etc/nginx/conf.d/* /etc/nginx/snippets/shop* /etc/ssl/shop/* /etc/letsencrypt/*/* 2>/dev/null
+ls -d /etc/nginx/sites-enabled/* /etc/nginx/conf.d/* /etc/nginx/snippets/shop* /etc/ssl/shop/* /etc/letsencrypt/*/* /etc/systemd/system/belay-proxy* 2>/dev/null
 id app shop 2>/dev/null
 true`
 
@@ -47,7 +47,7 @@ secrets:
   redis_6379_new: {env: RD_NEW}
 `)
 	s := &systemdMove{T: t, l: l, dir: dir, env: env}
-	s.belay(0, "init", "--from", "old", "--to", "new", "--clients", "none", "--out", "plan.yaml")
+	s.belay(0, "init", "--from", "old", "--to", "new", "--clients", "proxy", "--out", "plan.yaml")
 	s.belay(0, "check", "plan.yaml")
 	s.belay(0, "plan", "plan.yaml", "--with", "lab.yaml")
 	for _, want := range []string{"certbot renew --cert-name www.test --dry-run", "never.timer", "/etc/environment, which echo.service reads", "/etc/nginx/nginx.conf is not copied"} {
@@ -166,6 +166,9 @@ stat -c '%A %U:%G %n' /etc/ssl/shop/key.pem /etc/letsencrypt/archive/www.test/pr
 	if out := s.l.Exec("new", web); out != "<h1>shop</h1>\nsubject=CN = shop.test\nof www\nsubject=O = Let's Encrypt, CN = www.test\nX-Shop: of-the-map\n"+
 		"-rw------- root:root /etc/ssl/shop/key.pem\n-rw------- root:root /etc/letsencrypt/archive/www.test/privkey1.pem\n../../archive/www.test/privkey1.pem\n" {
 		s.Errorf("nginx on the new server says %q", out)
+	}
+	if out := s.l.Exec("old", "curl -sk --resolve shop.test:443:127.0.0.1 https://shop.test/; systemctl is-enabled belay-proxy-443.socket"); out != "<h1>shop</h1>\nenabled\n" {
+		s.Errorf("the old address says %q", out)
 	}
 }
 
