@@ -27,7 +27,8 @@ bench: ## figures; see README
 
 bench-data: ## moving databases and files, against the usual tools in the same run; a gigabyte, some minutes
 	@.ci/install bench
-	@BELAY_BENCH_DATA=1 go test -run '^TestBench' -bench Data -benchtime 1x -timeout 60m -v ./steps/postgres ./steps/mysql ./steps/redis ./steps
+	@BELAY_MYSQL=$$(.ci/newer sid mysql-server-core mysql-client-core) || BELAY_MYSQL=none; export BELAY_MYSQL; \
+	  BELAY_BENCH_DATA=1 go test -run '^TestBench' -bench Data -benchtime 1x -timeout 60m -v ./steps/postgres ./steps/mysql ./steps/redis ./steps
 
 fuzz: ## every fuzz target for FUZZTIME
 	@go list -f '{{.Dir}}' ./... | while read -r dir; do \
