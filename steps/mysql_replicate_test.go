@@ -223,7 +223,8 @@ func TestMySQLReplicateLosesNothing(t *testing.T) {
 }
 
 func losesNothing(t *testing.T, start mysqlStart) {
-	box := newMySQLMove(t, start, []string{"--general-log", "--general-log-file=general"}, []string{"--log-slave-updates", "--loose-gtid-strict-mode=ON", "--general-log", "--general-log-file=general"})
+	box := newMySQLMove(t, start, []string{"--general-log", "--general-log-file=general"}, []string{"--log-slave-updates", "--loose-gtid-strict-mode=ON", "--general-log", "--general-log-file=general",
+		"--loose-sql-generate-invisible-primary-key=ON", "--loose-sql-require-primary-key=ON"})
 	sshd := remotetest.StartSSHD(t, remotetest.SSHDOptions{})
 	n := ssh.NewNetwork(ssh.Options{Config: sshd.Config, Home: sshd.Home, Agent: "none"})
 	t.Cleanup(func() { n.Close() })
@@ -254,6 +255,9 @@ func losesNothing(t *testing.T, start mysqlStart) {
 	}
 	// DDL comes along, also from a session in another database; other databases do not.
 	box.a.Exec("other", "ALTER TABLE shop.counter ADD COLUMN more int DEFAULT 5; CREATE TABLE more (n int); CREATE TABLE shop.late (n int PRIMARY KEY)")
+	if box.a.Programs != "" { // keys that MySQL makes by itself come along, and none are made on the way
+		box.a.Exec("shop", "SET SESSION sql_generate_invisible_primary_key = ON; CREATE TABLE hidden (n int); INSERT INTO hidden VALUES (5), (6); SET SESSION sql_generate_invisible_primary_key = OFF; CREATE TABLE keyless2 (n int); INSERT INTO keyless2 VALUES (5)")
+	}
 	if text, err := r.Prove(t.Context(), box.e); err != nil || !strings.Contains(text, "transactions behind") {
 		t.Errorf("%q, %v", text, err)
 	}
@@ -306,6 +310,9 @@ func losesNothing(t *testing.T, start mysqlStart) {
 	if err := r.Undo(t.Context(), box.e); err == nil || !strings.Contains(err.Error(), "what is dropped here would be dropped there") {
 		t.Errorf("the copy is undone while the old server follows: %v", err)
 	}
+	if box.b.Programs != "" { // and the other way
+		box.b.Exec("shop", "SET SESSION sql_generate_invisible_primary_key = ON; CREATE TABLE back (n int); INSERT INTO back VALUES (8), (9)")
+	}
 	w2.start(box.b)
 	defer w2.stop()
 	w2.reach(t, 200)
@@ -320,6 +327,11 @@ func losesNothing(t *testing.T, start mysqlStart) {
 	}
 	if d := cmp.Diff([]string{fmt.Sprint(w.ups.Load() + w2.ups.Load())}, box.a.Ask("shop", "SELECT n FROM counter")); d != "" {
 		t.Errorf("updates after the rollback (-acknowledged +there):\n%s", d)
+	}
+	if box.a.Programs != "" {
+		if d := cmp.Diff([]string{"1:8,2:9"}, box.a.Ask("shop", "SELECT GROUP_CONCAT(my_row_id, ':', n) FROM back")); d != "" {
+			t.Errorf("invisible keys after the rollback:\n%s", d)
+		}
 	}
 	if err := r.Undo(t.Context(), box.e); err != nil {
 		t.Fatal(err)
@@ -348,6 +360,10 @@ func mysqlSwitchedShop(t *testing.T, box *mysqlBox) {
 		"SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'shop' AND table_name = 'late'":                                                    "1",
 		"SELECT COUNT(*) FROM mysql.user WHERE User = 'app'":                                                                                                    "1",
 		"SELECT (SELECT next_not_cached_value FROM shop.tickets) > (SELECT MAX(CAST(SUBSTRING(note, 6) AS UNSIGNED)) FROM shop.orders WHERE note LIKE 'live%')": "1",
+	}
+	if box.b.Programs != "" {
+		all["SELECT GROUP_CONCAT(my_row_id, ':', n) FROM shop.hidden"] = "1:5,2:6"
+		all["SELECT GROUP_CONCAT(table_name) FROM information_schema.columns WHERE table_schema = 'shop' AND column_name = 'my_row_id'"] = "hidden"
 	}
 	for q, want := range all {
 		if box.b.Programs != "" && strings.Contains(q, "shop.tickets") {

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -59,6 +60,61 @@ func TestCopyMySQL(t *testing.T) {
 	}
 	if got := b.Ask("", "SELECT COUNT(*) FROM mysql.user WHERE user IN ('app', 'readers', 'other')"); got[0] != "0" {
 		t.Errorf("%s accounts are left", got)
+	}
+}
+
+// TestCopyInvisibleKeys: tables come with the invisible keys that the source's
+// have, and without those that the target would give them; where belay may not
+// have that, it is said before anything is made.
+func TestCopyInvisibleKeys(t *testing.T) {
+	a := remotetest.StartMySQL(t, remotetest.MySQLOptions{Settings: []string{"--sql-generate-invisible-primary-key=ON", "--show-gipk-in-create-table-and-information-schema=OFF"}})
+	b := remotetest.StartMySQL(t, remotetest.MySQLOptions{Settings: []string{"--sql-generate-invisible-primary-key=ON", "--sql-require-primary-key=ON"}})
+	a.Exec("", "CREATE DATABASE shop; CREATE TABLE shop.hidden (n int); INSERT INTO shop.hidden VALUES (5), (5), (7); DELETE FROM shop.hidden WHERE n = 7; INSERT INTO shop.hidden VALUES (9);"+
+		"SET SESSION sql_generate_invisible_primary_key = OFF; CREATE TABLE shop.keyless (n int NOT NULL UNIQUE, m int); INSERT INTO shop.keyless VALUES (1, 1), (2, 1)")
+	b.Exec("", "CREATE USER poor@'%'; GRANT ALL ON shop.* TO poor@'%'; GRANT CREATE ON *.* TO poor@'%'")
+	var kept []byte
+	c := copying(t, serverOf(a), serverOf(b), &kept, nil)
+	issues := func(c *Copy) (all []string) {
+		t.Helper()
+		s, err := c.Survey(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range s.Issues {
+			if i.Key == "primary keys" {
+				all = append(all, fmt.Sprint(i.Block, " ", i.Text))
+			}
+		}
+		return all
+	}
+	if d := cmp.Diff([]string{"false the target asks for primary keys (sql_require_primary_key); these tables come as they are, without: shop.keyless"}, issues(c)); d != "" {
+		t.Error(d)
+	}
+	poor := serverOf(b)
+	poor.User = "poor"
+	for _, want := range []string{"true the target refuses tables without a primary key (sql_require_primary_key), and these have none: shop.keyless",
+		"true the target would give these tables an invisible primary key (sql_generate_invisible_primary_key), which the source's have not: shop.keyless"} {
+		if d := cmp.Diff([]string{want}, issues(copying(t, serverOf(a), poor, new([]byte), func(c *Copy) { c.Accounts = false }))); d != "" {
+			t.Error(d)
+		}
+		b.Exec("", "SET GLOBAL sql_require_primary_key = OFF")
+	}
+	if err := c.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Verify(t.Context()); err != nil {
+		t.Error(err)
+	}
+	got := everything(t, b)
+	delete(got, "account poor@%")
+	if d := cmp.Diff(everything(t, a), got); d != "" {
+		t.Errorf("source and target (-source +target):\n%s", d)
+	}
+	for q, want := range map[string]string{"SELECT GROUP_CONCAT(my_row_id, ':', n) FROM shop.hidden": "1:5,2:5,4:9",
+		"SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = 'shop' AND table_name = 'keyless'": "2"} {
+		if got := b.Ask("", q)[0]; got != want {
+			t.Errorf("%s: %s", q, got)
+		}
 	}
 }
 

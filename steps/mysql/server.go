@@ -57,7 +57,10 @@ func pinnedBy(v Version) []string {
 			"SET SESSION max_execution_time = 0, information_schema_stats_expiry = 0",
 			"SET SESSION print_identified_with_as_hex = 1", // 8.0.17
 			"SET SESSION show_create_table_verbosity = 0",
-			"SET SESSION sql_generate_invisible_primary_key = 0", // which ordinary accounts may not, nor need
+			"SET SESSION show_gipk_in_create_table_and_information_schema = 1", // 8.0.30, and so a copy has them, too
+			// For which ordinary accounts have no right: Survey asks what came of it.
+			"SET SESSION sql_generate_invisible_primary_key = 0",
+			"SET SESSION sql_require_primary_key = 0",
 		}
 	case v.atLeast(5, 7):
 		return []string{"SET SESSION max_execution_time = 0"}

@@ -83,7 +83,7 @@ func (c *Copy) survey(ctx context.Context, from, to *DB) (*Survey, error) {
 	if err := s.target(ctx, to); err != nil {
 		return nil, fmt.Errorf("target %s: %w", c.To, err)
 	}
-	for _, judge := range []func(context.Context, *DB, *DB, *Copy) error{s.judgeServers, s.judgePrivileges, s.judgeContent, s.judgeFlavour} {
+	for _, judge := range []func(context.Context, *DB, *DB, *Copy) error{s.judgeServers, s.judgePrivileges, s.judgeContent, s.judgeFlavour, s.judgeKeys} {
 		if err := judge(ctx, from, to, c); err != nil {
 			return nil, err
 		}
