@@ -107,8 +107,8 @@ func changesLine(state journal.StepState, status journal.Status) string {
 	}
 }
 
-// progress is one line a host that says how far it is: how much, and how long
-// it will take at this pace. Never a percentage.
+// progress is one line a host that says how far it is: how much, how fast, and
+// how long it will take at this pace. Never a percentage.
 func (sc *scene) progress(id string, w int) []string {
 	if st := sc.status(id); st != journal.Running && st != "undoing" {
 		return nil
@@ -140,6 +140,9 @@ func (sc *scene) progressLine(host string, p steps.Progress, took time.Duration,
 		amount = fmt.Sprintf("%s of %s", widget.Amount(p.Done, unitless(p.Unit)), widget.Amount(p.Total, clean(p.Unit)))
 		if p.Done > 0 && p.Done < p.Total && took > 5*time.Second {
 			left := time.Duration(float64(took) * float64(p.Total-p.Done) / float64(p.Done))
+			if p.Unit == "B" {
+				amount += " · " + widget.Amount(int64(float64(p.Done)/took.Seconds()), p.Unit) + "/s"
+			}
 			amount += " · about " + widget.Rough(left) + " left"
 		}
 	}

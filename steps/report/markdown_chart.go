@@ -52,7 +52,7 @@ func overWord(s string) string {
 }
 
 // Columns of the chart for the title and for the bar.
-const chartTitle, chartBar = 30, 32
+const chartTitle, chartBar = 30, 24
 
 // cells is the length of a bar; what took any time at all is seen.
 func cells(sec, whole float64) int {
