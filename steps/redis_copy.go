@@ -60,6 +60,7 @@ func (r *redisCopy) Needs(on string) []checks.Check { return []checks.Check{&red
 type redisMine struct {
 	By        string            `json:"by"`
 	Source    string            `json:"source"`    // as the target was told
+	Before    string            `json:"before"`    // as it was told before, where the source's container got another address
 	Run       string            `json:"run"`       // of the source
 	HadKeys   bool              `json:"had_keys"`  // the source
 	Settings  map[string]string `json:"settings"`  // of the target, as they were
@@ -74,10 +75,21 @@ type redisMine struct {
 
 const redisMineKey = "redis.copy"
 
+// told tells whether the target was told that this is the source.
+func (m redisMine) told(master string) bool { return master == m.Source || master == m.Before }
+
+// tell takes note of what the target is told from now on.
+func (m *redisMine) tell(source string) {
+	if m.Source != "" && m.Source != source {
+		m.Before = m.Source
+	}
+	m.Source = source
+}
+
 // redisOwn says what stands in the way of filling the target; nil if nothing.
 func redisOwn(p *redisPair, mine redisMine, found bool, libraries int) error {
 	switch promoted, _ := redis.PromotedFrom(p.b, p.a); {
-	case p.b.Role == "slave" && (p.b.ReplID == p.a.ReplID || found && p.b.Master == mine.Source):
+	case p.b.Role == "slave" && (p.b.ReplID == p.a.ReplID || found && mine.told(p.b.Master)):
 		return nil
 	case p.b.Role == "slave":
 		return fmt.Errorf("%s follows %s, which is not the source; if nobody needs that, end it there (REPLICAOF NO ONE) and empty it; nothing was changed", p.to.Server, p.b.Master)
@@ -250,7 +262,8 @@ func (r *redisCopy) Apply(ctx context.Context, e Env) error {
 	if !found {
 		mine = redisMine{Settings: map[string]string{}, At: time.Now()}
 	}
-	mine.By, mine.Source, mine.Run, mine.HadKeys = by, p.source, p.a.RunID, p.a.Keys() > 0
+	mine.tell(p.source)
+	mine.By, mine.Run, mine.HadKeys = by, p.a.RunID, p.a.Keys() > 0
 	x, err := r.extras(ctx, p)
 	if err != nil {
 		return err

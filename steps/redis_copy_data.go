@@ -42,12 +42,14 @@ func (r *redisCopy) replicate(ctx context.Context, e Env, p *redisPair, mine *re
 func (r *redisCopy) follow(ctx context.Context, e Env, p *redisPair, mine *redisMine) error {
 	patience := time.Duration(r.Patience)
 	headway, last, lost := time.Now(), "", false
+	found := p.a.RunID // the run of the source that has the address which the target was told
 	for {
 		err := p.look(ctx)
+		_, away := errors.AsType[*boxError](err)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case redis.Broken(err) || redis.Loading(err):
+		case redis.Broken(err) || redis.Loading(err) || away && p.find != nil:
 			if !lost {
 				e.Link(fmt.Sprintf("lost (%v); the copy goes on by itself", err))
 			}
@@ -66,6 +68,12 @@ func (r *redisCopy) follow(ctx context.Context, e Env, p *redisPair, mine *redis
 			if done || err != nil {
 				return err
 			}
+			if p.a.RunID != found && !p.a.Loading {
+				if err := r.moved(ctx, e, p, mine); err != nil {
+					return err
+				}
+				found = p.a.RunID
+			}
 			if mark != last {
 				last, headway = mark, time.Now()
 			} else if time.Since(headway) > patience {
@@ -76,6 +84,28 @@ func (r *redisCopy) follow(ctx context.Context, e Env, p *redisPair, mine *redis
 			return err
 		}
 	}
+}
+
+// moved tells the target where the source is, when its container was started
+// again and has another address: the old one may be another server's by now.
+func (r *redisCopy) moved(ctx context.Context, e Env, p *redisPair, mine *redisMine) error {
+	if p.find == nil {
+		return nil
+	}
+	now, err := p.find(ctx)
+	if err != nil || now == p.source {
+		return err
+	}
+	p.source = now
+	if err := p.reach(ctx); err != nil {
+		return fmt.Errorf("the source's container was started again and is at %s now: %w; the target still follows %s", now, err, mine.Source)
+	}
+	mine.tell(now)
+	if err := e.Memory.Put(redisMineKey, *mine); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.Log, "-- the source's container was started again: REPLICAOF %s on %s (it was %s)\n", now, p.to.Server, mine.Before)
+	return p.to.Follow(ctx, now, p.from.Server.User, p.from.Server.Password)
 }
 
 // headway tells how far the copy is; mark changes as long as it moves.

@@ -42,7 +42,7 @@ func (r *redisCopy) Undo(ctx context.Context, e Env) error {
 // empty takes the data out again, where they are nothing but the copy.
 func (r *redisCopy) empty(ctx context.Context, e Env, c *redis.Client, i redis.Info, mine redisMine) error {
 	switch {
-	case i.Role == "slave" && i.Master != mine.Source:
+	case i.Role == "slave" && !mine.told(i.Master):
 		return fmt.Errorf("%s follows %s now, which is not this step's doing; it was left as it is", c.Server, i.Master)
 	case i.Role == "slave":
 		if err := c.Promote(ctx); err != nil {

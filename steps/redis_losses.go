@@ -73,7 +73,7 @@ func (r *redisCopy) Mark(ctx context.Context, e Env, since string) error {
 
 func redisLoss(ctx context.Context, c *redis.Client, i redis.Info, mine redisMine, since string, passes []redisPass) (Loss, error) {
 	switch {
-	case i.Role == "slave" && i.Master == mine.Source:
+	case i.Role == "slave" && mine.told(i.Master):
 		return Loss{Since: "there: it still follows the source"}, nil
 	case i.Role == "slave":
 		return Loss{}, fmt.Errorf("%s follows %s now, so what is in it is not known", c.Server, i.Master)

@@ -79,6 +79,9 @@ type redisPair struct {
 	from, to *redis.Client
 	a, b     redis.Info
 	source   string // address of the source as the target sees it; empty: not known
+	// find looks for the source's address anew, where that changes when its
+	// container is started again; nil: it does not.
+	find func(ctx context.Context) (string, error)
 }
 
 // redisSideError is a server that could not be asked.
@@ -114,6 +117,12 @@ func (r redisEnds) open(ctx context.Context, e Env) (_ *redisPair, err error) {
 	}
 	if p.source = r.SourceAddr; p.source == "" && from.Host.Name == to.Host.Name && r.To.Container == "" && !path.IsAbs(from.Addr) {
 		p.source = from.Addr
+		if r.From.Container != "" && r.From.Addr == "" {
+			p.find = func(ctx context.Context) (string, error) {
+				outside, _, err := storeContainer(ctx, from.Host, r.From.store, redisPort)
+				return outside, err
+			}
+		}
 	}
 	if err := p.look(ctx); err != nil {
 		return nil, err

@@ -94,6 +94,10 @@ func (r *redisSwitch) by(p *redisPair) (string, error) {
 	switch {
 	case p.a.Role != "master":
 		return "", fmt.Errorf("%s is no master but follows %s; nothing was changed", p.from.Server, p.a.Master)
+	case by != "scan" && !follows && p.find != nil && p.b.Role == "slave" && p.b.Master != p.source:
+		host, port := redisHostPort(p.source)
+		return "", fmt.Errorf("%s follows %s, and %s is at %s now: its container was started again since the copy. Tell the target so (REPLICAOF %s %s), wait until it has caught up, and try again; nothing was changed",
+			p.to.Server, p.b.Master, p.from.Server, p.source, host, port)
 	case by != "scan" && !follows:
 		return "", fmt.Errorf("%s does not follow %s (it is %s, link up: %v, of another history: %v); run redis.copy again; nothing was changed",
 			p.to.Server, p.from.Server, p.b.Role, p.b.LinkUp, p.b.ReplID != p.a.ReplID)
