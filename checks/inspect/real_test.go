@@ -120,6 +120,7 @@ func TestARealHost(t *testing.T) {
 	remotetest.Need(t, "ss", "psql", "redis-cli", "setpriv")
 	pg := remotetest.StartPostgres(t, remotetest.PostgresOptions{User: "postgres"})
 	pg.Exec("postgres", "create database shop")
+	pg.Exec("postgres", `create table "no tes" (i int primary key); create view seen as select * from "no tes"`)
 	red := remotetest.StartRedis(t, remotetest.RedisOptions{})
 	red.Do("set", "a", "1")
 	_, redisPort, _ := net.SplitHostPort(red.Addr)
@@ -154,7 +155,7 @@ func TestARealHost(t *testing.T) {
 
 	p := programFor(t, h, pg.Port)
 	if len(p.Databases) != 1 || p.Databases[0].Kind != "postgresql" || p.Databases[0].Dir != filepath.Join(pg.Dir, "data") ||
-		!slices.ContainsFunc(p.Databases[0].Names, func(s Size) bool { return s.Name == "shop" && s.Bytes > 1<<20 }) {
+		!slices.ContainsFunc(p.Databases[0].Names, func(s Size) bool { return s.Name == "shop" && s.Bytes > 1<<20 }) || !slices.Equal(p.Databases[0].Own, []string{"public.no tes"}) {
 		t.Errorf("PostgreSQL: %+v", p.Databases)
 	}
 	if !slices.Contains(p.Sockets, pg.Socket) {

@@ -17,6 +17,9 @@ func TestInitToClosed(t *testing.T) {
 		dockerlab.Server{Name: "old", Docker: dockerlab.ComposeV2, Files: map[string]string{"/opt/shop/compose.yaml": compose}},
 		dockerlab.Server{Name: "new", Docker: dockerlab.ComposeV2})
 	l.Standins("old", "ghcr.io/shop/web:1")
+	// A site that nobody linked, of an nginx that nobody's systemd started.
+	l.Exec("old", "printf 'server { listen 80; server_name shop.test; location / { proxy_pass http://127.0.0.1:8080; } }\n' >/etc/nginx/sites-enabled/shop && chmod 640 /etc/nginx/sites-enabled/shop && nginx")
+	l.Exec("new", "nginx")
 	l.Exec("old", "cd /opt/shop && docker compose up -d && echo precious >/var/lib/docker/volumes/shop_data/_data/orders")
 	dir := t.TempDir()
 	env := []string{"BELAY_SSH_CONFIG=" + l.SSHConfig(), "BELAY_STATE=" + filepath.Join(dir, "state"), "BELAY_TEST_HOSTS=real"}
@@ -42,6 +45,9 @@ func TestInitToClosed(t *testing.T) {
 	}
 	if got := l.Exec("new", "cat /var/lib/docker/volumes/shop_data/_data/orders; docker ps --format '{{.Image}} {{.State}}'"); !strings.Contains(got, "precious") || !strings.Contains(got, "ghcr.io/shop/web:1 running") {
 		t.Errorf("on the new server: %s", got)
+	}
+	if got := l.Exec("new", "stat -c '%a %n' /etc/nginx/sites-*/shop; curl -s -o /dev/null -w '%{http_code}' -H 'Host: shop.test' http://127.0.0.1/_health"); got != "640 /etc/nginx/sites-available/shop\n777 /etc/nginx/sites-enabled/shop\n200" {
+		t.Errorf("nginx on the new server: %s", got)
 	}
 	if got := l.Exec("old", "docker ps -q | wc -l; docker volume ls -q"); !strings.HasPrefix(got, "0") || !strings.Contains(got, "shop_data") {
 		t.Errorf("on the old server: %s", got)

@@ -83,7 +83,7 @@ func (i Item) Stays() bool {
 
 // Items lists what could be moved from a host, the advised ones first.
 func Items(h *inspect.Host) []Item {
-	projects, all := map[string]*Item{}, jobItems(h)
+	projects, all, sites := map[string]*Item{}, jobItems(h), siteItems(h)
 	for _, p := range h.Programs {
 		if c := p.Container; c != nil && c.Project != "" && c.Dir != "" {
 			it := projects[c.Project]
@@ -102,12 +102,12 @@ func Items(h *inspect.Host) []Item {
 		case p.Kind == inspect.KindUnit && timed(h, p): // it goes with its timer
 		case p.Kind == inspect.KindUnit && own(p):
 			all = append(all, &Item{Kind: Unit, Name: p.Name, Programs: []*inspect.Program{p}, Advised: true})
-		case p.Kind == inspect.KindUnit, system(p):
+		case p.Kind == inspect.KindUnit, system(p), slices.ContainsFunc(sites, func(it *Item) bool { return it.Programs[0] == p }):
 		case serves(p) || p.Kind == inspect.KindContainer:
 			all = append(all, &Item{Kind: ByHand, Name: p.Kind + " " + p.Name, Programs: []*inspect.Program{p}})
 		}
 	}
-	all = append(append(all, fileItems(h)...), siteItems(h)...)
+	all = append(append(all, fileItems(h)...), sites...)
 	items := make([]Item, 0, len(all))
 	for _, it := range all {
 		it.Says = it.says()
