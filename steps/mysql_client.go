@@ -47,8 +47,12 @@ func mysqlClientEnv(e Env, srv mysql.Server) Env {
 		if err != nil {
 			return secret.Value{}, err
 		}
-		db.Close()
-		return srv.ClientOptions(db.Version)
+		defer db.Close()
+		first, err := db.KeysAsTheyAre(ctx)
+		if err != nil {
+			return secret.Value{}, err
+		}
+		return srv.ClientOptions(db.Version, first)
 	}
 	return e
 }

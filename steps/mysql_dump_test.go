@@ -51,7 +51,7 @@ func mysqlAll(t *testing.T, box *mysqlBox, m *remotetest.MySQL, password string,
 func TestMySQLDumpRestore(t *testing.T) {
 	remotetest.Need(t, "mariadb-dump", "mariadb", "zstd", "setsid")
 	eachMySQL(t, func(t *testing.T, start mysqlStart) {
-		dumpAndRestore(t, newMySQLBoxOf(t, start, remotetest.MySQLOptions{Password: `o"n\e'`}, remotetest.MySQLOptions{Password: "two"}))
+		dumpAndRestore(t, newMySQLBoxOf(t, start, remotetest.MySQLOptions{Password: `o"n\e'`}, remotetest.MySQLOptions{Password: "two", Settings: []string{"--loose-sql-generate-invisible-primary-key=ON", "--loose-sql-require-primary-key=ON"}}))
 	})
 }
 

@@ -304,7 +304,7 @@ func TestRedisAwaits(t *testing.T) {
 // not log in, and is never told not to look.
 func TestMySQLClientTLS(t *testing.T) {
 	srv := mysql.Server{Addr: "10.0.0.7:3306", User: "root", TLS: "verify", Trust: remote.Trust{Name: "db.example.org"}}
-	options, err := srv.ClientOptions(mysql.Version{MariaDB: true})
+	options, err := srv.ClientOptions(mysql.Version{MariaDB: true}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // judgeKeys looks for what a target of MySQL does to tables without a primary
@@ -44,6 +45,30 @@ func (s *Survey) judgeKeys(ctx context.Context, from, to *DB, _ *Copy) error {
 		s.warn("primary keys", "give them primary keys on the source first, or after the move", "the target asks for primary keys (sql_require_primary_key); these tables come as they are, without: %s", list(keyless))
 	}
 	return nil
+}
+
+// KeysAsTheyAre is a statement by which a session takes tables without a primary
+// key as they are, where the server would do something to them and the login
+// may keep it from that; else "".
+func (d *DB) KeysAsTheyAre(ctx context.Context) (string, error) {
+	var set []string
+	for _, name := range []string{"sql_generate_invisible_primary_key", "sql_require_primary_key"} {
+		all, err := d.global(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		ours, err := d.session(ctx, name)
+		if err != nil {
+			return "", err
+		}
+		if all && !ours {
+			set = append(set, "SESSION "+name+" = 0")
+		}
+	}
+	if len(set) == 0 {
+		return "", nil
+	}
+	return "SET " + strings.Join(set, ", "), nil
 }
 
 // session tells whether a setting that not every server has is on for belay.

@@ -13,13 +13,18 @@ import (
 // logs in as belay does (MySQL manual, 4.2.2.2: values in quotes, with
 // backslashes). After a line #belay-ca it has the certificates that the program
 // shall find as /dev/fd/4; a line #belay-roots stands for those of its machine.
-// A line #belay-mysql says that the server, which is of v, is MySQL's own.
-func (s Server) ClientOptions(v Version) (secret.Value, error) {
+// A line #belay-mysql says that the server, which is of v, is MySQL's own. first,
+// where it is not empty, is what a program says to the server before the SQL that
+// it is fed.
+func (s Server) ClientOptions(v Version, first string) (secret.Value, error) {
 	addr := s.Inside
 	if addr == "" {
 		addr = s.Addr
 	}
 	lines := []string{"[client]", "user=" + optionValue(s.User)}
+	if first != "" {
+		lines = append([]string{"[mysql]", "init-command=" + optionValue(first)}, lines...)
+	}
 	if !v.MariaDB {
 		lines = append([]string{"#belay-mysql"}, lines...)
 		if s.TLS == "" || s.TLS == "disable" || s.TLS == "prefer" {
