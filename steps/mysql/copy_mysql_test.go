@@ -70,7 +70,7 @@ func TestCopyInvisibleKeys(t *testing.T) {
 	a := remotetest.StartMySQL(t, remotetest.MySQLOptions{Settings: []string{"--sql-generate-invisible-primary-key=ON", "--show-gipk-in-create-table-and-information-schema=OFF"}})
 	b := remotetest.StartMySQL(t, remotetest.MySQLOptions{Settings: []string{"--sql-generate-invisible-primary-key=ON", "--sql-require-primary-key=ON"}})
 	a.Exec("", "CREATE DATABASE shop; CREATE TABLE shop.hidden (n int); INSERT INTO shop.hidden VALUES (5), (5), (7); DELETE FROM shop.hidden WHERE n = 7; INSERT INTO shop.hidden VALUES (9);"+
-		"SET SESSION sql_generate_invisible_primary_key = OFF; CREATE TABLE shop.keyless (n int NOT NULL UNIQUE, m int); INSERT INTO shop.keyless VALUES (1, 1), (2, 1)")
+		"SET SESSION sql_generate_invisible_primary_key = OFF; CREATE TABLE shop.keyless (n int, m int); CREATE TABLE shop.other (n int NOT NULL UNIQUE); INSERT INTO shop.keyless VALUES (1, 1), (2, 1)")
 	b.Exec("", "CREATE USER poor@'%'; GRANT ALL ON shop.* TO poor@'%'; GRANT CREATE ON *.* TO poor@'%'")
 	var kept []byte
 	c := copying(t, serverOf(a), serverOf(b), &kept, nil)
@@ -115,6 +115,17 @@ func TestCopyInvisibleKeys(t *testing.T) {
 		if got := b.Ask("", q)[0]; got != want {
 			t.Errorf("%s: %s", q, got)
 		}
+	}
+	// A key that the target made by itself after all is a difference.
+	b.Exec("shop", "DROP TABLE keyless; CREATE TABLE keyless (n int, m int); INSERT INTO keyless VALUES (1, 1), (2, 1)")
+	want, got := everything(t, a), everything(t, b)
+	for _, what := range []string{"table shop.keyless", "rows of shop.keyless"} {
+		if want[what] == got[what] || want[what] == "" {
+			t.Errorf("%s: %q on both sides", what, want[what])
+		}
+	}
+	if err := c.Verify(t.Context()); err == nil || !strings.Contains(err.Error(), "shop.keyless") {
+		t.Errorf("with another key: %v", err)
 	}
 }
 

@@ -3,7 +3,6 @@ package mysql
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 )
 
@@ -11,7 +10,7 @@ import (
 // key (MySQL manual, 15.1.24.11): it gives them an invisible one, by which they
 // would differ from the source's, or refuses them. Belay's sessions are told to
 // do neither, where the login may have that.
-func (s *Survey) judgeKeys(ctx context.Context, from, to *DB, _ *Copy) error {
+func (s *Survey) judgeKeys(ctx context.Context, _, to *DB, _ *Copy) error {
 	makes, err := to.session(ctx, "sql_generate_invisible_primary_key")
 	if err != nil {
 		return err
@@ -24,13 +23,9 @@ func (s *Survey) judgeKeys(ctx context.Context, from, to *DB, _ *Copy) error {
 	if err != nil || !makes && !wants && !refuses {
 		return err
 	}
-	keyed, err := strs(ctx, from, "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.table_constraints WHERE constraint_type = 'PRIMARY KEY' AND table_schema IN "+in(len(s.Databases)), anys(s.Databases)...)
-	if err != nil {
-		return err
-	}
 	var keyless []string
 	for _, t := range s.Tables {
-		if !slices.Contains(keyed, t.String()) {
+		if len(t.Key) == 0 { // a unique one without NULL serves as well
 			keyless = append(keyless, t.String())
 		}
 	}
