@@ -81,11 +81,18 @@ func (c *postgresCopy) survey(ctx context.Context, cp postgres.Copy) []postgres.
 	}
 	p := postgres.Point{OnTarget: true, Key: "roles", Grade: postgres.Good, Text: "the roles are there"}
 	var names, mute []string
+	var kept []postgres.Role // with the passwords that they have
 	for _, r := range missing {
 		names = append(names, r.Name)
 		if _, given := c.Passwords[r.Name]; r.Login && !given && (c.Roles == "new" || r.Verifier.Reveal() == "") {
 			mute = append(mute, r.Name)
+		} else if r.Login && !given {
+			kept = append(kept, r)
 		}
+	}
+	var outdated []string
+	if err == nil && c.Roles != "none" && c.Roles != "present" {
+		outdated, err = postgres.Outdated(ctx, cp.To, kept)
 	}
 	switch {
 	case err != nil:
@@ -99,6 +106,9 @@ func (c *postgresCopy) survey(ctx context.Context, cp postgres.Copy) []postgres.
 		p.Fix = "give passwords for those that should, or log in to the source as a superuser"
 	case len(names) > 0:
 		p.Text = "these roles will be made, with their passwords: " + strings.Join(names, ", ")
+	}
+	if len(outdated) > 0 {
+		p.Text += "; the passwords of these are MD5 sums, which the target takes, but a later PostgreSQL will not: set them anew one day (password_encryption = 'scram-sha-256'): " + strings.Join(outdated, ", ")
 	}
 	return append(points, p)
 }

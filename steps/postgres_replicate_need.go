@@ -80,14 +80,19 @@ type pgSubscriber struct {
 	user             string
 	super, member    bool // member: of pg_create_subscription (PostgreSQL 16)
 	workers, origins int  // how many it may have
+	setting          string
 }
 
-// pgAskSubscriber asks the server as whom belay logs in there.
+// pgAskSubscriber asks the server as whom belay logs in there. How many
+// subscriptions it may follow is a setting of its own since 18; before, it is that
+// of slots (https://www.postgresql.org/docs/18/runtime-config-replication.html).
 func pgAskSubscriber(ctx context.Context, c *pgx.Conn) (s pgSubscriber, err error) {
-	const q = `select current_user, rolsuper, current_setting('max_logical_replication_workers')::int, current_setting('max_replication_slots')::int,
+	const q = `select current_user, rolsuper, current_setting('max_logical_replication_workers')::int,
+		coalesce(current_setting('max_active_replication_origins', true), current_setting('max_replication_slots'))::int,
+		case when current_setting('max_active_replication_origins', true) is null then 'max_replication_slots' else 'max_active_replication_origins' end,
 		coalesce((select pg_has_role(oid, 'member') from pg_catalog.pg_roles where rolname = 'pg_create_subscription'), false)
 		from pg_catalog.pg_roles where rolname = current_user`
-	return s, c.QueryRow(ctx, q).Scan(&s.user, &s.super, &s.workers, &s.origins, &s.member)
+	return s, c.QueryRow(ctx, q).Scan(&s.user, &s.super, &s.workers, &s.origins, &s.setting, &s.member)
 }
 
 // pgJudgeSubscriber holds the target's server against it.
@@ -101,7 +106,7 @@ func pgJudgeSubscriber(ctx context.Context, c *pgx.Conn) ([]checks.Finding, erro
 		return []checks.Finding{{Level: checks.Block, Text: fmt.Sprintf("user %s may not make a subscription on the target", s.user),
 			Fix: "log in as a superuser or, from PostgreSQL 16 on, as a member of pg_create_subscription"}}, nil
 	case s.workers < 3 || s.origins < 3:
-		return []checks.Finding{{Level: checks.Block, Text: fmt.Sprintf("the target has max_logical_replication_workers = %d and max_replication_slots = %d, 3 needed of each", s.workers, s.origins),
+		return []checks.Finding{{Level: checks.Block, Text: fmt.Sprintf("the target has max_logical_replication_workers = %d and %s = %d, 3 needed of each", s.workers, s.setting, s.origins),
 			Fix: "raise them, and restart that server"}}, nil
 	}
 	return []checks.Finding{{Level: checks.Pass, Text: fmt.Sprintf("the target takes subscriptions from user %s", s.user)}}, nil

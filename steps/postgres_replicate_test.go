@@ -37,10 +37,12 @@ const pgShopSchema = `create table orders (id bigserial primary key, writer int 
 func newPgMove(t *testing.T) *pgMove { return newPgMoveTo(t, "") }
 
 // newPgMoveTo is to a server of another version: what remotetest.Newer gave.
-func newPgMoveTo(t *testing.T, programs string) *pgMove {
+func newPgMoveTo(t *testing.T, programs string) *pgMove { return newPgMoveOf(t, "", programs) }
+
+func newPgMoveOf(t *testing.T, programs, to string) *pgMove {
 	logical := remotetest.PostgresOptions{Password: "top secret", Settings: []string{"wal_level = logical", "wal_receiver_status_interval = 1s", "wal_retrieve_retry_interval = 200ms", "log_statement = all"}}
 	newer := logical
-	newer.Programs = programs
+	logical.Programs, newer.Programs = programs, to
 	m := &pgMove{old: newPgBox(t, logical), new: newPgBox(t, newer), database: "sh\"op 'ß"}
 	for _, b := range []*pgBox{m.old, m.new} {
 		b.Exec("postgres", "create database "+postgres.QuoteName(m.database))

@@ -90,7 +90,7 @@ func pgJudgeBackSubscriber(ctx context.Context, c *pgx.Conn) ([]checks.Finding, 
 	}
 	all := []checks.Finding{f}
 	if s.workers < 1 || s.origins < 1 {
-		all = append(all, checks.Finding{Key: "workers", Level: checks.Block, Text: fmt.Sprintf("the source has max_logical_replication_workers = %d and max_replication_slots = %d, 1 needed of each", s.workers, s.origins),
+		all = append(all, checks.Finding{Key: "workers", Level: checks.Block, Text: fmt.Sprintf("the source has max_logical_replication_workers = %d and %s = %d, 1 needed of each", s.workers, s.setting, s.origins),
 			Fix: "raise them, and restart that server"})
 	}
 	return all, nil

@@ -140,6 +140,29 @@ func Missing(ctx context.Context, to Server, all []Role) (missing []Role, err er
 	return missing, nil
 }
 
+// Outdated names those of all whose passwords the server of to takes as MD5 sums,
+// which it gives up one day: https://www.postgresql.org/docs/18/release-18.html
+// ("Deprecate MD5 password authentication").
+func Outdated(ctx context.Context, to Server, all []Role) (names []string, err error) {
+	for _, r := range all {
+		if strings.HasPrefix(r.Verifier.Reveal(), "md5") {
+			names = append(names, r.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, nil
+	}
+	conn, err := to.admin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if versionOf(conn) < 180000 {
+		return nil, nil
+	}
+	return names, nil
+}
+
 // MakeRoles makes those of all that the server of to does not have, with their
 // memberships and settings. passwords are new ones by role; they count more
 // than verifiers, and reach the server as verifiers. A role that should log in
