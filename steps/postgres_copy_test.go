@@ -93,7 +93,7 @@ func TestPostgresCopy(t *testing.T) {
 		t.Fatalf("pending: %+v %v", todo, err)
 	}
 	text := fmt.Sprint(todo)
-	for _, want := range []string{"create database", "create role app", "create role own er", "1 tables, about"} {
+	for _, want := range []string{"create database", "create role app", "create role own er", "1 table, about"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("pending does not say %q: %s", want, text)
 		}
