@@ -98,6 +98,7 @@ func (c *nginxSite) Needs(on string) []checks.Check { return []checks.Check{&ngi
 func (c *nginxSite) Hints() []Hint {
 	return []Hint{
 		{`bind\(\) to .* failed \(98`, "another program has that port", "stop the program that owns it first; `ss -ltnp` on the host names it"},
+		{`duplicate default server`, "another site there is already the default of that port; Debian's example site is one", "take it out of service in a step before: nginx.site: {name: default, enabled: false}"},
 		{`cannot load certificate`, "a certificate that the site names is not there or not readable", "put it there in an earlier step"},
 		{`host not found in upstream`, "a name in proxy_pass does not resolve on the host", "use an address, or see to the name first"},
 	}

@@ -64,6 +64,7 @@ func TestInitFollowsToClosed(t *testing.T) {
 	}
 	l.Exec("old", `psql -q -h /srv/db/main -U postgres -c "create role shop login password 'x'" -c "create database shop owner shop" &&
 psql -q -h /srv/db/main -U postgres shop -c "create table orders(id bigint primary key generated always as identity, t text); alter table orders owner to shop; insert into orders(t) select md5(i::text) from generate_series(1, 20000) i" &&
+psql -q -h /srv/db/main -U postgres -c "create table notes(id int primary key); insert into notes values (7)" &&
 mariadb -S /srv/db/shop/sock -e "create database blog; create table blog.posts(id int primary key auto_increment, t text); insert into blog.posts(t) values ('one'), ('two')"`)
 	dir := t.TempDir()
 	env := []string{"BELAY_SSH_CONFIG=" + l.SSHConfig(), "BELAY_STATE=" + filepath.Join(dir, "state"), "BELAY_TEST_HOSTS=real"}
@@ -86,7 +87,7 @@ mariadb -S /srv/db/shop/sock -e "create database blog; create table blog.posts(i
 	if code != exitClosed {
 		t.Fatalf("run ended with %d:\n%s\n%s", code, out, text)
 	}
-	if got := l.Exec("new", `psql -h /srv/db/main -U postgres shop -Atc "select count(*) from orders"; mariadb -S /srv/db/shop/sock -Ne "select count(*) from blog.posts"`); strings.Join(strings.Fields(got), " ") != "20000 2" {
+	if got := l.Exec("new", `psql -h /srv/db/main -U postgres shop -Atc "select count(*) from orders"; psql -h /srv/db/main -U postgres -Atc "select id from notes"; mariadb -S /srv/db/shop/sock -Ne "select count(*) from blog.posts"`); strings.Join(strings.Fields(got), " ") != "20000 7 2" {
 		t.Errorf("on the new server: %s", got)
 	}
 }

@@ -202,6 +202,9 @@ func FuzzDraft(f *testing.F) {
 		old.Programs[0].Container.Dir = dir
 		old.Programs[1].Mounts[0].Source = volume
 		old.Programs[2].Name = unit
+		old.Programs[3].Sites = []inspect.Site{{File: "/etc/nginx/conf.d/shop.conf", Names: []string{project, unit}, Listen: []string{volume}}}
+		old.Programs[3].NginxFiles = []inspect.NginxFile{{File: "/etc/nginx/conf.d/shop.conf", Target: dir, Names: []string{dir, volume}, Logs: []string{"/var/log/" + dir}, Dirs: []string{dir}}, {File: dir}}
+		old.Idle = []inspect.Idle{{Name: unit, File: dir, User: project}}
 		w := Wish{Name: "fuzz", Old: End{Name: "old"}, New: &End{Name: "new"}, Move: keys(old), Clients: "proxy"}
 		if _, err := plan.Load("fuzz.yaml", Plan(w, old, newHost()), plan.All()); err != nil && (strings.Contains(err.Error(), "readable") || strings.Contains(err.Error(), "invisible")) {
 			t.Fatal(err)

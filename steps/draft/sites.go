@@ -142,6 +142,7 @@ func (d *draft) moveSite(it Item) {
 	from, to, title, name := d.Old.Name, d.New.Name, it.Title(), siteName(it.Name)
 	d.brings(*it.Nginx, "the site "+title)
 	d.renewal(it)
+	d.taken(it)
 	for _, addr := range it.addresses() {
 		d.prepare.note("  ", fmt.Sprintf("The site listens on %s, which is an address of %s: where %s has another one, write the site's text into the step, with that address.", addr, from, to))
 	}
@@ -214,6 +215,7 @@ func (d *draft) nginx(p *inspect.Program) {
 	default:
 		d.assess.line("  - process: {on: %s, match: \"nginx: master\"}", to)
 	}
+	d.example()
 	for _, f := range p.NginxFiles {
 		switch shared := len(sitesOf(p, f)) == 0; {
 		case siteName(f.File) == "":
@@ -231,6 +233,35 @@ func (d *draft) nginx(p *inspect.Program) {
 		}
 	}
 	d.signoff.line("  - %s", fmt.Sprintf("/etc/nginx/nginx.conf is not copied; what somebody has written into it on %s, sites too, is in that of %s, or will not be missed there", from, to))
+}
+
+// example takes Debian's example site out of service on the new host, where the
+// old one has none: it is the default of port 80, and there can be one alone.
+func (d *draft) example() {
+	const file = "/etc/nginx/sites-enabled/default"
+	has := func(h *inspect.Host) bool {
+		return slices.ContainsFunc(h.Programs, func(p *inspect.Program) bool {
+			return slices.ContainsFunc(p.NginxFiles, func(f inspect.NginxFile) bool { return f.File == file })
+		})
+	}
+	if has(d.old) || !has(d.new) {
+		return
+	}
+	d.prepare.line("  - step: %s", "Take nginx's example site out of service on "+d.New.Name)
+	d.prepare.line("    why: %s", d.Old.Name+" has none, and two sites cannot both be the default of a port.")
+	d.prepare.line("    on: %s", d.New.Name)
+	d.prepare.raw("    nginx.site: {name: default, enabled: false}\n")
+}
+
+// taken tells of another program of the new host that has a port of the site's.
+func (d *draft) taken(it Item) {
+	for _, p := range d.new.Programs {
+		for _, l := range it.ports() {
+			if len(p.NginxFiles)+len(p.Sites) == 0 && p.Name != "nginx.service" && slices.ContainsFunc(p.Listens, func(o inspect.Listen) bool { return o.Proto == l.Proto && o.Port == l.Port && !o.Loopback() }) {
+				d.assess.note("  ", fmt.Sprintf("%s has port %d on %s, which nginx there needs for the site %s: stop it before the run, or let the site listen on another port.", p.Name, l.Port, d.New.Name, it.Title()))
+			}
+		}
+	}
 }
 
 // elsewhere tells of a file that no step can put where nginx reads it.

@@ -50,7 +50,9 @@ func TestSites(t *testing.T) {
 		}
 	}
 	now := &inspect.Host{Name: "new", Packages: map[string]string{"nginx": "1.22"}, Certificates: []inspect.Certificate{{Path: "/etc/letsencrypt/live/shop.test/cert.pem"}}}
-	wants(t, move(old, now, "proxy"), []string{"lacks modules", `listen: "0.0.0.0:443", to: "${{ new_address }}:443", by: systemd`, "of its own; it"},
+	now.Programs = []*inspect.Program{
+		unit("nginx.service", "", inspect.Program{Listens: tcp(80), NginxFiles: []inspect.NginxFile{{File: "/etc/nginx/sites-enabled/default"}}}), unit("apache2.service", "", inspect.Program{Listens: tcp(8443)})}
+	wants(t, move(old, now, "proxy"), []string{"nginx.site: {name: default, enabled: false}", "apache2.service has port 8443 on new", "lacks modules", `listen: "0.0.0.0:443", to: "${{ new_address }}:443", by: systemd`, "of its own; it"},
 		[]string{"There is no nginx", "/etc/letsencrypt/archive", `- {area: port, key: tcp 443`})
 	wants(t, string(Plan(Wish{Old: End{Name: "old"}, New: &End{Name: "new"}, Move: []string{"site /etc/nginx/sites-enabled/api"}, Clients: "proxy"}, old, now)),
 		[]string{"- {area: port, key: tcp 443, why: shop stays where it is}"}, []string{"sites-available/shop", "letsencrypt", "key: tcp 8443"})
