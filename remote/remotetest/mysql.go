@@ -12,9 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -40,10 +38,10 @@ type MySQL struct {
 	Dir      string // Dir/data is the data directory, Dir/log what the server says
 	Programs string // directory of MySQL's programs for clients; "" for MariaDB, whose are installed
 
+	process
 	t       testing.TB
 	program string   // that serves
 	args    []string // the last of two like ones counts
-	proc    *exec.Cmd
 }
 
 // mysqlArgs are of both flavours.
@@ -93,7 +91,7 @@ func newMySQL(t testing.TB, o MySQLOptions, program string, fresh map[string][]m
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	port := FreePort(t)
 	m := &MySQL{
-		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Port: port, Dir: dir, t: t,
+		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Port: port, Dir: dir, t: t, process: process{log: filepath.Join(dir, "log")},
 		Socket: filepath.Join(dir, "sock"), User: or(o.User, "belay"), Password: o.Password, program: program,
 	}
 	m.args = append([]string{"--no-defaults", "--datadir=" + m.data(), "--socket=" + m.Socket, "--pid-file=" + filepath.Join(dir, "pid"),
@@ -228,64 +226,18 @@ func writeBlocks(path string, blocks []mysqlBlock) error {
 	return f.Truncate(blocks[len(blocks)-1].at)
 }
 
-func asNobody(c *exec.Cmd) {
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if os.Getuid() == 0 {
-		c.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
-	}
-}
-
 func (m *MySQL) data() string { return filepath.Join(m.Dir, "data") }
 
 // Start starts the server, anew after Stop or Kill, and waits until it answers.
 func (m *MySQL) Start() {
 	m.t.Helper()
-	log, err := os.OpenFile(filepath.Join(m.Dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	defer log.Close()
-	m.proc = exec.Command(m.program, m.args...)
-	m.proc.Dir = m.Dir
-	asNobody(m.proc)
-	m.proc.Stdout, m.proc.Stderr = log, log
-	if err := m.proc.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-	for range 2400 {
-		if m.alive() {
-			return
-		}
-		time.Sleep(25 * time.Millisecond)
-	}
-	m.t.Fatalf("%s does not answer in 60 s:\n%s", m.program, m.Log())
+	m.start(m.t, exec.Command(m.program, m.args...), m.alive)
 }
 
 func (m *MySQL) alive() bool {
 	db := m.connect("")
 	defer db.Close()
 	return db.Ping() == nil
-}
-
-// Log is what the server said so far.
-func (m *MySQL) Log() string {
-	said, _ := os.ReadFile(filepath.Join(m.Dir, "log"))
-	return string(said)
-}
-
-// Stop shuts the server down as an operator would, and waits for its end.
-func (m *MySQL) Stop() { m.end(syscall.SIGTERM) }
-
-// Kill ends the server as a crash does.
-func (m *MySQL) Kill() { m.end(syscall.SIGKILL) }
-
-func (m *MySQL) end(sig syscall.Signal) {
-	if m.proc == nil {
-		return
-	}
-	_ = m.proc.Process.Signal(sig)
-	_ = m.proc.Wait()
-	m.proc = nil
 }
 
 // connect goes by the socket as root, whom the server asks for nothing.

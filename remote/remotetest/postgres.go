@@ -42,8 +42,8 @@ type Postgres struct {
 	Dir      string // Dir/data is the data directory, Dir/log what the server says
 	Bin      string // the directory of its programs, pg_dump and psql among them, if they are not the system's
 
-	t    testing.TB
-	proc *exec.Cmd
+	process
+	t testing.TB
 }
 
 // StartPostgres starts one and ends it with the test. As root it runs as
@@ -62,7 +62,7 @@ func StartPostgres(t testing.TB, o PostgresOptions) *Postgres {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	port := FreePort(t)
 	p := &Postgres{
-		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Port: port, Dir: dir, Bin: bin, t: t,
+		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Port: port, Dir: dir, Bin: bin, t: t, process: process{log: filepath.Join(dir, "log")},
 		Socket: filepath.Join(dir, fmt.Sprintf(".s.PGSQL.%d", port)),
 		User:   or(o.User, "belay"), Password: o.Password,
 	}
@@ -119,68 +119,40 @@ func (p *Postgres) command(program string, arg ...string) *exec.Cmd {
 		c = exec.Command(Find(program), arg...)
 	}
 	c.Dir, c.Env = p.Dir, append(os.Environ(), "HOME="+p.Dir)
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if os.Getuid() == 0 {
-		c.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
-	}
+	asNobody(c)
 	return c
 }
 
 // Start starts the server, anew after Stop or Kill, and waits until it answers.
 func (p *Postgres) Start() {
 	p.t.Helper()
-	log, err := os.OpenFile(filepath.Join(p.Dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer log.Close()
-	p.proc = p.command("postgres", "-D", p.data())
-	p.proc.Stderr = log
-	if err := p.proc.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	for range 2400 {
+	p.start(p.t, p.command("postgres", "-D", p.data()), func() bool {
 		c, err := p.connect("postgres")
 		if err == nil {
 			c.Close(context.Background())
-			return
 		}
-		time.Sleep(25 * time.Millisecond)
-	}
-	p.t.Fatalf("postgres does not answer in 60 s:\n%s", p.Log())
-}
-
-// Log is what the server said so far.
-func (p *Postgres) Log() string {
-	said, _ := os.ReadFile(filepath.Join(p.Dir, "log"))
-	return string(said)
+		return err == nil
+	})
 }
 
 // Stop shuts the server down as an operator would (fast: sessions are ended,
 // everything is written), and waits for its end.
-func (p *Postgres) Stop() {
-	if p.proc == nil {
-		return
-	}
-	_ = p.proc.Process.Signal(syscall.SIGINT)
-	_ = p.proc.Wait()
-	p.proc = nil
-}
+func (p *Postgres) Stop() { p.end(syscall.SIGINT) }
 
 // Kill ends the server as a crash does: the postmaster and whatever serves
 // connections, at once.
 func (p *Postgres) Kill() {
-	if p.proc == nil {
+	if p.cmd == nil {
 		return
 	}
 	// Stopped first, it cannot make one more child between look and kill: one
 	// that lives on keeps the server from starting again.
-	_ = p.proc.Process.Signal(syscall.SIGSTOP)
-	all := descendants(p.proc.Process.Pid)
-	_ = p.proc.Process.Kill()
+	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+	all := descendants(p.cmd.Process.Pid)
+	_ = p.cmd.Process.Kill()
 	signal(all, syscall.SIGKILL)
-	_ = p.proc.Wait()
-	p.proc = nil
+	_ = p.cmd.Wait()
+	p.cmd = nil
 	untilGone(all)
 }
 

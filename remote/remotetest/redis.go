@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -33,9 +32,9 @@ type Redis struct {
 	Password string
 	Dir      string // the working directory; Dir/log is what the server says, Dir/redis.conf its settings
 
+	process
 	t       testing.TB
 	program string
-	proc    *exec.Cmd
 }
 
 // StartRedis starts one and ends it with the test. As root it runs as nobody.
@@ -49,12 +48,12 @@ func StartRedis(t testing.TB, o RedisOptions) *Redis {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	port := FreePort(t)
 	r := &Redis{
-		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Port: port, Dir: dir, t: t,
+		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Port: port, Dir: dir, t: t, process: process{log: filepath.Join(dir, "log")},
 		Socket: filepath.Join(dir, "sock"), Password: o.Password, program: program,
 	}
 	// The last of two like settings counts, but lines of "save" and "user" add up.
 	conf := []string{"bind 127.0.0.1", "port " + strconv.Itoa(port), "unixsocket " + r.Socket, "dir " + dir,
-		`save ""`, "repl-diskless-sync-delay 0", "logfile " + filepath.Join(dir, "log")}
+		`save ""`, "repl-diskless-sync-delay 0"}
 	if o.Password != "" {
 		conf = append(conf, "requirepass "+o.Password)
 	}
@@ -71,19 +70,7 @@ func StartRedis(t testing.TB, o RedisOptions) *Redis {
 // Start starts the server, anew after Stop or Kill, and waits until it answers.
 func (r *Redis) Start() {
 	r.t.Helper()
-	r.proc = exec.Command(r.program, filepath.Join(r.Dir, "redis.conf"))
-	r.proc.Dir = r.Dir
-	asNobody(r.proc)
-	if err := r.proc.Start(); err != nil {
-		r.t.Fatal(err)
-	}
-	for range 2400 {
-		if r.alive() {
-			return
-		}
-		time.Sleep(25 * time.Millisecond)
-	}
-	r.t.Fatalf("%s does not answer in 60 s:\n%s", r.program, r.Log())
+	r.start(r.t, exec.Command(r.program, filepath.Join(r.Dir, "redis.conf")), r.alive)
 }
 
 // alive tells whether it answers, if only that it wants another login; while
@@ -104,27 +91,6 @@ func (r *Redis) alive() bool {
 	}
 	_, err = respCall(c, in, "PING")
 	return err == nil || strings.HasPrefix(err.Error(), "NO")
-}
-
-// Log is what the server said so far.
-func (r *Redis) Log() string {
-	said, _ := os.ReadFile(filepath.Join(r.Dir, "log"))
-	return string(said)
-}
-
-// Stop shuts the server down as an operator would, and waits for its end.
-func (r *Redis) Stop() { r.end(syscall.SIGTERM) }
-
-// Kill ends the server as a crash does.
-func (r *Redis) Kill() { r.end(syscall.SIGKILL) }
-
-func (r *Redis) end(sig syscall.Signal) {
-	if r.proc == nil {
-		return
-	}
-	_ = r.proc.Process.Signal(sig)
-	_ = r.proc.Wait()
-	r.proc = nil
 }
 
 // Do runs one command as the default user, beside belay, and returns the
