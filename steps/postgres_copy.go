@@ -124,7 +124,7 @@ func (c *postgresCopy) copy(ctx context.Context, e Env, rec postgresCopyRecord) 
 	}
 	var mu sync.Mutex
 	return postgres.Copy{
-		From: from, To: to, ID: e.ID, Jobs: jobs, Crowded: postgres.Crowded(jobs, target, same), Split: int64(c.Split), Owners: c.Roles != "none", Text: c.Text, Bare: c.SchemaOnly, Frozen: c.Frozen,
+		From: from, To: to, ID: e.ID, Jobs: jobs, Crowded: postgres.Crowded(jobs, target, same), Sort: postgres.SortFor(jobs, free(ctx, to.Host)), Split: int64(c.Split), Owners: c.Roles != "none", Text: c.Text, Bare: c.SchemaOnly, Frozen: c.Frozen,
 		Scope:  postgres.Scope{Schemas: c.Schemas, ExcludeSchemas: c.ExcludeSchemas, ExcludeTables: c.Exclude, ExcludeExtensions: c.ExcludeExtensions},
 		Beside: c.Beside, Before: rec.Before,
 		Log: func(format string, args ...any) {
@@ -138,6 +138,22 @@ func (c *postgresCopy) copy(ctx context.Context, e Env, rec postgresCopyRecord) 
 			e.Say(Progress{Done: p.Done, Total: p.Total, Unit: "B", Text: checks.OneLine(p.Text, 200)})
 		},
 	}, nil
+}
+
+// free is how many bytes of memory programs of a host could still take; 0 where
+// it does not say.
+func free(ctx context.Context, h remote.Host) int64 {
+	out, err := remote.Output(ctx, h, remote.Cmd{Argv: []string{"cat", "/proc/meminfo"}, Pure: true})
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == "MemAvailable:" {
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			return n << 10 // it says kB and means KiB (proc_meminfo(5))
+		}
+	}
+	return 0
 }
 
 // processors of a host; 2 where it does not say.

@@ -169,8 +169,18 @@ func (b *bench) cpu() (used [3]float64) {
 // jobs are as many as the step would choose, for two servers of this machine.
 func (b *bench) jobs() int { return JobsFor(runtime.NumCPU(), runtime.NumCPU(), true) }
 
+// free is the memory that nobody uses.
+func (b *bench) free() int64 {
+	var i syscall.Sysinfo_t
+	if err := syscall.Sysinfo(&i); err != nil {
+		b.t.Fatal(err)
+	}
+	return int64(i.Freeram) * int64(i.Unit)
+}
+
 func (b *bench) belay() {
-	c := Copy{From: serverOf(b.from, "shop"), To: serverOf(b.to, "shop"), ID: "bench", Jobs: b.jobs(), Crowded: Crowded(b.jobs(), runtime.NumCPU(), true), Split: 512 << 20, Owners: true,
+	c := Copy{From: serverOf(b.from, "shop"), To: serverOf(b.to, "shop"), ID: "bench", Split: 512 << 20, Owners: true,
+		Jobs: b.jobs(), Crowded: Crowded(b.jobs(), runtime.NumCPU(), true), Sort: SortFor(b.jobs(), b.free()),
 		Log: b.t.Logf, Say: func(Progress) {}}
 	if _, err := c.Run(b.t.Context()); err != nil {
 		b.t.Fatal(err)

@@ -19,6 +19,7 @@ type Copy struct {
 	Scope    Scope
 	Jobs     int      // sessions on each side that copy at the same time, at least 1; half as many more build indexes meanwhile
 	Crowded  bool     // Jobs leave no processor of the target idle
+	Sort     int64    // bytes of memory that one index may take to be built; 0: what the server gives
 	Split    int64    // tables of more bytes are copied in parts; 0: never
 	Owners   bool     // owners and grants are copied; else all belongs to who logs in to the target
 	Text     bool     // never in binary form
@@ -155,6 +156,15 @@ func Crowded(jobs, target int, same bool) bool {
 		jobs *= 2
 	}
 	return jobs >= target
+}
+
+// SortFor is how much memory one index may take that is built while as many jobs
+// copy, where so many bytes are free on the target's host; 0: nobody knows. All
+// together take a quarter of it. More than the most is of little use: what does
+// not fit is sorted in runs.
+func SortFor(jobs int, free int64) int64 {
+	const least, most, unknown = 64 << 20, 512 << 20, 2 << 30
+	return min(most, max(least, cmp.Or(free, unknown)/4/int64(max(jobs, 2))))
 }
 
 // builders are how many sessions of the target build while others copy.

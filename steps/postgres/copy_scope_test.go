@@ -98,7 +98,7 @@ func TestCopyDiskFull(t *testing.T) {
 	to.Exec("postgres", "create tablespace small location '"+dir+"'")
 	to.Exec("postgres", "create database shop tablespace small")
 	var s said
-	c := Copy{From: serverOf(from, "shop"), To: serverOf(to, "shop"), ID: "run-1", Jobs: 2, Split: 4 << 20, Log: s.log, Say: func(Progress) {}}
+	c := Copy{From: serverOf(from, "shop"), To: serverOf(to, "shop"), ID: "run-1", Jobs: 2, Crowded: true, Sort: 64 << 20, Split: 4 << 20, Log: s.log, Say: func(Progress) {}}
 	if _, err := c.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "No space left on device") {
 		t.Fatalf("a full disk: %v", err)
 	}

@@ -69,16 +69,12 @@ func (c *copying) prepare(ctx context.Context, conn *pgx.Conn) error {
 		set_config('default_transaction_read_only', 'off', false),
 		(select set_config('maintenance_work_mem', $1, false) from pg_catalog.pg_settings
 			where name = 'maintenance_work_mem' and setting::bigint < $2)`,
-		fmt.Sprintf("%dkB", sortMemory/max(c.Jobs, 2)), sortMemory/max(c.Jobs, 2))
+		fmt.Sprintf("%dkB", c.Sort>>10), c.Sort>>10)
 	if err != nil {
 		return err
 	}
 	return c.settings(ctx, conn)
 }
-
-// sortMemory is what as many index builds as there are copies, or two, may take
-// together, in KiB.
-const sortMemory = 512 << 10
 
 // settings applies what the dump says at its head, all at once, save what this
 // server does not know (an older one than pg_dump's) and what belay sets itself.
