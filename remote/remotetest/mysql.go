@@ -59,7 +59,6 @@ func StartMySQL(t testing.TB, o MySQLOptions) *MySQL {
 	files := mysqlFresh.get(t, func(dir, data string) *exec.Cmd {
 		return exec.Command(program, append([]string{"--no-defaults", "--initialize-insecure", "--datadir=" + data, "--innodb-flush-method=nosync"}, base...)...)
 	})
-	delete(files, "auto.cnf") // each makes its own UUID
 	m := newMySQL(t, o, program, files, append(base, "--sync-binlog=0"))
 	m.Programs = filepath.Join(usr, "bin")
 	return m
@@ -177,6 +176,9 @@ func (f *freshFiles) get(t testing.TB, install func(dir, data string) *exec.Cmd)
 		}
 		if d.IsDir() {
 			files[name] = nil // MySQL does not make those that are missing
+			return nil
+		}
+		if name == "auto.cnf" { // each makes a UUID of its own
 			return nil
 		}
 		files[name], err = readBlocks(p)

@@ -270,8 +270,9 @@ func privileged(ctx context.Context, q Queryer, what string) (bool, error) {
 	}
 	for _, l := range lines {
 		g := ParseGrant(l)
-		head := g.Text[:max(0, unquotedIndex(g.Text, " ON "))]
-		if g.Database == "*" && (strings.Contains(head, "ALL PRIVILEGES") || strings.Contains(head+",", " "+what+",")) {
+		head := strings.TrimPrefix(g.Text[:max(0, unquotedIndex(g.Text, " ON "))], "GRANT ")
+		head = "," + strings.ReplaceAll(head, ", ", ",") + "," // MySQL sets no spaces between its dynamic ones
+		if g.Database == "*" && (head == ",ALL PRIVILEGES," || strings.Contains(head, ","+what+",")) {
 			return true, nil
 		}
 	}
