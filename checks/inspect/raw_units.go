@@ -61,16 +61,8 @@ func (u *rawUnit) set(name, value string) {
 		u.fragment = value
 	case "DropInPaths":
 		u.dropIns = strings.Fields(value)
-	case "StateDirectory", "ConfigurationDirectory":
-		root := map[string]string{"StateDirectory": "/var/lib/", "ConfigurationDirectory": "/etc/"}[name]
-		for dir := range strings.FieldsSeq(value) {
-			u.dirs = append(u.dirs, path.Join(root, path.Join("/", dir)))
-		}
-	case "Absent": // what is to be made when it first starts
-		u.dirs = slices.DeleteFunc(u.dirs, func(dir string) bool { return dir == path.Clean(value) })
-		if u.dir == value {
-			u.dir = ""
-		}
+	case "StateDirectory", "ConfigurationDirectory", "Absent":
+		u.setDirs(name, value)
 	case "LoadState":
 		u.load = value
 	case "ActiveState":
@@ -103,6 +95,22 @@ func (u *rawUnit) set(name, value string) {
 		when, _, _ := strings.Cut(strings.Trim(value, "{} "), " ; ")
 		when = strings.TrimPrefix(when, "OnCalendar=")
 		u.when = strings.TrimPrefix(u.when+", "+when, ", ")
+	}
+}
+
+// setDirs takes directories that systemd makes, or one that is absent: it is to
+// be made when the unit first starts.
+func (u *rawUnit) setDirs(name, value string) {
+	if name == "Absent" {
+		u.dirs = slices.DeleteFunc(u.dirs, func(dir string) bool { return dir == path.Clean(value) })
+		if u.dir == value {
+			u.dir = ""
+		}
+		return
+	}
+	root := map[string]string{"StateDirectory": "/var/lib/", "ConfigurationDirectory": "/etc/"}[name]
+	for dir := range strings.FieldsSeq(value) {
+		u.dirs = append(u.dirs, path.Join(root, path.Join("/", dir)))
 	}
 }
 

@@ -109,7 +109,6 @@ func once(all []string) []string { slices.Sort(all); return slices.Compact(all) 
 // its directories and environment files, its jobs.
 func (d *draft) moveUnit(it Item) {
 	p := it.Programs[0]
-	from := d.Old.Name
 	d.freePorts(it)
 	var dirs, files, jobs []string
 	take := func(file string) {
@@ -142,13 +141,10 @@ func (d *draft) moveUnit(it Item) {
 	for _, f := range append(append(slices.Clone(p.EnvFiles), p.Unit), p.DropIns...) {
 		take(f)
 	}
-	for _, s := range p.Starters { // what starts it goes first
+	for _, s := range p.Starters {
 		files = append(files, s.Files...)
-		d.units = append(d.units, s.Name)
-		d.stops.line("  - step: %s", fmt.Sprintf("Stop %s on %s", s.Name, from))
-		d.stops.line("    on: %s", from)
-		d.stops.line("    service: {name: %s, state: stopped, enabled: %s}", s.Name, raw("false"))
 	}
+	d.stopUnit(it)
 	dirs = append(dirs, d.dirsOf(p.Dirs, it.Name)...)
 	if dir := under(d.homeOf(p.RunsAs)); dir != "" {
 		dirs = append(dirs, dir)
@@ -158,6 +154,27 @@ func (d *draft) moveUnit(it Item) {
 		if j < len(d.old.Jobs) && strings.HasPrefix(d.old.Jobs[j].Where, "/etc/cron.d/") {
 			jobs = append(jobs, d.old.Jobs[j].Where)
 		}
+	}
+	for _, dir := range once(dirs) {
+		d.bring(dir)
+	}
+	for _, f := range once(files) {
+		d.bringFile(&d.prepare, f)
+	}
+	for _, f := range once(jobs) {
+		d.moveJob(f)
+	}
+	d.units = append(d.units, it.Name)
+}
+
+// stopUnit stops a unit on the old host; what starts it goes first.
+func (d *draft) stopUnit(it Item) {
+	p, from := it.Programs[0], d.Old.Name
+	for _, s := range p.Starters {
+		d.units = append(d.units, s.Name)
+		d.stops.line("  - step: %s", fmt.Sprintf("Stop %s on %s", s.Name, from))
+		d.stops.line("    on: %s", from)
+		d.stops.line("    service: {name: %s, state: stopped, enabled: %s}", s.Name, raw("false"))
 	}
 	d.stops.line("  - step: %s", fmt.Sprintf("Stop %s on %s", it.Name, from))
 	d.stops.line("    on: %s", from)
@@ -172,16 +189,6 @@ func (d *draft) moveUnit(it Item) {
 		}
 		d.stops.line("    undo: {run: %s}", back+" "+remote.Quote(append(names, it.Name)...))
 	}
-	for _, dir := range once(dirs) {
-		d.bring(dir)
-	}
-	for _, f := range once(files) {
-		d.bringFile(&d.prepare, f)
-	}
-	for _, f := range once(jobs) {
-		d.moveJob(f)
-	}
-	d.units = append(d.units, it.Name)
 }
 
 // ownConfig is a ConfigurationDirectory= of a unit's own.
