@@ -53,7 +53,7 @@ func (c *postgresCopy) Apply(ctx context.Context, e Env) error {
 		if err := e.Memory.Put(postgresCopyKey, rec); err != nil {
 			return err
 		}
-		cp.Log("copied %d tables, %d rows, %s over the line", len(done.Tables), done.Rows, remote.FormatBytes(done.Bytes))
+		cp.Log("copied %s, %s, %s over the line", remote.Plural(len(done.Tables), "table"), remote.Plural(done.Rows, "row"), remote.FormatBytes(done.Bytes))
 	}
 	return cp.Finish(ctx)
 }
