@@ -422,6 +422,11 @@ func outlivesRestarts(t *testing.T, start mysqlStart) {
 		m.Kill()
 		box.other(t, m)
 		m.Start()
+		if m.Programs != "" && m == box.b {
+			if got := m.Ask("", "SELECT @@global.skip_replica_start"); got[0] != "1" {
+				t.Error("the target goes on by itself")
+			}
+		}
 		box.a.Exec("", "INSERT INTO other.t VALUES (); INSERT INTO shop.orders (writer) VALUES (8)")
 		if m == box.b { // held at a gate, it is let in again
 			if text, err := r.Prove(t.Context(), box.e); err != nil {

@@ -93,13 +93,17 @@ func newMySQL(t testing.TB, o MySQLOptions, program string, fresh map[string][]m
 		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), Port: port, Dir: dir, t: t, process: process{log: filepath.Join(dir, "log")},
 		Socket: filepath.Join(dir, "sock"), User: or(o.User, "belay"), Password: o.Password, program: program,
 	}
-	m.args = append([]string{"--no-defaults", "--datadir=" + m.data(), "--socket=" + m.Socket, "--pid-file=" + filepath.Join(dir, "pid"),
+	m.args = append([]string{"--defaults-file=" + filepath.Join(dir, "my.cnf"), "--datadir=" + m.data(), "--socket=" + m.Socket, "--pid-file=" + filepath.Join(dir, "pid"),
 		"--port=" + strconv.Itoa(port), "--tmpdir=" + dir}, mysqlArgs...)
 	m.args = append(append(m.args, args...), o.Settings...)
 	for name, blocks := range fresh {
 		if err := writeBlocks(filepath.Join(m.data(), name), blocks); err != nil {
 			t.Fatal(err)
 		}
+	}
+	// Not --no-defaults, with which MySQL forgets what was persisted, too.
+	if err := os.WriteFile(filepath.Join(dir, "my.cnf"), nil, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	giveToNobody(t, dir)
 	t.Cleanup(m.Kill)
