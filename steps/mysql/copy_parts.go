@@ -137,7 +137,9 @@ func laneSettings(v Version) []string {
 func (c *Copy) part(ctx context.Context, from, to *sql.Conn, v Version, p part) (int64, error) {
 	t := p.table
 	if !p.fresh {
-		some, err := strs(ctx, to, "SELECT 1 FROM "+t.sql()+p.where+" LIMIT 1")
+		// FOR UPDATE waits until the session of an attempt that was cut off has
+		// ended, whose rows nobody sees before.
+		some, err := strs(ctx, to, "SELECT 1 FROM "+t.sql()+p.where+" LIMIT 1 FOR UPDATE")
 		if err != nil {
 			return 0, err
 		}
