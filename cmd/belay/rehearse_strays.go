@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -31,8 +32,8 @@ func strays(p *plan.Plan, dir string) func(map[string]journal.Size) journal.Find
 	}
 }
 
-// straysOf names the steps and probes of p that have an address of a host of
-// real, and that address.
+// straysOf names the steps of p that have an address of a host of real, and
+// that address; their ways back and what mends them, too.
 func straysOf(p, real *plan.Plan) (found []string) {
 	for _, h := range real.Hosts {
 		for _, place := range []string{h.Name, h.Address} {
@@ -40,14 +41,31 @@ func straysOf(p, real *plan.Plan) (found []string) {
 			if local || slices.ContainsFunc(p.Hosts, func(o plan.Host) bool { return o.Address == place }) {
 				continue
 			}
-			name := regexp.QuoteMeta(place)
-			says := regexp.MustCompile(`(?i)(?:^|[^\w.-])(\[?` + name + `\]?:\d+)|(?://|@)(` + name + `)(?:$|[^\w.-])`)
+			says := speaksOf(place)
 			for _, s := range p.AllSteps() {
-				if m := says.FindStringSubmatch(s.Params); m != nil {
-					found = append(found, fmt.Sprintf("%q has %s", s.Title, m[1]+m[2]))
+				for _, part := range append(s.Mends(), s, s.Undo) {
+					if part == nil {
+						continue
+					}
+					if m := says.FindStringSubmatch(part.Params); m != nil {
+						found = append(found, fmt.Sprintf("%q has %s", part.Title, strings.Join(m[1:], "")))
+					}
 				}
 			}
 		}
 	}
 	return found
+}
+
+// speaksOf finds a machine's name where it can only be meant as such: before a
+// port, in a URL, behind a login and where ssh or rsync goes; a name by itself
+// may be any word. An IP address is one anywhere.
+func speaksOf(place string) *regexp.Regexp {
+	name := regexp.QuoteMeta(place)
+	text := `(?:^|[^\w.-])(\[?` + name + `\]?:\d+)|(?://|@)(` + name + `)(?:$|[^\w.-])` +
+		`|\b(?:scp|rsync)\s[^\n;|&]*[\s'"](` + name + `):|\b(?:ssh|sftp)\s+(?:-\S+\s+(?:[^-\s]\S*\s+)?)*['"]?(` + name + `)(?:$|[\s:'"])`
+	if _, err := netip.ParseAddr(place); err == nil {
+		text += `|(?:^|[^\w.:-])(` + name + `)(?:$|[^\w.:-]|[.:](?:$|\D))`
+	}
+	return regexp.MustCompile(`(?i)` + text)
 }

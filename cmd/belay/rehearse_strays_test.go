@@ -45,3 +45,34 @@ cutover:
 		t.Errorf("%+v", f)
 	}
 }
+
+// Where a step names a machine otherwise than by a port or in a URL, in its way
+// back and in what mends it.
+func TestStraysAreFoundWhereverAStepHasThem(t *testing.T) {
+	hosts := "belay: 1\nname: move\nhosts: {old: {address: 10.0.0.1}, new: {address: \"fd00::1\"}}\ncutover:\n  - step: Do\n    on: old\n"
+	overlay := strings.NewReplacer("10.0.0.1", "10.0.9.1", "fd00::1", "fd00::9").Replace(hosts)
+	for text, want := range map[string]string{
+		`run: {script: "psql -h 10.0.0.1 shop", verify: "true"}`:                                             `"Do" has 10.0.0.1`,
+		`run: {script: "rsync -a /srv 10.0.0.1:/srv", verify: "true"}`:                                       `"Do" has 10.0.0.1`,
+		`run: {script: "rsync -a /srv new:/srv", verify: "true"}`:                                            `"Do" has new`,
+		`run: {script: "ssh -t -p 22 'new' reboot", verify: "true"}`:                                         `"Do" has new`,
+		`run: {script: "ping fd00::1", verify: "true"}`:                                                      `"Do" has fd00::1`,
+		`run: {script: "true", verify: "true"}` + "\n    undo: {run: curl http://10.0.0.1/start}":            `"Undo: Do" has 10.0.0.1`,
+		`run: {script: "true", verify: "true"}` + "\n    hints: [{match: x, cause: full, mend: ssh new rm}]": `"Mend: full" has new`,
+		`run: {script: "ping 10.0.0.12 110.0.0.1 10.0.0.1.2 fd00::12", verify: "true"}`:                      "",
+		`run: {script: "ssh other; echo new renew ssh/new; : ssh keys of new", verify: "true"}`:              "",
+	} {
+		var both [2]*plan.Plan
+		for i, head := range []string{overlay, hosts} {
+			path := filepath.Join(t.TempDir(), "plan.yaml")
+			write(t, path, head+"    "+text+"\n")
+			var err error
+			if both[i], err = plan.LoadFile(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := strings.Join(straysOf(both[0], both[1]), "; "); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+}
