@@ -53,12 +53,15 @@ func (m *model) pageName() string {
 	return name
 }
 
-// askPage is the page of a question. On the way back a failed undo is asked
-// about under the same kind as a failed step.
+// askPage is the page of a question. On the way back a failed undo, and one by
+// hand, are asked about under the same kinds as a step.
 func (sc *scene) askPage(q journal.Question) string {
 	st := sc.st.Step(q.Step)
-	if q.Kind == journal.AskFailed && (st.Undoing || st.Status == journal.UndoFailedSt) {
+	switch {
+	case q.Kind == journal.AskFailed && (st.Undoing || st.Status == journal.UndoFailedSt):
 		return "ask-undo-failed"
+	case q.Kind == journal.AskManual && st.Undoing:
+		return "ask-undo-by-hand"
 	}
 	return "ask-" + q.Kind
 }

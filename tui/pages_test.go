@@ -28,7 +28,7 @@ func TestEveryScreenHasAPage(t *testing.T) {
 		}
 		wantParts(t, name, append(pageParts, signPart)...)
 	}
-	for _, dialog := range []string{"leave", "details", "ask-turn", "ask-undo-failed"} {
+	for _, dialog := range []string{"leave", "details", "ask-turn", "ask-undo-failed", "ask-undo-by-hand"} {
 		wantParts(t, dialog, pageParts...)
 	}
 }
@@ -260,5 +260,19 @@ func TestPlainHelp(t *testing.T) {
 		if strings.ContainsAny(l, "`\x1b") {
 			t.Errorf("line %d: %q", i, l)
 		}
+	}
+}
+
+// A way back by hand is asked under the kind of a manual step; what its answers
+// do is another thing.
+func TestUndoByHandHasItsPage(t *testing.T) {
+	sc := &scene{st: journal.NewState()}
+	q := journal.Question{Kind: journal.AskManual, Step: "old"}
+	if p := sc.askPage(q); p != "ask-manual" {
+		t.Errorf("forward: %s", p)
+	}
+	sc.st.Apply(journal.Event{Type: journal.UndoStarted, Step: "old"})
+	if p := sc.askPage(q); p != "ask-undo-by-hand" {
+		t.Errorf("back: %s", p)
 	}
 }

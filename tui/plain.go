@@ -146,7 +146,11 @@ func (p *plainView) look() {
 		p.once("note "+n.Time.String()+n.Text, "note: "+oneLine(n.Text))
 	}
 	for _, d := range sc.st.Debts {
-		p.once("debt "+d.Step+d.Host, fmt.Sprintf("debt: %s on %s is not undone: %s", d.Step, d.Host, oneLine(d.Why)))
+		on := ""
+		if d.Host != "" {
+			on = " on " + d.Host
+		}
+		p.once("debt "+d.Step+d.Host, fmt.Sprintf("debt: %s%s is not undone: %s", d.Step, on, oneLine(d.Why)))
 	}
 }
 

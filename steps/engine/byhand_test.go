@@ -45,13 +45,41 @@ func TestUndoByHandIsAsked(t *testing.T) {
 
 func TestUndoByHandLeftIsADebt(t *testing.T) {
 	w := newWorld()
-	b := newBench(t, loadPlan(t, byHand), filepath.Join(t.TempDir(), "j"),
-		"findings=go", "sign-off=go", "cutover=go", "close=rollback", "rollback=go", "manual/old=skip")
+	path := filepath.Join(t.TempDir(), "j")
+	b := newBench(t, loadPlan(t, byHand), path, "findings=go", "sign-off=go", "cutover=go", "close=rollback", "rollback=go", "manual/old=skip")
 	if status, err := b.Walk(context.Background()); err != nil || status != journal.RolledBack {
 		t.Fatalf("%q, %v; asked %q", status, err, b.op.asked)
 	}
 	s := b.log.State()
-	if len(s.Debts) != 1 || s.Debts[0].Step != "old" || s.Step("old").Status == journal.Undone || !slices.Contains(w.log, "take a:one") {
+	if len(s.Debts) != 1 || s.Debts[0].Step != "old" || s.Debts[0].Why != "nobody has carried out its way back: Start the old one again" || s.Step("old").Status == journal.Undone || !slices.Contains(w.log, "take a:one") {
 		t.Errorf("debts %+v, old %q; %q", s.Debts, s.Step("old").Status, w.log)
+	}
+	b.log.Close()
+
+	b = newBench(t, loadPlan(t, byHand), path, "manual/old=done") // belay rollback takes it up
+	if status, err := b.Rollback(context.Background()); err != nil || status != journal.RolledBack {
+		t.Fatalf("%q, %v; asked %q", status, err, b.op.asked)
+	}
+	if s := b.log.State(); len(s.Debts) != 0 || s.Step("old").Status != journal.Undone || !s.Over() {
+		t.Errorf("debts %+v, old %q", s.Debts, s.Step("old").Status)
+	}
+}
+
+// Where belay is killed with the question open, or its answer on the disk but
+// not carried out, it is asked about again: nothing counts as undone meanwhile.
+func TestUndoByHandOutlivesACrash(t *testing.T) {
+	first := func(path string) *bench {
+		return newBench(t, loadPlan(t, byHand), path, "findings=go", "sign-off=go", "cutover=go", "close=rollback", "rollback=go", "manual/old=done")
+	}
+	for name, dies := range map[string]func(journal.Event, *journal.State) bool{
+		"asked":    func(e journal.Event, _ *journal.State) bool { return e.Type == journal.Asked && e.Step == "old" },
+		"answered": answeredSo(journal.AskManual, "done"),
+	} {
+		w := newWorld()
+		b, status := resumedAfter(t, first, dies, "manual/old=done")
+		if s := b.log.State(); status != journal.RolledBack || !slices.Equal(b.op.asked, []string{"manual/old"}) ||
+			len(s.Questions) != 0 || s.Step("old").Status != journal.Undone || !slices.Contains(w.log, "take a:one") {
+			t.Errorf("%s: %q, asked %q; %q", name, status, b.op.asked, w.log)
+		}
 	}
 }

@@ -332,7 +332,8 @@ func (e *Engine) undoByHand(ctx context.Context, s *plan.Step) (answer string, l
 	case a.Choice == "stop":
 		return "", false, errStop
 	case a.Choice == "skip":
-		return "", true, e.leave(s, "nobody has carried out its way back: "+text, a)
+		todo, _ := asker.Instruction()
+		return "", true, e.leave(s, "nobody has carried out its way back: "+todo, a)
 	}
 	return a.Text, false, nil
 }
