@@ -12,6 +12,7 @@ import (
 
 	"github.com/charmbracelet/x/ansi"
 
+	"belay/steps/journal"
 	"belay/tui/widget"
 )
 
