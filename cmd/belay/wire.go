@@ -32,7 +32,9 @@ func wire(p *plan.Plan, red *secret.Redactor, ask asker, light func(string, remo
 	w.secrets = secret.NewStore(p.Secrets, red, func(ctx context.Context, name, text string) (secret.Value, error) {
 		return askSecret(ctx, ask, run.Prompt{Kind: journal.AskSecret, Title: "Secret " + name, Text: text, Hidden: true})
 	})
-	network := ssh.NewNetwork(sshOptions(red, ask, light))
+	o := sshOptions(red, ask, light)
+	o.Hosts = specs(p)
+	network := ssh.NewNetwork(o)
 	w.close = func() { _ = network.Close() }
 	for _, h := range p.Hosts {
 		host, err := openHost(network, h)
@@ -75,7 +77,22 @@ func openHost(network *ssh.Network, h plan.Host) (remote.Host, error) {
 	if h.Local {
 		return remote.Local(h.Name), nil
 	}
-	return network.Open(h.Name, ssh.Spec{Address: h.Address, User: h.User, Port: h.Port, Jump: h.Jump, Identity: h.Identity})
+	return network.Open(h.Name, specOf(h))
+}
+
+func specOf(h plan.Host) ssh.Spec {
+	return ssh.Spec{Address: h.Address, User: h.User, Port: h.Port, Jump: h.Jump, Identity: h.Identity}
+}
+
+// specs are the plan's hosts that others may be reached through.
+func specs(p *plan.Plan) map[string]ssh.Spec {
+	all := map[string]ssh.Spec{}
+	for _, h := range p.Hosts {
+		if !h.Local {
+			all[h.Name] = specOf(h)
+		}
+	}
+	return all
 }
 
 // sshOptions has the transport ask people through ask. What is typed for a

@@ -86,7 +86,7 @@ func (n *Network) link(name string, spec Spec, via *link, depth int) (*link, err
 	}
 	n.notice(notices)
 	if via == nil {
-		if via, err = n.chain(set.Jumps, depth); err != nil {
+		if via, err = n.chain(set.Jumps, spec.Jump != "", depth); err != nil {
 			return nil, fmt.Errorf("host %q: %w", name, err)
 		}
 	}
@@ -104,12 +104,16 @@ func (n *Network) link(name string, spec Spec, via *link, depth int) (*link, err
 }
 
 // chain links the hops one through the other; the first goes its own way, by
-// its own configuration, as with ssh -J.
-func (n *Network) chain(hops []string, depth int) (via *link, err error) {
+// its own configuration, as with ssh -J. said tells that a Spec has named them,
+// and not ssh_config, which knows nothing of Options.Hosts.
+func (n *Network) chain(hops []string, said bool, depth int) (via *link, err error) {
 	for i, hop := range hops {
 		name, spec, err := splitJump(hop)
 		if err != nil {
 			return nil, err
+		}
+		if known, ok := n.o.Hosts[hop]; ok && said {
+			spec = known
 		}
 		if via, err = n.link(name, spec, via, depth+i+1); err != nil {
 			return nil, err

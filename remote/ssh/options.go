@@ -16,7 +16,7 @@ type Spec struct {
 	Address        string // name or IP address, without port, or a Host of ssh_config
 	User           string
 	Port           int
-	Jump           string // [user@]host[:port], several with commas, in order; "none"
+	Jump           string // [user@]host[:port] or one of Options.Hosts, several with commas, in order; "none"
 	Identity       string // private key file; then no other key is tried
 	ConnectTimeout time.Duration
 }
@@ -31,6 +31,9 @@ type Options struct {
 	// Agent is the agent's socket; default IdentityAgent, then SSH_AUTH_SOCK;
 	// "none" uses no agent.
 	Agent string
+	// Hosts are what the Jump of a Spec may name besides what ssh_config knows;
+	// they go before it.
+	Hosts map[string]Spec
 	// Prompt asks a person; nil: nobody is there.
 	Prompt func(ctx context.Context, kind PromptKind, text string) (secret.Value, error)
 	// HostKey asks whether to trust a key that is not known; yes appends it to

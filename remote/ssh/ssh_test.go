@@ -253,6 +253,37 @@ func TestJumpHostIsSharedAndNamed(t *testing.T) {
 	}
 }
 
+// A plan's jump may be a host of the plan: then it is reached as the plan says,
+// where ssh_config has another of that name, too. What ssh_config itself names
+// is of ssh_config.
+func TestJumpThatThePlanHas(t *testing.T) {
+	n := NewNetwork(Options{Config: filepath.Join(t.TempDir(), "config"), Agent: "none", Hosts: map[string]Spec{
+		"gate":  {Address: "10.0.0.9", Port: 2209, User: "ada", Jump: "outer"},
+		"outer": {Address: "10.0.0.8"},
+		"loop":  {Jump: "loop"},
+	}})
+	t.Cleanup(func() { n.Close() })
+	write(t, n.o.Config, "Host gate\n HostName 10.0.0.1\nHost inner\n ProxyJump gate\n")
+	gate, err := n.Open("gate", n.o.Hosts["gate"])
+	must(t, err)
+	h, err := n.Open("old", Spec{Jump: "gate"})
+	must(t, err)
+	via := h.Runner.(*machine).link.via
+	if via != gate.Runner.(*machine).link || via.set.address() != "10.0.0.9:2209" || via.via == nil || via.via.set.HostName != "10.0.0.8" {
+		t.Errorf("by %+v", via.set)
+	}
+	for name, spec := range map[string]Spec{"inner": {}, "old": {Jump: "grace@gate"}} {
+		h, err := n.Open(name, spec)
+		must(t, err)
+		if via := h.Runner.(*machine).link.via; via.set.HostName != "10.0.0.1" {
+			t.Errorf("%s by %+v", name, via.set)
+		}
+	}
+	if _, err := n.Open("old", Spec{Jump: "loop"}); err == nil || !strings.Contains(err.Error(), "back to itself") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestConfigurationErrorsComeBeforeAnyContact(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "config")
