@@ -122,9 +122,13 @@ func (c *postgresCopy) copy(ctx context.Context, e Env, rec postgresCopyRecord) 
 	if jobs == 0 {
 		jobs = postgres.JobsFor(processors(ctx, from.Host), target, same)
 	}
+	var room int64 // a container may have less than its host
+	if to.Container == "" {
+		room = free(ctx, to.Host)
+	}
 	var mu sync.Mutex
 	return postgres.Copy{
-		From: from, To: to, ID: e.ID, Jobs: jobs, Crowded: postgres.Crowded(jobs, target, same), Sort: postgres.SortFor(jobs, free(ctx, to.Host)), Split: int64(c.Split), Owners: c.Roles != "none", Text: c.Text, Bare: c.SchemaOnly, Frozen: c.Frozen,
+		From: from, To: to, ID: e.ID, Jobs: jobs, Crowded: postgres.Crowded(jobs, target, same), Sort: postgres.SortFor(jobs, room), Split: int64(c.Split), Owners: c.Roles != "none", Text: c.Text, Bare: c.SchemaOnly, Frozen: c.Frozen,
 		Scope:  postgres.Scope{Schemas: c.Schemas, ExcludeSchemas: c.ExcludeSchemas, ExcludeTables: c.Exclude, ExcludeExtensions: c.ExcludeExtensions},
 		Beside: c.Beside, Before: rec.Before,
 		Log: func(format string, args ...any) {

@@ -164,7 +164,7 @@ func Crowded(jobs, target int, same bool) bool {
 // not fit is sorted in runs.
 func SortFor(jobs int, free int64) int64 {
 	const least, most, unknown = 64 << 20, 512 << 20, 2 << 30
-	return min(most, max(least, cmp.Or(free, unknown)/4/int64(max(jobs, 2))))
+	return min(most, max(least, cmp.Or(free, unknown)/4/int64(max(jobs, 1)+builders(jobs))))
 }
 
 // builders are how many sessions of the target build while others copy.

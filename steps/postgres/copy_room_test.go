@@ -13,8 +13,8 @@ func TestRoomForACopy(t *testing.T) {
 	}{
 		{source: 2, target: 2, same: true, free: 8 << 30, jobs: 1, crowded: true, sort: 512 << 20},
 		{source: 16, target: 16, same: true, free: 64 << 30, jobs: 8, crowded: true, sort: 512 << 20},
-		{source: 4, target: 4, free: 4 << 30, jobs: 4, crowded: true, sort: 256 << 20},
-		{source: 4, target: 32, free: 0, jobs: 4, crowded: false, sort: 128 << 20},
+		{source: 4, target: 4, free: 4 << 30, jobs: 4, crowded: true, sort: (1 << 30) / 6},
+		{source: 4, target: 32, free: 0, jobs: 4, crowded: false, sort: (512 << 20) / 6},
 		{source: 8, target: 8, free: 512 << 20, jobs: 8, crowded: true, sort: 64 << 20},
 	} {
 		jobs := JobsFor(c.source, c.target, c.same)
