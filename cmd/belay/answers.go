@@ -33,7 +33,8 @@ const answersForm = `What a headless run says when it is asked stands in the fil
     - {question: rollback, choice: go, text: chat, reason: too slow} # or, for go, the name of a way back
 
 The first answer that fits the kind of question, and the step when it names
-one, is taken; once, or as often as times says. A question that none fits ends
+one, is taken; once, or as often as times says. What a person is to do to undo a
+step has -undo behind the step's name. A question that none fits ends
 the command, and the run waits: the question is printed with what it takes. With
 --sign-within (or within: of the plan's approvers) it does not end at the gates
 of sign-off and of a second person's cutover before so long has passed: people
@@ -139,11 +140,23 @@ var (
 // fit tells which answer is for a step that the plan does not have.
 func (as *answers) fit(p *plan.Plan) error {
 	for i, a := range as.Answers {
-		if a.Step != "" && p.Step(a.Step) == nil {
+		if a.Step != "" && p.Step(a.Step) == nil && p.Step(strings.TrimSuffix(a.Step, undoStep)) == nil {
 			return usageError{fmt.Errorf("answers: answer %d: the plan has no step %q; nothing was done", i+1, a.Step)}
 		}
 	}
 	return nil
+}
+
+// undoStep stands behind a step's name where it is a person who undoes it: who
+// has done a thing has not undone it.
+const undoStep = "-undo"
+
+// answersStep is how a file of answers names the step that q is about.
+func answersStep(q journal.Question) string {
+	if q.Undo {
+		return q.Step + undoStep
+	}
+	return q.Step
 }
 
 // next finds the answer to q, or says that there is none: one that was refused
@@ -153,7 +166,7 @@ func (as *answers) next(q journal.Question, s *journal.State, by journal.Author,
 	by.Name = as.Name
 	for i := range as.Answers {
 		p := &as.Answers[i]
-		if p.Times == 0 || p.Question != q.Kind || p.Step != "" && p.Step != q.Step || p.refused == missing {
+		if p.Times == 0 || p.Question != q.Kind || p.Step != "" && p.Step != answersStep(q) || p.refused == missing {
 			continue
 		}
 		a := journal.Answer{Question: q.ID, Choice: p.Choice, Item: p.Item, Text: p.Text, Reason: p.Reason, Role: p.Role, By: by}

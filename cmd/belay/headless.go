@@ -114,7 +114,7 @@ func (h *headless) print() {
 func printQuestion(w io.Writer, q *journal.Question, dir string) {
 	fmt.Fprintf(w, "\nNot answered: %s (question: %s", q.Title, q.Kind)
 	if q.Step != "" {
-		fmt.Fprintf(w, ", step: %s", q.Step)
+		fmt.Fprintf(w, ", step: %s", answersStep(*q))
 	}
 	fmt.Fprintf(w, ")\n")
 	if q.Text != "" {

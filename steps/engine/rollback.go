@@ -320,7 +320,7 @@ func (e *Engine) undoByHand(ctx context.Context, s *plan.Step) (answer string, l
 	}
 	text, done := instruction(asker)
 	a, err := e.ask(ctx, journal.Question{
-		Kind: journal.AskManual, Step: s.ID, Title: fmt.Sprintf("Undo %q by hand", s.Title), Text: text,
+		Kind: journal.AskManual, Step: s.ID, Undo: true, Title: fmt.Sprintf("Undo %q by hand", s.Title), Text: text,
 		Options: []journal.Option{done, optDebt, optStop},
 	})
 	if err == nil {

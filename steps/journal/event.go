@@ -225,6 +225,7 @@ type Question struct {
 	ID      string   `json:"id"`
 	Kind    string   `json:"kind"` // one of the Ask constants
 	Step    string   `json:"step,omitempty"`
+	Undo    bool     `json:"undo,omitempty"` // what a person is to do undoes the step
 	Title   string   `json:"title"`
 	Text    string   `json:"text,omitempty"` // what happened, what was and was not changed
 	Items   []string `json:"items,omitempty"`
