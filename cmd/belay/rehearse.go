@@ -27,9 +27,14 @@ func newRehearse() *cobra.Command {
 		Long: `Carry out a plan on other hosts, forward and back.
 
 The overlays of --with give the hosts, vars, secrets, window and environment of the
-rehearsal; the steps stay the same. It is a real run on those hosts, and ends with the
-way back. Its record tells later runs how long each step takes; a plan that says
-` + "`rehearsal: required`" + ` does not begin elsewhere without one.
+rehearsal; the steps stay the same:
+
+  environment: staging
+  hosts: {old: {address: stage-old}, new: {address: stage-new}}  # as ssh would take them
+
+It is a real run on those hosts, and ends with the way back. Its record tells later
+runs how long each step takes; a plan that says ` + "`rehearsal: required`" + ` does not begin
+elsewhere without one. The assessment warns of a step that speaks of the plan's own hosts.
 Exit code 0 when it went forward and back; else as run and rollback have them.
 
 ` + answersForm,
