@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,8 +36,10 @@ func testDockerOtherStore(t *testing.T) {
 		mark := filesRandom(1 << 20)
 		id, sum := far.d.Busybox("app:v2", mark), fmt.Sprintf("%x ", sha256.Sum256([]byte(mark)))
 		was := b.d.Busybox("app:v2", "old")
-		state := func() string {
-			return b.d.Docker("images", "-a", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}")
+		state := func() string { // images of one moment come in any order
+			all := strings.Split(b.d.Docker("images", "-a", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"), "\n")
+			slices.Sort(all)
+			return strings.Join(all, "\n")
 		}
 		step := func() Step { return &dockerImage{Image: "app:v2", From: far.host.Name, Pack: "auto"} }
 		done := func() {

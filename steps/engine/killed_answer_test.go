@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"belay/steps/journal"
@@ -14,10 +15,13 @@ import (
 type killedAfter struct {
 	*journal.Journal
 	dies func(journal.Event, *journal.State) bool
+	mu   sync.Mutex
 	dead bool
 }
 
 func (k *killedAfter) Append(e journal.Event) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.dead {
 		return errCrash
 	}
